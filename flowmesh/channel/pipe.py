@@ -1,0 +1,110 @@
+"""The socket between a worker and one of its children: whole messages of any size, with file descriptors. It never blocks.
+
+A message begins with one byte: 0, the rest is the message; 1, the message lies in the first descriptor, a memfd.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from .packets import PeerGone
+
+_INLINE = 64 * 1024
+_MOST_DESCRIPTORS = 200  # the kernel takes 253 a message
+
+
+class Pipe:
+    """One end. What the kernel has no room for waits in order; `flush` tries again."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
+        self._socket.setblocking(False)
+        self._waiting: deque[tuple[bytes, list[int]]] = deque()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send a message. The descriptors are duplicated: the caller keeps its own. A peer that has gone gets nothing."""
+        spilled = []
+        if len(message) > _INLINE:
+            spilled = [memory_file(message)]
+            message = b""
+        self._waiting.append((bytes([len(spilled)]) + message, spilled + [os.dup(fd) for fd in descriptors]))
+        self.flush()
+
+    def flush(self, within: float = 0.0) -> bool:
+        """Send what waits, for at most so many seconds; whether all is sent (or the peer has gone)."""
+        deadline = time.monotonic() + within
+        while self._waiting:
+            packet, descriptors = self._waiting[0]
+            try:
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+                self._socket.sendmsg([packet], rights)
+            except BlockingIOError:
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([], [self._socket], [], left)[1]:
+                    return False
+                continue
+            except OSError:  # the peer has gone: its end of file is read elsewhere
+                pass
+            self._waiting.popleft()
+            close_all(descriptors)
+        return True
+
+    def receive(self) -> tuple[bytes, list[int]] | None:
+        """The next message and its descriptors, which are the caller's to close; None when none waits.
+
+        Raises:
+            PeerGone: the peer has closed it or died, and all was read.
+        """
+        numbers = array.array("i")
+        space = socket.CMSG_SPACE(_MOST_DESCRIPTORS * numbers.itemsize)
+        try:
+            packet, rights, _, _ = self._socket.recvmsg(_INLINE + 1, space, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return self.receive()
+        for _, kind, data in rights:
+            if kind == socket.SCM_RIGHTS:
+                numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+        if not packet:
+            raise PeerGone
+        descriptors = list(numbers)
+        if packet[0] == 0:
+            return packet[1:], descriptors
+        return read_memory_file(descriptors[0]), descriptors[1:]
+
+    def close(self) -> None:
+        for _, descriptors in self._waiting:
+            close_all(descriptors)
+        self._waiting.clear()
+        self._socket.close()
+
+
+def memory_file(content: bytes, name: str = "flowmesh-message") -> int:
+    """A new memfd with that content; the caller closes it."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    return descriptor
+
+
+def read_memory_file(descriptor: int) -> bytes:
+    """All that a memfd holds; closes the descriptor. Its position is shared with other processes, so it is not used."""
+    try:
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    finally:
+        os.close(descriptor)
+
+
+def close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

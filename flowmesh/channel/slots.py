@@ -1,0 +1,111 @@
+"""Shared memory for larger payloads: a memfd cut into slots, written by its producer alone and read by all its consumers.
+
+    | slot 0 | slot 1 | ... | slot n-1 |        each `slot_size` bytes, a multiple of the page
+
+It is sealed: nobody can shrink or grow it, and nobody but the producer can map it for writing. It has no name, so it
+vanishes with its last file descriptor. It is never made for one frame: slots are used again, the lowest first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import mmap
+import os
+
+from ..errors import ChunkError
+
+# Not in Python 3.11's fcntl. From linux/fcntl.h.
+F_ADD_SEALS = 1033
+F_GET_SEALS = 1034
+F_SEAL_SEAL = 0x01
+F_SEAL_SHRINK = 0x02
+F_SEAL_GROW = 0x04
+F_SEAL_FUTURE_WRITE = 0x10
+SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE
+
+
+class Arena:
+    """The producer's side of a set of slots."""
+
+    def __init__(self, ident: int, slot_size: int, slots: int) -> None:
+        self.ident = ident
+        self.slot_size = slot_size
+        self.slots = slots
+        self.descriptor = os.memfd_create("flowmesh-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.descriptor, slot_size * slots)
+        self._memory = memoryview(mmap.mmap(self.descriptor, slot_size * slots))
+        fcntl.fcntl(self.descriptor, F_ADD_SEALS, SEALS)
+        self._free = list(range(slots))
+        self._readers = [0] * slots
+
+    @property
+    def idle(self) -> bool:
+        """Whether no slot is in use."""
+        return len(self._free) == self.slots
+
+    def take(self) -> int | None:
+        """A free slot, the lowest; None when all are in use."""
+        return heapq.heappop(self._free) if self._free else None
+
+    def memory(self, slot: int) -> memoryview:
+        start = slot * self.slot_size
+        return self._memory[start : start + self.slot_size]
+
+    def lend(self, slot: int, readers: int) -> None:
+        """So many will read the slot; it is free when all have given it back (at once if there are none)."""
+        self._readers[slot] = readers
+        if not readers:
+            heapq.heappush(self._free, slot)
+
+    def give_back(self, slot: int) -> None:
+        """One reader is done with the slot."""
+        self._readers[slot] -= 1
+        if not self._readers[slot]:
+            heapq.heappush(self._free, slot)
+
+    def close(self) -> None:
+        """Close the file; the mapping goes with its last view."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class ArenaView:
+    """A consumer's side: a read-only mapping of another process's arena. Takes over the descriptor and closes it.
+
+    Raises:
+        ChunkError: the file is not what was announced, or could be shrunk under the mapping.
+    """
+
+    def __init__(self, descriptor: int, slot_size: int, slots: int) -> None:
+        try:
+            if slot_size <= 0 or slots <= 0 or os.fstat(descriptor).st_size != slot_size * slots:
+                raise ChunkError("an arena is not of the size that was announced")
+            if fcntl.fcntl(descriptor, F_GET_SEALS) & SEALS != SEALS:
+                raise ChunkError("an arena is not sealed")
+            self._memory = memoryview(mmap.mmap(descriptor, slot_size * slots, prot=mmap.PROT_READ))
+        except OSError as error:
+            raise ChunkError(f"an arena can't be mapped: {error}") from error
+        finally:
+            os.close(descriptor)
+        self._slot_size = slot_size
+        self._slots = slots
+
+    def memory(self, slot: int, size: int) -> memoryview:
+        """The first `size` bytes of a slot.
+
+        Raises:
+            ChunkError: there is no such slot, or it is smaller.
+        """
+        if not (0 <= slot < self._slots and 0 <= size <= self._slot_size):
+            raise ChunkError(f"a chunk names slot {slot} with {size} bytes, which its arena does not have")
+        start = slot * self._slot_size
+        return self._memory[start : start + size]
+
+
+def size_class(size: int) -> int:
+    """The slot size for payloads of `size` bytes: pages, in steps of an eighth of a power of two, so that frames that
+    grow a little seldom need a new arena and never waste more than an eighth."""
+    step = max(mmap.PAGESIZE, 1 << max(0, size.bit_length() - 4))
+    return -(-size // step) * step

@@ -1,0 +1,85 @@
+"""The rules of an edge: numbers, window, credit. Chunks are named by their numbers only; nothing is sent or stored here."""
+
+from __future__ import annotations
+
+from ..errors import ChunkError
+
+
+class Window:
+    """The producer's side of an edge: how far it may go beyond what the consumer has taken.
+
+    A chunk takes one place of `depth`, and one of `slots` as well when its payload lies in shared memory.
+    """
+
+    def __init__(self, depth: int, slots: int) -> None:
+        self.depth = depth
+        self.slots = slots
+        self.sent = 0  # the number of the newest chunk that was sent
+        self.taken = 0  # the number of the newest that the consumer has taken
+        self.lent: list[int] = []  # numbers of chunks in shared slots that are not yet taken
+
+    def has_room(self, shared: bool) -> bool:
+        """Whether one more chunk may go."""
+        return self.sent - self.taken < self.depth and not (shared and len(self.lent) >= self.slots)
+
+    def send(self, number: int, shared: bool) -> None:
+        """The chunk of that number goes now."""
+        self.sent = max(self.sent, number)
+        if shared:
+            self.lent.append(number)
+
+    def credit(self, taken: int) -> list[int]:
+        """The consumer has taken all up to a number; returns the numbers of those whose slots it no longer needs.
+
+        Raises:
+            ChunkError: it says to have taken what was never sent.
+        """
+        if taken > self.sent:
+            raise ChunkError(f"credit for chunk {taken}, but only {self.sent} were sent")
+        self.taken = max(self.taken, taken)
+        done = [number for number in self.lent if number <= self.taken]
+        del self.lent[: len(done)]
+        return done
+
+    def withdraw(self, number: int) -> bool:
+        """A chunk was taken back before the consumer got it; whether it holds a slot that is free now."""
+        if number in self.lent:
+            self.lent.remove(number)
+            return True
+        return False
+
+
+class Intake:
+    """The consumer's side of an edge: is it the next chunk, and when is credit due?
+
+    Credit is returned in batches of a quarter of the window: the producer is woken once for many chunks.
+    """
+
+    def __init__(self, depth: int, lossless: bool) -> None:
+        self._batch = max(1, depth // 4)
+        self._lossless = lossless
+        self.arrived = 0
+        self.taken = 0
+        self._credited = 0
+
+    def arrive(self, number: int) -> None:
+        """A chunk has come.
+
+        Raises:
+            ChunkError: it was here before, or on a lossless edge one is missing before it.
+        """
+        if number <= self.arrived or (self._lossless and number != self.arrived + 1):
+            raise ChunkError(f"chunk {number} came after chunk {self.arrived}")
+        self.arrived = number
+
+    def take(self, number: int, shared: bool) -> int:
+        """The chunk was taken (or dropped); the number to give credit for now, 0 when it can wait."""
+        self.taken = max(self.taken, number)
+        return self.settle() if shared or self.taken - self._credited >= self._batch else 0
+
+    def settle(self) -> int:
+        """The number to give credit for now that nothing else is to be done; 0 when none is due."""
+        if self.taken == self._credited:
+            return 0
+        self._credited = self.taken
+        return self.taken

@@ -1,0 +1,117 @@
+"""How several inputs meet in one step. A join keeps what waits and says what the next step gets; items mean nothing to it.
+
+put(input, item)      what came; returns what must be dropped for it
+end(input)            no more will come from it
+take()                (triggering input, {input: item}) of the next step, or None when it must wait
+over                  whether no step will ever come again
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, Protocol, TypeVar
+
+Item = TypeVar("Item")
+Dropped = tuple[int, Item, str]
+
+
+class Join(Protocol[Item]):
+    """The seam; see the module's head."""
+
+    def put(self, place: int, item: Item) -> Dropped[Item] | None: ...
+
+    def end(self, place: int) -> None: ...
+
+    def take(self) -> tuple[int, dict[int, Item]] | None: ...
+
+    def rest(self) -> list[tuple[int, Item]]: ...
+
+    @property
+    def over(self) -> bool: ...
+
+
+class AnyJoin(Generic[Item]):
+    """Each item makes a step of its own, in the order in which they came. Also what a single input needs."""
+
+    def __init__(self, inputs: int) -> None:
+        self._open = set(range(inputs))
+        self._queue: deque[tuple[int, Item]] = deque()
+
+    def put(self, place: int, item: Item) -> Dropped[Item] | None:
+        self._queue.append((place, item))
+        return None
+
+    def end(self, place: int) -> None:
+        self._open.discard(place)
+
+    def take(self) -> tuple[int, dict[int, Item]] | None:
+        if not self._queue:
+            return None
+        place, item = self._queue.popleft()
+        return place, {place: item}
+
+    def rest(self) -> list[tuple[int, Item]]:
+        """All that waits, given up."""
+        left = list(self._queue)
+        self._queue.clear()
+        return left
+
+    @property
+    def over(self) -> bool:
+        return not self._open and not self._queue
+
+
+class FollowJoin(Generic[Item]):
+    """Each item of the followed input makes a step; of every other input it gets the newest.
+
+    The first step waits until all inputs have brought something. Until then, a followed input that is full drops its
+    oldest (`full` is how many items that is).
+    """
+
+    def __init__(self, inputs: int, followed: int, full: int) -> None:
+        self._followed = followed
+        self._full = full
+        self._queue: deque[Item] = deque()
+        self._newest: dict[int, Item] = {}
+        self._used: set[int] = set()
+        self._missing = set(range(inputs)) - {followed}
+        self._ended: set[int] = set()
+
+    @property
+    def barren(self) -> int | None:
+        """An input that has ended without ever bringing anything: no step can ever come."""
+        return min(self._missing & self._ended, default=None)
+
+    def put(self, place: int, item: Item) -> Dropped[Item] | None:
+        if place == self._followed:
+            self._queue.append(item)
+            if self._missing and len(self._queue) > self._full:
+                return place, self._queue.popleft(), "before_first"
+            return None
+        old = self._newest.get(place)
+        overwritten = place in self._newest and place not in self._used
+        self._newest[place] = item
+        self._used.discard(place)
+        self._missing.discard(place)
+        return (place, old, "superseded") if overwritten and old is not None else None
+
+    def end(self, place: int) -> None:
+        self._ended.add(place)
+
+    def take(self) -> tuple[int, dict[int, Item]] | None:
+        if self._missing or not self._queue:
+            return None
+        self._used.update(self._newest)
+        return self._followed, {self._followed: self._queue.popleft(), **self._newest}
+
+    def rest(self) -> list[tuple[int, Item]]:
+        """All that no step has had, given up."""
+        left = [(self._followed, item) for item in self._queue]
+        left += [(place, item) for place, item in self._newest.items() if place not in self._used]
+        self._queue.clear()
+        self._newest.clear()
+        return left
+
+    @property
+    def over(self) -> bool:
+        return self.barren is not None or (self._followed in self._ended and not self._queue)

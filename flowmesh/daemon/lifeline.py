@@ -1,0 +1,28 @@
+"""Between a script and the worker daemon that it made: what to join, whether that worked; and its end of file is the end.
+
+The kernel closes it however the script ends: the daemon then tears down and leaves.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Join(msgspec.Struct, frozen=True):
+    """Script → daemon: register with this Manager under this name."""
+
+    name: str
+    host: str
+    port: int
+    timeout: float
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """Daemon → script: registered, or `error` says why not."""
+
+    error: str = ""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_join = msgspec.msgpack.Decoder(Join).decode
+decode_joined = msgspec.msgpack.Decoder(Joined).decode

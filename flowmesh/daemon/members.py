@@ -1,0 +1,115 @@
+"""What the daemon holds for each node that it runs: the pipe to its process, its counters' page, its crash file, its pid."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+
+from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, LAST, STEPS, Page
+from ..channel.pipe import Pipe
+from ..control.worker import Member
+from ..wire.lifecycle import NodeState
+from ..wire.messages import EdgeCount, NodeCount
+
+_SAMPLES = 5  # of the step count, one each heartbeat: the rate is that of the last two seconds
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Seat:
+    """A node's place on this worker. It outlives the node's process: counters are read from it until the next graph."""
+
+    def __init__(self, member: Member, pipe: Pipe) -> None:
+        self._member = member
+        self.pipe: Pipe | None = pipe
+        self.page = Page.make(len(member.outputs), len(member.inputs))
+        self.crash_file = os.memfd_create("flowmesh-crash", os.MFD_CLOEXEC)
+        self.pid = 0
+        self.kill_when_forked = False
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
+        self._used = (0.0, 0)
+
+    def tell(self, message: bytes) -> None:
+        """Send the node a message, and say so in its page, where it looks between two steps."""
+        if self.pipe is not None:
+            self.pipe.send(message)
+            self.page.cells[CONTROL] += 1
+
+    def hang_up(self) -> None:
+        """The process has gone."""
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
+
+    def exited(self, cpu: float, memory: int) -> None:
+        self.hang_up()
+        self.pid = 0
+        self._used = (cpu, memory)
+
+    def crash(self) -> str:
+        """What the interpreter wrote when it crashed; empty if it did not."""
+        return os.pread(self.crash_file, 20_000, 0).decode(errors="replace").strip()
+
+    def sample(self, now: float) -> None:
+        """Note how many steps there have been."""
+        self._samples.append((now, self.page.cells[STEPS]))
+
+    def busy_for(self) -> float:
+        """Seconds for which the step under way has lasted; 0 between steps."""
+        since = self.page.cells[BUSY]
+        return (time.monotonic_ns() - since) / 1e9 if since else 0.0
+
+    def count(self, now: float) -> NodeCount:
+        """All counters of the node."""
+        cells, member = self.page.cells, self._member
+        cpu, memory = _usage(self.pid) if self.pid else self._used
+        return NodeCount(
+            state=member.state,
+            pid=self.pid,
+            steps=cells[STEPS],
+            errors=cells[ERRORS],
+            rate=self._rate(now),
+            p50=self.page.percentile(0.50),
+            p95=self.page.percentile(0.95),
+            cpu=cpu,
+            memory=memory,
+            busy=self.busy_for(),
+            inputs={edge.spec.index: self._input(place) for place, edge in enumerate(member.inputs)},
+            outputs={edge.spec.index: self._output(place) for place, edge in enumerate(member.outputs)},
+        )
+
+    def _input(self, place: int) -> EdgeCount:
+        # received before dropped before (elsewhere) sent: what is in flight never comes out below zero
+        block = self.page.input(place)
+        received = self.page.cells[block]
+        return EdgeCount(received=received, dropped=self.page.dropped(block))
+
+    def _output(self, place: int) -> EdgeCount:
+        block = self.page.output(place)
+        dropped = self.page.dropped(block)
+        return EdgeCount(sent=self.page.cells[block], bytes=self.page.cells[block + 1], dropped=dropped)
+
+    def _rate(self, now: float) -> float:
+        """Steps a second: of the last two seconds while it runs, else of all the time in which it ran."""
+        cells = self.page.cells
+        if self._member.state is NodeState.RUNNING and len(self._samples) > 1:
+            begun, steps = self._samples[0]
+            return (cells[STEPS] - steps) / (now - begun) if now > begun else 0.0
+        lasted = (cells[LAST] - cells[FIRST]) / 1e9 if cells[FIRST] and cells[LAST] > cells[FIRST] else 0.0
+        return cells[STEPS] / lasted if lasted else 0.0
+
+    def close(self) -> None:
+        self.hang_up()
+        self.page.close()
+        os.close(self.crash_file)
+
+
+def _usage(pid: int) -> tuple[float, int]:
+    """Processor seconds and resident bytes of a process; zeros when it has just gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0, 0
+    return (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE_SIZE

@@ -1,0 +1,73 @@
+"""Every error that flowmesh raises on purpose, as one tree.
+
+    FlowmeshError
+    ├── GraphError        your graph is wrong: a cycle, an unknown node, a mapping that does not fit
+    ├── ShippingError     your code can't be shipped to a worker: what can't be pickled is named
+    ├── StateError        a verb that does not fit the present state (start before commit, ...)
+    ├── NodeError         your node's code raised; the text holds its own frames of the traceback
+    │   └── NodeDied      the node's process ended by itself: a signal, os._exit, kill -9
+    ├── WorkerError       a worker is unknown, refused, or went away
+    ├── LinkError         the other side can't be reached, or is not who it should be
+    ├── ChunkError        a chunk or packet that can't be read or used as asked
+    └── DeadlineError     something did not end in its time (also a TimeoutError)
+
+A foreign exception never reaches the user bare: it is translated where it arises, with `from`.
+"""
+
+
+class FlowmeshError(Exception):
+    """The base of all errors of flowmesh: catch it to catch them all."""
+
+
+class GraphError(FlowmeshError):
+    """The graph, or its mapping to workers, contradicts itself; the text says where and what to change."""
+
+
+class ShippingError(FlowmeshError):
+    """A node's code or parameters can't be sent to a worker; the text names the attribute."""
+
+
+class StateError(FlowmeshError):
+    """The verb does not fit the graph's present state; the text says which verb comes first."""
+
+
+class NodeError(FlowmeshError):
+    """A node's code raised an exception.
+
+    Attributes:
+        node: the node's name.
+        worker: the name of the worker that ran it.
+        phase: "load", "setup", "step", "teardown" or the registered method's name.
+        number: the number of the step's trigger or, in a source, of the step; 0 outside a step.
+    """
+
+    def __init__(self, text: str, *, node: str = "", worker: str = "", phase: str = "", number: int = 0) -> None:
+        super().__init__(text)
+        self.node = node
+        self.worker = worker
+        self.phase = phase
+        self.number = number
+
+
+class NodeDied(NodeError):
+    """A node's process ended by itself, by a signal or an exit of its own."""
+
+
+class WorkerError(FlowmeshError):
+    """A worker is unknown, was refused, or went away."""
+
+
+class LinkError(FlowmeshError):
+    """The other side can't be reached, has another version, or is not who it should be."""
+
+
+class ChunkError(FlowmeshError):
+    """A chunk can't be read, or can't be used as asked."""
+
+
+class DeadlineError(FlowmeshError, TimeoutError):
+    """Something did not end in its time; the text says what was waited for."""
+
+
+class EndOfStream(Exception):  # noqa: N818 - it ends a stream and is not an error
+    """Raised by the `step` of a source that has nothing more to give: its stream ends, the graph drains and finishes."""

@@ -1,0 +1,287 @@
+"""Graph: which nodes there are, which edges join them, and whether that can run.
+
+A `networkx.DiGraph` whose keys are the nodes' names. Nothing is placed, shipped or run here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import networkx  # type: ignore[import-untyped]
+
+from . import checks, drawing
+from .errors import GraphError
+from .keys import ByName, key_of
+from .node import Align, Node, check_name
+from .wire.specs import EdgeSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_SLOTS = 4  # of a lossless edge, whose depth is that of small chunks: frames are large
+
+
+class GraphSpecs(NamedTuple):
+    """A checked graph as plain values.
+
+    Attributes:
+        names: in topological order, and in that of `add_node` where there is a choice; a node's place is its index.
+        kinds: {name: "source" | "step" | "sink"}.
+        edges: by their target's index, then in the order of its inputs; policies, depths and `follow` are resolved.
+    """
+
+    names: tuple[str, ...]
+    kinds: dict[str, str]
+    edges: tuple[EdgeSpec, ...]
+
+
+class Graph(networkx.DiGraph):  # type: ignore[misc]
+    """Nodes and the edges between them: a `networkx.DiGraph` that knows what can run.
+
+    Keys are the nodes' names; `graph.nodes[name]["node"]` is the Node. Methods of the graph take a Node or its name;
+    functions of networkx (`networkx.ancestors(graph, "edges")`) take and give names.
+
+    >>> graph = Graph()
+    >>> film, edges = Node(name="film"), Node(name="edges")
+    >>> graph.add_edge(film, edges, policy="latest")
+    >>> list(graph.successors(film))
+    ['edges']
+
+    Raises:
+        GraphError: `incoming_graph_data` holds what can't be a node or an edge.
+    """
+
+    node_dict_factory = ByName
+    adjlist_outer_dict_factory = ByName
+    adjlist_inner_dict_factory = ByName
+
+    def __init__(self, incoming_graph_data: Any = None, **attributes: Any) -> None:
+        copied = isinstance(incoming_graph_data, networkx.DiGraph)
+        try:
+            super().__init__(None if copied else incoming_graph_data, **attributes)
+        except (networkx.NetworkXError, TypeError) as error:
+            raise GraphError(f"no graph can be made of this: {error.__cause__ or error}") from error
+        if copied:
+            self.graph.update(incoming_graph_data.graph | attributes)
+            self.add_nodes_from(incoming_graph_data.nodes.items())
+            self.add_edges_from(incoming_graph_data.edges.data())
+
+    # --- building ------------------------------------------------------------------------------------------------
+
+    def add_node(self, node_for_adding: Node | str, **attributes: Any) -> None:
+        """Add a Node, with attributes of your own if you like. Adding the same object again changes nothing.
+
+        Raises:
+            GraphError: it is no Node, or another one has its name.
+        """
+        node = attributes.pop("node", node_for_adding)
+        name = self._name(node)
+        if key_of(node_for_adding) != name:
+            raise GraphError(f"{node_for_adding!r} can't be the key of the node {name!r}: keys are the nodes' names")
+        if isinstance(node, Node):
+            attributes["node"] = node
+        super().add_node(name, **attributes)
+
+    def add_nodes_from(self, nodes_for_adding: Iterable[Any], **attributes: Any) -> None:
+        """Add each Node, or (Node, {attribute: value}), as `add_node` does."""
+        for entry in nodes_for_adding:
+            match entry:
+                case (node, dict() as more):
+                    self.add_node(node, **(attributes | more))
+                case node:
+                    self.add_node(node, **attributes)
+
+    def add_edge(
+        self,
+        a: Node | str,
+        b: Node | str,
+        *,
+        policy: str | None = None,
+        depth: int | None = None,
+        codec: str | None = None,
+        quality: int | None = None,
+        follow: bool = False,
+        **unknown: Any,
+    ) -> None:
+        """Send what `a` emits to `b`. Nodes not yet in the graph are added; b's inputs are in the order of the calls.
+
+        Args:
+            a, b: a Node, or the name of one that is in the graph.
+            policy: "lossless" (`a` waits while the window is full), "latest" (only the newest chunk waits) or
+                "drop_oldest" (`depth` chunks wait, the oldest makes room). None: "latest" on an edge that is sampled,
+                "drop_oldest" out of a node with `live`, else "lossless".
+            depth: the window in chunks, 1 to 65536. None: 256 for "lossless", 4 for "drop_oldest"; "latest" has 1.
+            codec, quality: how frames are compressed between hosts; not supported yet.
+            follow: of several inputs, step with each chunk of this one. Without it the first edge is followed.
+
+        Raises:
+            GraphError: an option can't be; the edge is there already, or leads from a node to itself; an unknown name.
+        """
+        source, target = self._name(a), self._name(b)
+        if error := checks.option_error(policy, depth, codec, quality, unknown):
+            raise GraphError(f"the edge {source} -> {target}: {error}")
+        if source == target:
+            raise GraphError(
+                f"the edge {source} -> {target} leads back to its own node; each node needs a name of its own"
+            )
+        if self.has_edge(source, target):
+            raise GraphError(f"the edge {source} -> {target} is there already: remove_edge() it to change its options")
+        self.add_node(a)
+        self.add_node(b)
+        order = 1 + max((data["order"] for data in self.pred[target].values()), default=-1)
+        super().add_edge(source, target, policy=policy, depth=depth, follow=bool(follow), order=order)
+
+    def add_edges_from(self, ebunch_to_add: Iterable[Any], **options: Any) -> None:
+        """Add each (a, b), or (a, b, {option: value}), as `add_edge` does."""
+        for entry in ebunch_to_add:
+            match entry:
+                case (a, b):
+                    self.add_edge(a, b, **options)
+                case (a, b, dict() as more):
+                    more = options | more
+                    order = more.pop("order", None)  # there when networkx copies an edge, in an order of its own
+                    self.add_edge(a, b, **more)
+                    if order is not None:
+                        self.edges[a, b]["order"] = order
+                case _:
+                    raise GraphError(f"an edge is (a, b) or (a, b, {{option: value}}), not {entry!r}")
+
+    # --- asking --------------------------------------------------------------------------------------------------
+
+    def inputs(self, node: Node | str) -> list[str]:
+        """The names of those that send to the node, in the order of the calls of `add_edge`.
+
+        Raises:
+            GraphError: there is no such node.
+        """
+        senders = self.pred[self._present(key_of(node))]
+        return sorted(senders, key=lambda sender: int(senders[sender]["order"]))
+
+    def nbunch_iter(self, nbunch: Any = None) -> Iterator[str]:
+        """The names of those nodes of `nbunch` that are in the graph."""
+        return map(key_of, super().nbunch_iter(nbunch))
+
+    def reverse(self, copy: bool = True) -> Any:
+        """The graph with all edges turned round; its Nodes are the same objects."""
+        view = super().reverse(copy=False)
+        return view.copy() if copy else view
+
+    def subgraph(self, nodes: Any) -> Any:
+        """A read-only view on some nodes and the edges between them, in the graph's order (networkx keeps none)."""
+        chosen = frozenset(self.nbunch_iter(nodes))
+        return networkx.subgraph_view(self, filter_node=lambda node: key_of(node) in chosen)
+
+    def check(self) -> None:
+        """Find what can't run.
+
+        Raises:
+            GraphError: all that is wrong, one error a line.
+        """
+        if errors := list(self._errors()):
+            raise GraphError("\n".join(errors))
+
+    def specs(self) -> GraphSpecs:
+        """The checked graph as plain values, with all defaults resolved.
+
+        Raises:
+            GraphError: as `check`.
+        """
+        self.check()
+        place = {name: place for place, name in enumerate(self)}
+        names = tuple(networkx.lexicographical_topological_sort(self, key=place.__getitem__))
+        pairs = [(source, target) for target in names for source in self.inputs(target)]
+        edges = tuple(self._edge_spec(index, *pair) for index, pair in enumerate(pairs))
+        return GraphSpecs(names, {name: self._kind(name) for name in names}, edges)
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart; policies other than "lossless" stand at their edges."""
+        return drawing.mermaid(list(self), self._arrows())
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+        """The graph as a matplotlib figure, saved to `path` if one is given (its ending says the format).
+
+        Raises:
+            FlowmeshError: matplotlib is not installed (`pip install flowmesh[plot]`), or can't write there.
+        """
+        return drawing.plot(list(self), self._arrows(), path)
+
+    def _repr_html_(self) -> str:
+        return drawing.svg(list(self), self._arrows())
+
+    # --- rules ---------------------------------------------------------------------------------------------------
+
+    def _name(self, node: object) -> str:
+        """The name of a Node that is or could be in the graph, or of one that is."""
+        if isinstance(node, Node):
+            return self._name_of(node)
+        if not isinstance(node, str):
+            raise GraphError(f"{node!r} is not a Node: give an instance of a subclass of flowmesh.Node")
+        return self._present(node)
+
+    def _present(self, name: str) -> str:
+        if name not in self:
+            raise GraphError(f"no node {name!r} is in the graph; there are: {', '.join(self) or 'none'}")
+        return name
+
+    def _name_of(self, node: Node) -> str:
+        if not hasattr(node, "name"):
+            raise GraphError(
+                f"{type(node).__name__}.__init__ must call super().__init__(name=name) before its node is used"
+            )
+        check_name(node.name)
+        if node.name in self and self.nodes[node.name]["node"] is not node:
+            raise GraphError(f"another node is called {node.name!r} already: each needs a name of its own")
+        return node.name
+
+    def _kind(self, name: str) -> str:
+        if not self.pred[name]:
+            return "source"
+        return "step" if self.succ[name] else "sink"
+
+    def _join(self, name: str) -> str | Align:
+        node: Node = self.nodes[name]["node"]
+        if node.join is not None:
+            return node.join
+        return "any" if self._kind(name) == "sink" else "follow"
+
+    def _triggers(self, name: str) -> list[str]:
+        """The senders whose chunks cause a step; the other inputs are sampled."""
+        inputs = self.inputs(name)
+        if len(inputs) == 1 or self._join(name) != "follow":
+            return inputs
+        return ([sender for sender in inputs if self.edges[sender, name]["follow"]] or inputs)[:1]
+
+    def _edge_spec(self, index: int, source: str, target: str) -> EdgeSpec:
+        data = self.edges[source, target]
+        follow = source in self._triggers(target)
+        usual = "latest" if not follow else "drop_oldest" if self.nodes[source]["node"].live else "lossless"
+        policy = data["policy"] or usual
+        depth = data["depth"] or checks.DEPTHS[policy]
+        slots = min(depth, MAX_SLOTS) if policy == "lossless" else depth
+        return EdgeSpec(index, source, target, policy, depth, slots, follow)
+
+    def _arrows(self) -> list[drawing.Arrow]:
+        specs = (self._edge_spec(0, *pair) for pair in self.edges)
+        labels = {"lossless": "", "latest": "latest"}
+        return [drawing.Arrow(s.source, s.target, labels.get(s.policy, f"{s.policy}({s.depth})")) for s in specs]
+
+    def _errors(self) -> Iterator[str]:
+        if not self:
+            yield "the graph is empty: add nodes with add_node() or add_edge()"
+        yield from self._cycles()
+        for name, node in self.nodes.data("node"):
+            inputs = {sender: self.edges[sender, name] for sender in self.inputs(name)}
+            yield from checks.node_errors(name, node, has_inputs=bool(inputs))
+            yield from checks.join_errors(name, self._join(name), inputs, self._triggers(name))
+
+    def _cycles(self) -> Iterator[str]:
+        """One cycle of each knot."""
+        for knot in networkx.strongly_connected_components(self):
+            if len(knot) > 1:
+                first = next(name for name in self if name in knot)
+                path = [a for a, _ in networkx.find_cycle(self.subgraph(knot), first)]
+                yield f"the edges {' -> '.join([*path, path[0]])} form a cycle: a graph may have none"

@@ -1,0 +1,152 @@
+"""A Node: what the user subclasses; and `register`, which makes a method callable from the Manager.
+
+A Node knows nothing of processes or sockets. What it may ask of its surroundings is `NodeHost`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from .errors import GraphError, StateError
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Align(NamedTuple):
+    """A join by time: with each chunk of the first edge goes the nearest of every other input.
+
+    Attributes:
+        tolerance: how far apart, in seconds of origin time, partners may be.
+    """
+
+    tolerance: float
+
+
+class NodeHost(Protocol):
+    """What surrounds a running node."""
+
+    def emit(self, value: Any) -> None: ...
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray: ...
+
+
+def register(method: Method) -> Method:
+    """Mark a method of a Node as callable by `Manager.request_registered_method`; it runs between two steps."""
+    method.__flowmesh_registered__ = True  # type: ignore[attr-defined]
+    return method
+
+
+class Node:
+    """One piece of work in a graph, run in a process of its own on some worker.
+
+    Subclass it and write `step`, and `setup` and `teardown` where needed. What can't be pickled (cameras, files, sockets,
+    models) is made in `setup`, which runs in the node's process.
+
+    * A node without inputs is a source: `step(self)`. It raises `EndOfStream` when it has nothing more to give.
+    * Any other: `step(self, data)`, where `data[name]` is the DataChunk that came from the node of that name.
+
+    What `step` returns is sent to all that follow; None sends nothing; `self.emit(value)` sends as often as you like.
+    `setup`, `step`, `teardown` may be `async def`: they run on one event loop, one at a time.
+
+    Options are class attributes, or keywords of the same name:
+
+    Attributes:
+        rate: steps a second of a source, paced without drift; None runs as fast as those that follow.
+        live: the source can't wait (a camera): its edges drop the oldest instead of holding it up.
+        join: how several inputs meet: "follow" | "zip" | "any" | Align(seconds). None: "follow" in a step, "any" in a sink.
+        on_error: "stop" (an exception in `step` fails the graph) or "skip" (it is counted, the chunk is skipped).
+        hold: how many shared frames an input may keep before later ones are copied for it.
+    """
+
+    rate: float | None = None
+    live: bool = False
+    join: str | Align | None = None
+    on_error: str = "stop"
+    hold: int = 4
+
+    _host: NodeHost | None = None
+
+    def __init__(self, name: str | None = None, **parameters: Any) -> None:
+        self.name = type(self).__name__ if name is None else name
+        check_name(self.name)
+        for key, value in parameters.items():
+            if key not in OPTIONS and hasattr(type(self), key):
+                raise GraphError(f"{self.name}: the parameter {key!r} would hide an attribute of {type(self).__name__}")
+            setattr(self, key, value)
+        check_options(self)
+
+    def setup(self) -> Any:
+        """Runs once, in the node's process, before the first step."""
+
+    # Written so that type checkers take both step(self) and step(self, data) for it.
+    def step(self, *data: Any, **_: Any) -> Any:
+        """Runs once a chunk (once a tick in a source); the returned value is sent on."""
+        raise NotImplementedError(f"{type(self).__name__} has no step method")
+
+    def teardown(self) -> Any:
+        """Runs once after the last step, whenever `setup` was begun, also after an error."""
+
+    def emit(self, value: Any) -> None:
+        """Send a value now, before `step` returns; waits while a lossless edge is full.
+
+        Raises:
+            StateError: outside of a running step.
+        """
+        self._running("emit").emit(value)
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
+        """An uninitialised array to fill and return or emit.
+
+        Raises:
+            StateError: outside of a running step.
+        """
+        return self._running("allocate").allocate(shape, dtype)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger whose lines reach the Manager, with the node's name."""
+        return logging.getLogger(f"flowmesh.node.{self.name}")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {getattr(self, 'name', '?')!r}>"
+
+    def _running(self, verb: str) -> NodeHost:
+        if self._host is None:
+            raise StateError(f"{self.name}: {verb}() works only inside step()")
+        return self._host
+
+
+OPTIONS = ("rate", "live", "join", "on_error", "hold")
+JOINS = ("follow", "zip", "any")
+
+
+def check_name(name: object) -> None:
+    """Raise GraphError unless the name can be used in messages, paths and commands."""
+    if not isinstance(name, str) or not name or len(name) > 200:
+        raise GraphError(f"a node's name is a text of 1 to 200 characters, not {name!r}")
+    if any(not character.isprintable() or character in "/," for character in name):
+        raise GraphError(
+            f"the node's name {name!r} holds a character that can't be used: '/', ',' or a control character"
+        )
+
+
+def check_options(node: Node) -> None:
+    """Raise GraphError for an option whose value can't be."""
+    if node.rate is not None and not (isinstance(node.rate, int | float) and 0 < node.rate < float("inf")):
+        raise GraphError(f"{node.name}: rate is a number of steps a second above 0, not {node.rate!r}")
+    if node.on_error not in ("stop", "skip"):
+        raise GraphError(f"{node.name}: on_error is 'stop' or 'skip', not {node.on_error!r}")
+    if not isinstance(node.join, Align) and node.join not in (None, *JOINS):
+        raise GraphError(f"{node.name}: join is 'follow', 'zip', 'any' or Align(seconds), not {node.join!r}")
+    if not isinstance(node.hold, int) or node.hold < 0:
+        raise GraphError(f"{node.name}: hold is a whole number from 0, not {node.hold!r}")
+
+
+def registered_methods(node: Node) -> tuple[str, ...]:
+    """The names of the node's methods that the Manager may call."""
+    names = (name for name in dir(type(node)) if not name.startswith("__"))
+    return tuple(n for n in names if getattr(getattr(type(node), n, None), "__flowmesh_registered__", False))

@@ -1,0 +1,24 @@
+"""Ready-made nodes, on the public Node alone: what is done here, a user's own node can do as well.
+
+Importing this package imports neither cv2 nor PyAV: each name loads its own module on first use (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pattern import TestPattern
+    from .video_file import VideoFile
+    from .video_writer import VideoWriter
+
+__all__ = ["TestPattern", "VideoFile", "VideoWriter"]
+
+_MODULES = {"TestPattern": "pattern", "VideoFile": "video_file", "VideoWriter": "video_writer"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,0 +1,1 @@
+"""Inside a node's process, and how it comes to be: spawn, forkserver, process, stepper, inputs, outputs."""

@@ -1,0 +1,148 @@
+"""The fork server: imports what nodes need, then forks one process a node, reaps it and reports how it ended.
+
+It makes no thread and opens nothing but its socket: what a child inherits must be safe to use. It outlives its worker by
+as long as its children need to tear down, and kills what is left then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import gc
+import importlib
+import os
+import select
+import signal
+import sys
+import time
+
+import msgspec
+
+from ..channel.packets import PeerGone
+from ..channel.pipe import Pipe
+from . import process
+
+GRACE = 6.0  # seconds that children have to tear down after the worker's death
+PR_SET_PDEATHSIG = 1
+
+
+class ForkNode(msgspec.Struct, frozen=True, tag=True):
+    """Worker → fork server, with the child's end of its pipe."""
+
+    node: str
+
+
+class Preload(msgspec.Struct, frozen=True, tag=True):
+    """Worker → fork server: import this before the next fork."""
+
+    module: str
+
+
+class Forked(msgspec.Struct, frozen=True, tag=True):
+    """Fork server → worker."""
+
+    node: str
+    pid: int
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    """Fork server → worker: `status` is negative for a signal; `cpu` in seconds, `memory` its largest, in bytes."""
+
+    pid: int
+    status: int
+    cpu: float
+    memory: int
+
+
+Request = ForkNode | Preload
+News = Forked | Exited
+encode = msgspec.msgpack.Encoder().encode
+decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_news = msgspec.msgpack.Decoder(News).decode
+
+
+class ForkServer:
+    """The server's loop."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._pipe = Pipe(descriptor)
+        self._children: dict[int, int] = {}  # pidfd -> pid
+
+    def run(self) -> None:
+        gc.collect()
+        gc.freeze()
+        try:
+            while True:
+                ready = select.select([self._pipe, *self._children], [], [])[0]
+                self._reap([fd for fd in ready if isinstance(fd, int)])
+                if self._pipe in ready:
+                    self._serve()
+                self._pipe.flush()
+        except PeerGone:
+            self._end()
+
+    def _serve(self) -> None:
+        while (received := self._pipe.receive()) is not None:
+            match decode_request(received[0]):
+                case Preload(module=module):
+                    try:
+                        importlib.import_module(module)
+                    except ImportError:
+                        pass  # the node that needs it says so
+                    gc.collect()
+                    gc.freeze()
+                case ForkNode(node=node):
+                    self._fork(node, received[1][0])
+
+    def _fork(self, node: str, descriptor: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_node(descriptor)
+        os.close(descriptor)
+        self._children[os.pidfd_open(pid)] = pid
+        self._pipe.send(encode(Forked(node, pid)))
+
+    def _become_node(self, descriptor: int) -> None:
+        status = 1
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            os.setsid()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._pipe.close()
+            for pidfd in self._children:
+                os.close(pidfd)
+            process.main(descriptor)
+            status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            process.leave(status)
+
+    def _reap(self, pidfds: list[int]) -> None:
+        for pidfd in pidfds:
+            pid = self._children.pop(pidfd)
+            os.close(pidfd)
+            _, status, used = os.wait4(pid, 0)
+            cpu = used.ru_utime + used.ru_stime
+            self._pipe.send(encode(Exited(pid, os.waitstatus_to_exitcode(status), cpu, used.ru_maxrss * 1024)))
+
+    def _end(self) -> None:
+        """The worker has gone: its nodes see that too, and tear down."""
+        deadline = time.monotonic() + GRACE
+        while self._children and (left := deadline - time.monotonic()) > 0:
+            self._reap(select.select(list(self._children), [], [], left)[0])
+        for pid in self._children.values():
+            os.kill(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    """`python -m flowmesh.runtime.forkserver DESCRIPTOR`"""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    faulthandler.enable()
+    ForkServer(int(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    main()

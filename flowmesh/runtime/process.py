@@ -1,0 +1,138 @@
+"""A node's process, from its first message to its exit. It has no network socket and no key; it speaks channels only."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import select
+import sys
+from collections.abc import Iterator
+
+from ..channel.packets import End, PeerGone
+from ..channel.page import Page
+from ..channel.pipe import Pipe, close_all, read_memory_file
+from ..control.joins import AnyJoin, FollowJoin, Join
+from ..control.node import NodeMachine
+from ..errors import FlowmeshError, LinkError, ShippingError
+from ..node import Node
+from ..shipping import importer
+from ..wire.messages import Failure, LogLine, SetUp, decode, encode
+from ..wire.specs import decode_code
+from .explain import describe, sendable
+from .inputs import Arrived, InEdge, Inputs
+from .outputs import OutEdge, Outputs
+from .stepper import Stepper
+
+
+def main(descriptor: int) -> None:
+    """Serve as the process of one node; `descriptor` is the pipe to the worker."""
+    pipe = Pipe(descriptor)
+    first = _first_message(pipe)
+    if first is None:
+        return
+    setup, descriptors = first
+    given = iter(descriptors)
+    page = Page(next(given), len(setup.outputs), len(setup.inputs))
+    code_file, crash_file = next(given), next(given)
+    faulthandler.enable(crash_file, all_threads=False)
+    node = _load(setup, code_file, pipe)
+    if node is None:
+        pipe.flush(within=2.0)
+        return
+    stepper = _wire(setup, node, pipe, page, given)
+    close_all(list(given))
+    _log_to_manager(setup, pipe)
+    node._host = stepper
+    stepper.run()
+
+
+def _first_message(pipe: Pipe) -> tuple[SetUp, list[int]] | None:
+    """The worker's first message; None when it has gone instead, or tears down before anything began."""
+    try:
+        while (received := pipe.receive()) is None:
+            select.select([pipe], [], [])
+    except PeerGone:
+        return None
+    message = decode(received[0])
+    if not isinstance(message, SetUp):
+        raise LinkError(f"a node's process was told {type(message).__name__} before SetUp")
+    return message, received[1]
+
+
+def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
+    """The node, unpickled in its own code; None, with the Manager told, when that can't be."""
+    try:
+        code = decode_code(read_memory_file(code_file))
+        for sentence in importer.differing(code.requirements):
+            pipe.send(encode(LogLine(setup.node.name, setup.worker, logging.WARNING, sentence)))
+        importer.install(code)
+        return importer.load_node(setup.node.instance)
+    except BaseException as error:
+        text = str(error) if isinstance(error, FlowmeshError) else describe(error)
+        if isinstance(error, ShippingError) and error.__cause__ is not None:
+            text = f"{text}\n{describe(error.__cause__)}"
+        pipe.send(encode(Failure(setup.graph, setup.node.name, setup.worker, "load", 0, text)))
+        return None
+
+
+def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]) -> Stepper:
+    machine = NodeMachine(setup.graph, setup.node.name, len(setup.inputs))
+    stepper = Stepper(node, setup.graph, setup.worker, machine, pipe, page)
+    senders = {name: index for index, name in enumerate(setup.names)}
+    in_edges = [
+        InEdge(spec, senders[spec.peer], End(next(given)), page, page.input(place))
+        for place, spec in enumerate(setup.inputs)
+    ]
+    out_edges = []
+    for place, spec in enumerate(setup.outputs):
+        end = End(next(given))
+        receiving = None if spec.policy == "lossless" else End(next(given))
+        out_edges.append(OutEdge(spec, end, receiving, page, page.output(place)))
+    outputs = Outputs(setup.node.index, setup.run, setup.epoch, out_edges, stepper.wait_for_room)
+    inputs = None
+    if in_edges:
+        inputs = Inputs(setup.names, in_edges, _join(setup), machine.input_paused, machine.input_ended)
+    stepper.attach(inputs, outputs)
+    return stepper
+
+
+def _join(setup: SetUp) -> Join[Arrived]:
+    followed = [place for place, edge in enumerate(setup.inputs) if edge.follow]
+    if len(followed) == len(setup.inputs):
+        return AnyJoin(len(setup.inputs))
+    depth = setup.inputs[followed[0]]
+    return FollowJoin(len(setup.inputs), followed[0], min(depth.depth, depth.slots) - 1)
+
+
+class _ManagerHandler(logging.Handler):
+    """Sends the lines of the node's logger up."""
+
+    def __init__(self, setup: SetUp, pipe: Pipe) -> None:
+        super().__init__()
+        self._setup = setup
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = LogLine(self._setup.node.name, self._setup.worker, record.levelno, sendable(self.format(record)))
+            self._pipe.send(encode(line))
+        except Exception:
+            self.handleError(record)
+
+
+def _log_to_manager(setup: SetUp, pipe: Pipe) -> None:
+    logger = logging.getLogger("flowmesh.node")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(_ManagerHandler(setup, pipe))
+
+
+def leave(status: int) -> None:
+    """End the process at once, with what was printed; nothing of the fork server's is torn down."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(status)

@@ -1,0 +1,85 @@
+"""The Manager's side: nodes and folders in, their code and the pickled nodes out. Nothing is sent here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..node import Node
+from ..wire.specs import Code
+from .explain import can_travel, explain
+from .imports import imports_of_code
+from .pickling import Reached, pickled, pickled_definitions
+from .requirements import requirements
+from .sources import Sources, check_size
+from .territory import Territory
+
+
+def pack_code(nodes: Iterable[Node], packages: Iterable[str | Path] = ()) -> tuple[Code, dict[str, bytes]]:
+    """The code that `nodes` need beside what is installed, and each node, pickled, by its name.
+
+    Args:
+        nodes: the graph's nodes.
+        packages: folders (or single Python files) that are shipped whole, as packages of their names.
+
+    Raises:
+        ShippingError: something can't be pickled (it is named), a folder is missing, or there is too much of it.
+    """
+    nodes = list(nodes)
+    reached = Reached()
+    instances = {node.name: _instance(node, reached) for node in nodes}
+    definitions = _definitions(nodes, reached)
+    sources = _sources(nodes, packages, reached)
+    tops = {name.partition(".")[0] for name in sources.imported}
+    path, source = _script()
+    code = Code(
+        definitions=definitions,
+        modules=tuple(sources.modules.values()),
+        main_path=path,
+        main_source=source,
+        requirements=requirements(tops - {module.partition(".")[0] for module in sources.modules}),
+        imports_cv2="cv2" in tops,
+    )
+    return code, instances
+
+
+def _instance(node: Node, reached: Reached) -> bytes:
+    try:
+        return pickled(node, reached)
+    except Exception as error:  # pickling runs the __reduce__ of anything: it raises anything
+        raise explain(node, error) from error
+
+
+def _definitions(nodes: list[Node], reached: Reached) -> bytes:
+    try:
+        return pickled_definitions(reached)
+    except Exception as error:
+        guilty = next((node for node in nodes if not can_travel(node)), nodes[0])
+        raise explain(guilty, error) from error
+
+
+def _sources(nodes: list[Node], packages: Iterable[str | Path], reached: Reached) -> Sources:
+    territory = Territory(nodes)
+    sources = Sources(territory)
+    for place in packages:
+        sources.add_package(place)
+    package = getattr(sys.modules["__main__"], "__package__", None) or ""
+    names = {name for code in reached.codes for name in imports_of_code(code, package)}
+    sources.follow(names | reached.modules | set(territory.loaded_at_home()))
+    check_size(sources.modules.values())
+    return sources
+
+
+def _script() -> tuple[str, str]:
+    """The script's path and text; empty for a notebook, or what is no text."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    if not path:
+        return "", ""
+    path = os.path.abspath(path)
+    try:
+        return path, importlib.util.decode_source(Path(path).read_bytes())
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return path, ""

@@ -1,0 +1,45 @@
+"""What shipped bytes call while they are loaded: functions of the child's side, named in pickles, so their names stay.
+
+Some objects of `__main__` pickle by name only, and the child's `__main__` has no such name yet: they are made anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+_make_new_type: Callable[[str, Any], Any] = typing.NewType  # a type checker takes a direct call for a declaration
+
+
+def main_globals() -> dict[str, Any]:
+    """The globals of the `__main__` that loads: all that is shipped by value shares them, as it did in the script."""
+    return sys.modules["__main__"].__dict__
+
+
+def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    """`function` behind an empty `functools.lru_cache`."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def cached_property(function: Callable[[Any], Any], name: str | None) -> Any:
+    """A `functools.cached_property`, which holds a lock in Python 3.11."""
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+def new_type(name: str, supertype: Any) -> Any:
+    """A `typing.NewType` of `__main__`."""
+    made: Any = _make_new_type(name, supertype)
+    made.__module__ = "__main__"
+    return made
+
+
+def parameter_specification(name: str) -> Any:
+    """A `typing.ParamSpec` of `__main__`."""
+    made: Any = typing.ParamSpec(name)  # type: ignore[misc]
+    made.__module__ = "__main__"
+    return made

@@ -1,0 +1,177 @@
+"""The packets of a channel, as one tagged union: chunks and marks go down an edge, credit and its end come back up.
+
+A packet is one msgpack array that begins with its tag. No I/O here, and no value is opened: see `values`. A number out
+of its range is refused here, so that whoever gets a packet need not ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from ..chunk import Origin, Stamp, Times
+from ..errors import ChunkError
+from .values import Row
+
+_CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG = range(7)
+
+DONE, PAUSE, END = range(3)  # the kinds of a mark
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Place = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
+Shift = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # of a clock, in nanoseconds
+Kind = Annotated[int, msgspec.Meta(ge=DONE, le=END)]
+Origins = dict[Count, tuple[Count, Count]]  # {index of a source's output: (number, time in ns on the Manager's clock)}
+Record = tuple[str, Count, Count, Any]  # a values.Row, checked
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=_CHUNK, forbid_unknown_fields=True, gc=False):
+    """Producer → Consumer: a chunk. Its payload lies in a slot, or inline when `arena` is 0.
+
+    Attributes:
+        run: which of the graph's lives.
+        epoch: which incarnation of the producer.
+        number: 1, 2, 3, ... on the producer's output.
+        input: the index of the producer's in-edge that triggered the step; -1 in a source.
+        trigger: the chunk's number on that edge; in a source, the step's.
+        emission: which emission of the step, from 0.
+        last: whether it is the step's last emission.
+        created: when, on the host's clock, in ns since the epoch.
+        offset: what to add to get the Manager's clock, in ns.
+        bound: how wrong `offset` can be, in ns.
+        origin: the sources' chunks that it descends from; empty in a source's own chunk.
+        records: as `values.pack` gives them.
+        arena: the id of the arena that the slot is in; 0 for none.
+        slot: the slot's index there.
+        size: how many bytes of the slot are payload.
+        payload: the payload where it lies in no slot.
+    """
+
+    run: Count
+    epoch: Count
+    number: Count
+    input: Place
+    trigger: Count
+    emission: Count
+    last: bool
+    created: Count
+    offset: Shift
+    bound: Count
+    origin: Origins
+    records: list[Record]
+    arena: Count
+    slot: Count
+    size: Count
+    payload: bytes
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True, tag=_MARK, forbid_unknown_fields=True):
+    """Producer → Consumer, behind the chunks: all up to `number` is done (DONE), for now (PAUSE), for ever (END)."""
+
+    run: Count
+    epoch: Count
+    kind: Kind
+    number: Count
+    origin: Origins
+
+
+class Announce(msgspec.Struct, frozen=True, array_like=True, tag=_ANNOUNCE, forbid_unknown_fields=True):
+    """Producer → Consumer: the next packet carries this arena's file descriptor. `slot_size` in bytes."""
+
+    arena: Count
+    slots: Count
+    slot_size: Count
+
+
+class Descriptor(msgspec.Struct, frozen=True, array_like=True, tag=_DESCRIPTOR, forbid_unknown_fields=True):
+    """Producer → Consumer: the packet that the arena's file descriptor comes with."""
+
+    arena: Count
+
+
+class Credit(msgspec.Struct, frozen=True, array_like=True, tag=_CREDIT, forbid_unknown_fields=True):
+    """Consumer → Producer: all up to `taken` was taken into a step, all up to `settled` may be forgotten."""
+
+    run: Count
+    epoch: Count
+    taken: Count
+    settled: Count
+
+
+class Close(msgspec.Struct, frozen=True, array_like=True, tag=_CLOSE, forbid_unknown_fields=True):
+    """Consumer → Producer: I take nothing more."""
+
+
+class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unknown_fields=True):
+    """Producer → Consumer: chunk `number`; its packet is too long to send and lies in a slot: `size` bytes at `offset`."""
+
+    number: Count
+    arena: Count
+    slot: Count
+    offset: Count
+    size: Count
+
+
+Packet = Chunk | Mark | Announce | Descriptor | Credit | Close | Long
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes | memoryview], Packet] = msgspec.msgpack.Decoder(Packet).decode
+
+
+def encode(packet: Packet) -> bytes:
+    """The packet as bytes."""
+    return _encode(packet)
+
+
+def encode_chunk(
+    run: int,
+    epoch: int,
+    number: int,
+    input: int,
+    trigger: int,
+    emission: int,
+    last: bool,
+    created: int,
+    offset: int,
+    bound: int,
+    origin: Origins,
+    records: list[Row],
+    arena: int = 0,
+    slot: int = 0,
+    size: int = 0,
+    payload: bytes | bytearray | memoryview = b"",
+) -> bytes:
+    """The bytes of the Chunk with these fields, without making one: it runs for each chunk."""
+    return _encode(
+        (_CHUNK, run, epoch, number, input, trigger, emission, last, created, offset, bound, origin, records)
+        + (arena, slot, size, payload)
+    )
+
+
+def decode(data: bytes | memoryview) -> Packet:
+    """The packet in `data`.
+
+    Raises:
+        ChunkError: it is none, or is damaged.
+    """
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ChunkError(f"a packet can't be read: {error}") from error
+
+
+def stamp(chunk: Chunk, names: tuple[str, ...], output: int) -> Stamp:
+    """What the user may know of a chunk. `names`: all outputs' names by index; `output`: its producer's index.
+
+    Raises:
+        ChunkError: it descends from an output that has no name.
+    """
+    origin = chunk.origin or {output: (chunk.number, chunk.created + chunk.offset)}
+    try:
+        named = {names[index]: Origin(number, time / 10**9) for index, (number, time) in origin.items()}
+    except IndexError as error:
+        raise ChunkError(f"a chunk's origin {origin} is not among the {len(names)} outputs") from error
+    times = Times(chunk.created / 10**9, chunk.offset / 10**9, chunk.bound / 10**9)
+    return Stamp(chunk.run, chunk.epoch, chunk.number, chunk.trigger, chunk.emission, chunk.last, named, times)

@@ -1,0 +1,248 @@
+"""Every control message, as one tagged union of frozen structs. A docstring gives the route.
+
+Requests are imperatives, news are nouns. The same encoder serves the network and the socket to a node's process.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..errors import LinkError
+from .lifecycle import NodeState
+from .specs import Host, NodeSpec, Plan, Versions
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """The base of all control messages."""
+
+
+# --- joining ---------------------------------------------------------------------------------------------------------
+
+
+class Enrol(Message, frozen=True):
+    """Worker → Manager, said with a token's key: allow `key` (Z85), which is the worker's own."""
+
+    key: str
+
+
+class Enrolment(Message, frozen=True):
+    """Manager → Worker: your key is allowed, dial again with it."""
+
+
+class Registration(Message, frozen=True):
+    """Worker → Manager: here I am."""
+
+    name: str
+    pid: int
+    host: Host
+    versions: Versions
+
+
+class Welcome(Message, frozen=True):
+    """Manager → Worker: you are registered."""
+
+
+class Refusal(Message, frozen=True):
+    """Manager → Worker: you are not registered, and why."""
+
+    reason: str
+
+
+class Heartbeat(Message, frozen=True):
+    """Worker → Manager, every half second, and the answer to it."""
+
+
+class Departure(Message, frozen=True):
+    """Worker → Manager: I leave in order."""
+
+    name: str
+
+
+class Dismiss(Message, frozen=True):
+    """Manager → Worker: tear down all that you run and leave."""
+
+
+# --- the life of a graph ---------------------------------------------------------------------------------------------
+
+
+class Deploy(Message, frozen=True):
+    """Manager → Worker: fork the plan's nodes, ship their code, set them up."""
+
+    plan: Plan
+    stop_timeout: float
+
+
+class SetUp(Message, frozen=True):
+    """Worker → Node, with file descriptors: the page, the code, the channel ends of inputs, then of outputs."""
+
+    graph: str
+    node: NodeSpec
+    worker: str
+    run: int
+    epoch: int
+    names: tuple[str, ...]
+    inputs: tuple[EdgeEnd, ...]
+    outputs: tuple[EdgeEnd, ...]
+
+
+class EdgeEnd(msgspec.Struct, frozen=True):
+    """One end of an edge, as the node gets it. `peer` is the node at the other end."""
+
+    index: int
+    peer: str
+    policy: str
+    depth: int
+    slots: int
+    follow: bool
+
+
+class Start(Message, frozen=True):
+    """Manager → Worker → Node: step; with `steps`, a source pauses after so many. `turn` counts the starts."""
+
+    graph: str
+    turn: int
+    steps: int | None = None
+
+
+class Stop(Message, frozen=True):
+    """Manager → Worker → Node: sources pause; the others do when all that was sent to them is worked off, or `now`."""
+
+    graph: str
+    turn: int
+    now: bool = False
+
+
+class TearDown(Message, frozen=True):
+    """Manager → Worker → Node: tear down and leave."""
+
+    graph: str
+
+
+class Call(Message, frozen=True):
+    """Manager → Worker → Node: call a registered method between two steps; `arguments` is a pickled dict. Beyond `timeout`
+    seconds the worker answers for the node that is busy."""
+
+    graph: str
+    token: int
+    node: str
+    timeout: float
+    method: str
+    arguments: bytes
+
+
+class Gather(Message, frozen=True):
+    """Manager → Worker → Node: give your newest value. `timeout` as in Call."""
+
+    graph: str
+    token: int
+    node: str
+    timeout: float
+
+
+class Inspect(Message, frozen=True):
+    """Manager → Worker: report all counters."""
+
+    token: int
+
+
+# --- news ------------------------------------------------------------------------------------------------------------
+
+
+class NodeNews(Message, frozen=True):
+    """Node → Worker → Manager: the node's state has changed. `turn` is the start that it belongs to. `gone`: its
+    process is no more."""
+
+    graph: str
+    node: str
+    state: NodeState
+    turn: int = 0
+    pid: int = 0
+    gone: bool = False
+
+
+class Failure(Message, frozen=True):
+    """Node → Worker → Manager: the user's code raised, or the process died (`phase` "process")."""
+
+    graph: str
+    node: str
+    worker: str
+    phase: str
+    number: int
+    text: str
+
+
+class Reply(Message, frozen=True):
+    """Node → Worker → Manager: the answer to Call or Gather; `error` is set when it failed, else `value` is pickled."""
+
+    token: int
+    value: bytes = b""
+    error: str = ""
+
+
+class LogLine(Message, frozen=True):
+    """Node → Worker → Manager: a line of the node's logger, or a worker's warning (`node` empty)."""
+
+    node: str
+    worker: str
+    level: int
+    text: str
+
+
+class EdgeCount(msgspec.Struct, frozen=True):
+    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received`."""
+
+    sent: int = 0
+    bytes: int = 0
+    received: int = 0
+    dropped: dict[str, int] = {}
+
+
+class NodeCount(msgspec.Struct, frozen=True):
+    """A node's counters. Times in seconds, memory in bytes, `cpu` in seconds of processor time."""
+
+    state: NodeState
+    pid: int = 0
+    steps: int = 0
+    errors: int = 0
+    rate: float = 0.0
+    p50: float = 0.0
+    p95: float = 0.0
+    cpu: float = 0.0
+    memory: int = 0
+    busy: float = 0.0
+    inputs: dict[int, EdgeCount] = {}
+    outputs: dict[int, EdgeCount] = {}
+
+
+class Report(Message, frozen=True):
+    """Worker → Manager: all counters of the graph's nodes that it runs. Answers Inspect."""
+
+    token: int
+    graph: str
+    nodes: dict[str, NodeCount] = {}
+
+
+AnyMessage = (
+    Enrol | Enrolment | Registration | Welcome | Refusal | Heartbeat | Departure | Dismiss
+    | Deploy | SetUp | Start | Stop | TearDown | Call | Gather | Inspect
+    | NodeNews | Failure | Reply | LogLine | Report
+)  # fmt: skip
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(data: bytes | memoryview) -> AnyMessage:
+    """The message in `data`.
+
+    Raises:
+        LinkError: it is none.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LinkError(f"a control message can't be read: {error}") from error

@@ -1,0 +1,143 @@
+"""What a graph is once it is checked and placed: plain frozen values that travel from the Manager to the workers."""
+
+from __future__ import annotations
+
+import msgspec
+
+# Every reason for which a chunk may be dropped; its place here is its cell in the counters' page.
+REASONS = (
+    "superseded",  # a newer one replaced it (policy latest, or a sampled edge)
+    "oldest",  # drop_oldest made room for a newer one
+    "before_first",  # a followed input was full while another had not yet brought anything
+    "unmatched",  # zip: no partner will come
+    "unaligned",  # Align: no partner within the tolerance
+    "after_end",  # the node had ended
+    "failed",  # the node had failed
+    "died",  # the node's process had died
+)
+
+
+class EdgeSpec(msgspec.Struct, frozen=True):
+    """An edge of the graph. `index` is its place in the graph; `depth` its window in chunks; `slots` in shared slots."""
+
+    index: int
+    source: str
+    target: str
+    policy: str = "lossless"
+    depth: int = 256
+    slots: int = 4
+    follow: bool = False
+    codec: str | None = None
+    quality: int | None = None
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """A node as a worker gets it. `index` is its place in the graph: its output's number in a chunk's origin."""
+
+    index: int
+    name: str
+    kind: str  # "source" | "step" | "sink"
+    instance: bytes  # the pickled Node
+    worker: str = ""
+
+
+class Module(msgspec.Struct, frozen=True):
+    """A module or package file that travels as source under its own name.
+
+    Attributes:
+        name: the dotted name.
+        path: where it lies on the Manager's host: for tracebacks.
+        source: its text.
+        is_package: whether it is a package's `__init__`.
+        resources: of a package, its data files: path below the package -> content.
+    """
+
+    name: str
+    path: str
+    source: str
+    is_package: bool = False
+    resources: dict[str, bytes] = {}
+
+
+class Code(msgspec.Struct, frozen=True):
+    """All code that a graph needs beside what is installed.
+
+    Attributes:
+        definitions: the cloudpickled {name: class or function} of `__main__` that the nodes reach.
+        modules: sibling modules and `packages=`.
+        main_path, main_source: the script, for tracebacks.
+        requirements: installed distributions that the code imports -> the Manager's version of them.
+        imports_cv2: whether the code imports cv2 (it is then loaded before the nodes are forked).
+    """
+
+    definitions: bytes
+    modules: tuple[Module, ...] = ()
+    main_path: str = ""
+    main_source: str = ""
+    requirements: dict[str, str] = {}
+    imports_cv2: bool = False
+
+
+_code_decoder = msgspec.msgpack.Decoder(Code)
+encode_code = msgspec.msgpack.Encoder().encode
+
+
+def decode_code(data: bytes) -> Code:
+    """The Code in `data`, which came from this host's own worker."""
+    return _code_decoder.decode(data)
+
+
+class Host(msgspec.Struct, frozen=True):
+    """Where a worker runs. Two workers whose `boot`, `network` and `user` agree are on one host.
+
+    Attributes:
+        boot: the kernel's boot id.
+        network: the inode of the network namespace.
+        user: the user id.
+        address: the abstract AF_UNIX name at which the worker takes channel ends from workers of its host.
+    """
+
+    boot: str
+    network: int
+    user: int
+    address: str
+
+    def shares_memory_with(self, other: Host) -> bool:
+        return (self.boot, self.network, self.user) == (other.boot, other.network, other.user)
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """What a worker runs on."""
+
+    flowmesh: str
+    python: str  # "3.11"
+
+
+class EdgePlan(msgspec.Struct, frozen=True):
+    """An edge and how it goes: decided once, at commit. `nonce` names it between two workers of a host."""
+
+    spec: EdgeSpec
+    source_worker: str
+    target_worker: str
+    transport: str = "socket"
+    nonce: str = ""
+    address: str = ""  # of the target's worker, where it is another one
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A graph, placed. `names` are all nodes' names by their index."""
+
+    graph: str
+    run: int
+    names: tuple[str, ...]
+    nodes: tuple[NodeSpec, ...]
+    edges: tuple[EdgePlan, ...]
+    code: Code
+
+    def for_worker(self, worker: str) -> Plan:
+        """The part of the plan that a worker needs."""
+        return msgspec.structs.replace(
+            self,
+            nodes=tuple(node for node in self.nodes if node.worker == worker),
+            edges=tuple(edge for edge in self.edges if worker in (edge.source_worker, edge.target_worker)),
+        )

@@ -1,0 +1,116 @@
+"""A Worker made in a script: the daemon as a process of its own, which dies with the script, however that ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from types import TracebackType
+
+from .channel.packets import PeerGone
+from .channel.pipe import Pipe
+from .daemon.lifeline import Join, Joined, decode_joined, encode
+from .errors import DeadlineError, LinkError, StateError
+from .node import check_name
+
+_ENDS_WITHIN = 15.0  # seconds: a stuck step is killed after 5, and its fork server waits for the others
+
+
+class Worker:
+    """Runs nodes on this machine, in processes of their own.
+
+    >>> worker = Worker(name="local")                          # doctest: +SKIP
+    >>> worker.connect(host=manager.host, port=manager.port)   # doctest: +SKIP
+    """
+
+    def __init__(self, name: str) -> None:
+        check_name(name)
+        self.name = name
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flowmesh.daemon", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl+C in the terminal is the script's alone
+        )
+        theirs.close()
+        self._lifeline: Pipe | None = Pipe(ours.detach())
+        self._owner = os.getpid()
+        atexit.register(self.shutdown)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        return self._process.pid
+
+    def connect(self, host: str, port: int, token: str | None = None, timeout: float = 10.0) -> None:
+        """Register with the Manager at that address.
+
+        On one machine, Manager and Worker of the same user need no token.
+
+        Args:
+            timeout: seconds within which the Manager must answer.
+
+        Raises:
+            LinkError: nobody answers there, or the Manager refuses (another version, a name that is taken).
+            StateError: the worker is connected already, or was shut down.
+        """
+        if token is not None:
+            raise LinkError("token= is for workers on other machines, which are not supported yet: leave it out")
+        if not isinstance(port, int) or not 0 < port < 65536:
+            raise LinkError(f"port is a number from 1 to 65535, not {port!r}")
+        if self._lifeline is None:
+            raise StateError(f"worker {self.name!r} was shut down: make a new one")
+        if getattr(self, "_connected", False):
+            raise StateError(f"worker {self.name!r} is connected already")
+        self._lifeline.send(encode(Join(self.name, host, port, timeout)))
+        joined = self._answer(self._lifeline, time.monotonic() + timeout + 5.0)
+        if joined.error:
+            self.shutdown()
+            raise LinkError(f"worker {self.name!r}: {joined.error}")
+        self._connected = True
+
+    def _answer(self, lifeline: Pipe, deadline: float) -> Joined:
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                select.select([lifeline], [], [], left)
+                received = lifeline.receive()
+                if received is not None:
+                    return decode_joined(received[0])
+        except PeerGone:
+            status = self._process.wait(5)
+            return Joined(f"its process ended with exit status {status}: see what it printed above")
+        return Joined("its process did not answer in time")
+
+    def shutdown(self) -> None:
+        """Tear down what it runs and end it; returns when its process has ended. Twice does no harm.
+
+        Raises:
+            DeadlineError: it had to be killed.
+        """
+        if self._lifeline is None or os.getpid() != self._owner:
+            return
+        self._lifeline.close()
+        self._lifeline = None
+        atexit.unregister(self.shutdown)
+        try:
+            self._process.wait(_ENDS_WITHIN)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.wait()
+            raise DeadlineError(f"worker {self.name!r} did not end within {_ENDS_WITHIN:g} s and was killed") from error
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name!r} pid {self.pid}>"

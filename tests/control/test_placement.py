@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from flowmesh.control.placement import assign, place
+from flowmesh.errors import GraphError
+from flowmesh.node import Node
+from flowmesh.wire.specs import EdgePlan, EdgeSpec, Host
+
+NAMES = ("film", "edges", "show")
+SAME = {"local": Host("boot", 1, 1000, "@local"), "second": Host("boot", 1, 1000, "@second")}
+EDGES = (EdgeSpec(0, "film", "edges"), EdgeSpec(1, "edges", "show"))
+
+
+def lines(call: Callable[[], object]) -> list[str]:
+    with pytest.raises(GraphError) as caught:
+        call()
+    return str(caught.value).splitlines()
+
+
+@pytest.fixture
+def nonce() -> Callable[[], str]:
+    numbers: Iterator[int] = count(1)
+    return lambda: f"nonce-{next(numbers)}"
+
+
+def test_each_node_goes_where_the_mapping_says() -> None:
+    mapping = {"local": ["film"], "second": ("edges", "show")}
+    assert assign(NAMES, mapping, ["second", "local"]) == {"film": "local", "edges": "second", "show": "second"}
+
+
+def test_nodes_may_be_given_as_objects_and_by_an_iterator() -> None:
+    nodes: Any = (Node(name=name) for name in NAMES)
+    assert assign(NAMES, {"local": nodes}, {"local"}) == dict.fromkeys(NAMES, "local")
+
+
+def test_a_worker_may_have_nothing_to_do() -> None:
+    assert set(assign(NAMES, {"local": NAMES, "second": []}, SAME).values()) == {"local"}
+
+
+def test_without_a_mapping_the_only_worker_runs_all() -> None:
+    assert assign(NAMES, None, {"local": object()}) == dict.fromkeys(NAMES, "local")
+
+
+def test_without_a_mapping_several_workers_are_an_error() -> None:
+    assert lines(lambda: assign(NAMES, None, ["second", "local"])) == [
+        "several workers are registered (local, second): give a mapping"
+    ]
+
+
+def test_without_workers_the_way_to_one_is_told() -> None:
+    advice = "no worker is registered: make one with Worker(name='local') and connect() it to the Manager"
+    assert lines(lambda: assign(NAMES, None, [])) == [advice]
+    assert lines(lambda: assign(NAMES, {"local": NAMES}, [])) == [f"mapping 'local': no such worker; {advice}"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "error"),
+    [
+        ({"local": ["film", "edges"]}, "node 'show' is mapped to no worker"),
+        ({"local": [*NAMES, "film"]}, "node 'film' is mapped 2 times: local, local"),
+        ({"local": NAMES, "second": ["show"]}, "node 'show' is mapped 2 times: local, second"),
+        (
+            {"local": [*NAMES, "shwo"]},
+            "mapping 'local': no node 'shwo' is in the graph; there are: film, edges, show",
+        ),
+        (
+            {"local": [*NAMES, ["film"]]},
+            "mapping 'local': no node ['film'] is in the graph; there are: film, edges, show",
+        ),
+        ({"loacl": NAMES}, "mapping 'loacl': no such worker; registered: local, second"),
+        ({"local": NAMES[:2], "second": "show"}, "mapping 'second': give a list of nodes, not 'show'"),
+        (
+            {"local": NAMES[:2], "second": Node(name="show")},
+            "mapping 'second': give a list of nodes, not <Node 'show'>",
+        ),
+        (
+            {"local": NAMES[:2], ("local", "second"): ["show"]},
+            "mapping ('local', 'second'): nodes that may move between workers are not supported yet; name one worker",
+        ),
+    ],
+)
+def test_one_mistake_gives_one_error(mapping: Any, error: str) -> None:
+    assert lines(lambda: assign(NAMES, mapping, SAME)) == [error]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    mapping: Any = {"gone": ["film", "film"], "local": 5}
+    assert lines(lambda: assign(NAMES, mapping, SAME)) == [
+        "mapping 'gone': no such worker; registered: local, second",
+        "mapping 'local': give a list of nodes, not 5",
+        "mapping 'local': no node 5 is in the graph; there are: film, edges, show",
+        "node 'film' is mapped 2 times: gone, gone",
+        "node 'edges' is mapped to no worker",
+        "node 'show' is mapped to no worker",
+    ]
+
+
+def test_a_mapping_is_a_mapping() -> None:
+    mapping: Any = ["film"]
+    assert lines(lambda: assign(NAMES, mapping, SAME)) == ["a mapping is {worker's name: [nodes]}, not ['film']"]
+
+
+def test_an_edge_within_a_worker_needs_no_nonce(nonce: Callable[[], str]) -> None:
+    plans = place(EDGES, dict.fromkeys(NAMES, "local"), SAME, nonce)
+    assert plans == tuple(EdgePlan(edge, "local", "local", "socket") for edge in EDGES)
+
+
+def test_an_edge_between_workers_of_a_host_has_a_nonce_and_the_targets_address(nonce: Callable[[], str]) -> None:
+    assignment = {"film": "local", "edges": "second", "show": "local"}
+    assert place(EDGES, assignment, SAME, nonce) == (
+        EdgePlan(EDGES[0], "local", "second", "socket", "nonce-1", "@second"),
+        EdgePlan(EDGES[1], "second", "local", "socket", "nonce-2", "@local"),
+    )
+
+
+@pytest.mark.parametrize("other", [Host("b", 1, 1000, "@"), Host("boot", 2, 1000, "@"), Host("boot", 1, 0, "@")])
+def test_edges_that_cross_hosts_are_refused_together(other: Host, nonce: Callable[[], str]) -> None:
+    assignment = {"film": "local", "edges": "far", "show": "local"}
+    assert lines(lambda: place(EDGES, assignment, {**SAME, "far": other}, nonce)) == [
+        "'film' -> 'edges' crosses hosts (local, far): not supported yet; map both to workers of one host",
+        "'edges' -> 'show' crosses hosts (far, local): not supported yet; map both to workers of one host",
+    ]
+
+
+def test_workers_on_two_hosts_are_fine_where_no_edge_joins_them(nonce: Callable[[], str]) -> None:
+    hosts = {**SAME, "far": Host("other", 1, 1000, "@far")}
+    assert len(place(EDGES[:1], {"film": "local", "edges": "local", "show": "far"}, hosts, nonce)) == 1

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .travel import Travel
+
+
+@pytest.fixture
+def travel(tmp_path: Path) -> Travel:
+    return Travel(tmp_path)
