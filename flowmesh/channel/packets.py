@@ -61,7 +61,7 @@ class End:
         return packet
 
     def receive_descriptor(self) -> tuple[bytes, int] | None:
-        """The next packet, which carries a file descriptor; None when none waits or it carries none.
+        """The next packet and the file descriptor that it carries, -1 if it carries none; None when none waits.
 
         Raises:
             PeerGone: as `receive`.
@@ -76,7 +76,7 @@ class End:
         for _, kind, data in rights:
             if kind == socket.SCM_RIGHTS:
                 return packet, array.array("i", data[:size])[0]
-        return None
+        return packet, -1
 
     def close(self) -> None:
         self._socket.close()

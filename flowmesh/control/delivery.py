@@ -28,6 +28,10 @@ class Window:
         if shared:
             self.lent.append(number)
 
+    def has_room_for(self, number: int) -> bool:
+        """`has_room`, for the next number and a chunk that lies in no slot: what most chunks need."""
+        return number - self.taken <= self.depth
+
     def credit(self, taken: int) -> list[int]:
         """The consumer has taken all up to a number; returns the numbers of those whose slots it no longer needs.
 

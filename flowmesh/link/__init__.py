@@ -1,1 +1,1 @@
-"""Between hosts: ZeroMQ sockets with CURVE, keys and allow-lists. Nothing else imports zmq, and no ZMQError leaves."""
+"""Between hosts: ZeroMQ sockets with CURVE. Only this package imports zmq, and no zmq.ZMQError leaves it."""

@@ -1,6 +1,8 @@
-"""Who may connect: the answers that ZeroMQ asks for at each CURVE handshake (ZAP, RFC 27), without a thread.
+"""Who may connect: the answers to libzmq's ZAP requests (https://rfc.zeromq.org/spec/27). No thread, and nothing blocks.
 
-Without an allow-list CURVE lets in anybody who makes a key: no socket binds before this one answers.
+libzmq asks at each handshake and lets the peer wait for the answer; whoever owns the sockets calls `serve`. A peer
+whose key is not on the list, or that does not speak CURVE, is denied. ZAP is asked once a connection: a key that is
+revoked later must be looked up by whoever receives its messages.
 """
 
 from __future__ import annotations
@@ -8,24 +10,35 @@ from __future__ import annotations
 import zmq
 from zmq.utils import z85
 
-_ENDPOINT = "inproc://zeromq.zap.01"
-_VERSION = b"1.0"
-_FIELDS = 7  # version, request id, domain, address, identity, mechanism, client key
+VERSION = b"1.0"
 
 
 class AllowList:
-    """The keys (Z85) that are let in; all others are refused. `serve` is to be called when `socket` is readable."""
+    """The keys (Z85) that may connect to the sockets of `context`. Make it before the first of them binds.
+
+    Attributes:
+        socket: readable when requests wait.
+
+    Raises:
+        zmq.ZMQError: the context has an allow-list already.
+    """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self.socket = context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.bind(_ENDPOINT)
         self._keys: set[str] = set()
+        self.socket = context.socket(zmq.REP)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        try:
+            self.socket.bind("inproc://zeromq.zap.01")
+        except zmq.ZMQError:
+            self.socket.close()
+            raise
 
     def allow(self, key: str) -> None:
+        """Let `key` in. A text that is no key does no harm: no peer can have it."""
         self._keys.add(key)
 
     def revoke(self, key: str) -> None:
+        """Let `key` in no more. Connections that it has are not cut."""
         self._keys.discard(key)
 
     def __contains__(self, key: object) -> bool:
@@ -33,22 +46,17 @@ class AllowList:
 
     def serve(self) -> None:
         """Answer all requests that wait."""
-        while True:
-            try:
-                request = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            border = request.index(b"") + 1 if b"" in request else len(request)
-            self.socket.send_multipart(request[:border] + self._answer(request[border:]))
+        while self.socket.poll(0):
+            self.socket.send_multipart(self._answer(self.socket.recv_multipart()))
 
-    def _answer(self, fields: list[bytes]) -> list[bytes]:
-        number = fields[1] if len(fields) > 1 else b""
-        if len(fields) != _FIELDS or fields[0] != _VERSION or fields[5] != b"CURVE" or len(fields[6]) != 32:
-            return [_VERSION, number, b"400", b"not a CURVE request", b"", b""]
-        key = z85.encode(fields[6]).decode()
-        if key not in self._keys:
-            return [_VERSION, number, b"400", b"unknown key", b"", b""]
-        return [_VERSION, number, b"200", b"OK", key.encode(), b""]
-
-    def close(self) -> None:
-        self.socket.close()
+    def _answer(self, request: list[bytes]) -> list[bytes]:
+        match request:
+            case [b"1.0", number, _domain, _address, _routing_id, b"CURVE", credentials] if len(credentials) == 32:
+                key = z85.encode(credentials)
+                if key.decode() in self._keys:
+                    return [VERSION, number, b"200", b"OK", key, b""]
+                return [VERSION, number, b"400", b"this key is not allowed", b"", b""]
+            case [b"1.0", number, _domain, _address, _routing_id, _mechanism, *_]:
+                return [VERSION, number, b"400", b"only CURVE is allowed", b"", b""]
+            case _:
+                return [VERSION, b"".join(request[1:2]), b"500", b"not a ZAP 1.0 request", b"", b""]

@@ -1,85 +1,86 @@
-"""CURVE key pairs, and the one of the user: made once, kept in a file that nobody else can read.
-
-A secret is never printed, logged or put in an argument list.
-"""
+"""CURVE key pairs, and the one that each user has. A secret is never printed: not by a repr, not by an error."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import zmq
 
 from ..errors import LinkError
 
 
-class KeyPair(NamedTuple):
-    """A CURVE key pair as Z85 text."""
+@dataclass(frozen=True)
+class KeyPair:
+    """A CURVE key pair as Z85 text, 40 characters each (https://rfc.zeromq.org/spec/32)."""
 
     public: str
-    secret: str
+    secret: str = field(repr=False)
 
     @classmethod
     def make(cls) -> KeyPair:
+        """A new pair, which nobody else has."""
         public, secret = zmq.curve_keypair()
         return cls(public.decode(), secret.decode())
 
-    def __repr__(self) -> str:
-        return f"<KeyPair {self.public}>"
-
-    __str__ = __repr__
-
 
 def user_keys() -> KeyPair:
-    """The user's own key pair: a standing token among the processes of this user on this machine.
+    """The user's own pair, made on first use: `$XDG_STATE_HOME/flowmesh/user.key` (default: `~/.local/state`).
+
+    Whoever can read that file can join the user's Managers, so it must be the user's alone.
 
     Raises:
-        LinkError: the file is readable by others, damaged, or can't be made; the text says what to do.
+        LinkError: the file can be read or written by others, belongs to another user, is damaged, or can't be made.
     """
-    path = _state_folder() / "user.key"
+    try:
+        path = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "flowmesh" / "user.key"
+    except RuntimeError as error:
+        raise LinkError("the user's key has no place: there is no home directory; set XDG_STATE_HOME") from error
     try:
         if not path.exists():
-            _write(path, KeyPair.make())
-        return _read(path)
+            _make(path)
+        return _parse(_read(path), path)
     except OSError as error:
-        raise LinkError(f"the user's key can't be kept in {path}: {error}; set XDG_STATE_HOME to another folder") from error
+        place = f"the user's key can't be kept in {path}"
+        raise LinkError(f"{place}: {error}; mend it, or set XDG_STATE_HOME to a directory of your own") from error
 
 
-def _state_folder() -> Path:
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "flowmesh"
-
-
-def _write(path: Path, keys: KeyPair) -> None:
-    """Make the file whole or not at all; of two processes that make it at once, the first wins for both."""
+def _make(path: Path) -> None:
+    """Link a whole file into place, so that of several processes one wins and none ever reads half a key."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    draft = path.with_name(f".user.key.{secrets.token_hex(8)}")
+    pair = KeyPair.make()
     try:
-        with open(descriptor, "w") as file:
-            file.write(f"{keys.public}\n{keys.secret}\n")
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(f"{pair.public}\n{pair.secret}\n")
+            file.flush()
+            os.fsync(file.fileno())  # an empty key after a power cut would lock the user out
         os.link(draft, path)
     except FileExistsError:
-        pass
+        pass  # another process was first: its pair is the user's
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> KeyPair:
-    with open(path) as file:
-        state = os.fstat(file.fileno())
-        if state.st_uid != os.getuid():
-            raise LinkError(f"{path} belongs to another user: remove it, and a new one is made")
-        if stat.S_IMODE(state.st_mode) & 0o077:
-            raise LinkError(f"{path} can be read or written by others: chmod 600 {path}, or remove it to get new keys")
-        lines = file.read().split()
+def _read(path: Path) -> str:
+    # not blocking: a FIFO laid there must not hang the program; the checks look at what was opened, not at the name
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="ascii", errors="replace") as file:
+        status = os.fstat(file.fileno())
+        if status.st_uid != os.geteuid():
+            raise LinkError(f"the user's key {path} belongs to user {status.st_uid}: remove it, or set XDG_STATE_HOME")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise LinkError(f"the user's key {path} is open to other users: run `chmod 600 {path}`")
+        return file.read(200)
+
+
+def _parse(text: str, path: Path) -> KeyPair:
+    public, _, secret = text.removesuffix("\n").partition("\n")
     try:
-        keys = KeyPair(*lines)
-        if zmq.curve_public(keys.secret.encode()).decode() != keys.public:
-            raise ValueError("the halves do not belong together")
-    except (TypeError, ValueError, zmq.ZMQError) as error:
-        raise LinkError(f"{path} is damaged ({error}): remove it, and a new one is made") from error
-    return keys
+        if zmq.curve_public(secret.encode()) == public.encode():
+            return KeyPair(public, secret)
+    except (zmq.ZMQError, ValueError):
+        pass  # no key at all: told below, and without the cause, which may quote the secret
+    raise LinkError(f"the user's key {path} is damaged: remove it, and a new one is made")

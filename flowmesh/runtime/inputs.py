@@ -48,7 +48,7 @@ class InEdge:
     """One edge into the node."""
 
     def __init__(self, spec: EdgeEnd, sender: int, end: End, page: Page, block: int) -> None:
-        self.spec = spec
+        self.peer = spec.peer
         self.sender = sender  # the index of the producer's output
         self.end = end
         self.lossless = spec.policy == "lossless"
@@ -56,6 +56,7 @@ class InEdge:
         self.gone = False
         self._cells = page.cells
         self._block = block
+        self._announced: framing.Announce | None = None
         self._views: dict[int, ArenaView] = {}
         self._credited = 0
 
@@ -65,15 +66,26 @@ class InEdge:
         Raises:
             PeerGone, ChunkError
         """
-        while (packet := self.end.receive()) is not None:
+        while self._map_announced() and (packet := self.end.receive()) is not None:
             message = framing.decode(packet)
             if not isinstance(message, framing.Announce):
                 return message
-            carried = self.end.receive_descriptor()
-            if carried is None:
-                raise ChunkError("an arena was announced without its file")
-            self._views[message.arena] = ArenaView(carried[1], message.slot_size, message.slots)
+            self._announced = message
         return None
+
+    def _map_announced(self) -> bool:
+        """Map the arena that was announced, if one was; whether nothing of it is still to come."""
+        announced = self._announced
+        if announced is None:
+            return True
+        carried = self.end.receive_descriptor()
+        if carried is None:
+            return False
+        if carried[1] < 0:
+            raise ChunkError("an arena was announced without its file")
+        self._announced = None
+        self._views[announced.arena] = ArenaView(carried[1], announced.slot_size, announced.slots)
+        return True
 
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""
@@ -143,8 +155,8 @@ class Inputs:
         """Whether no step will ever come again."""
         return self._join.over
 
-    def take(self) -> tuple[dict[str, DataChunk], int, framing.Chunk] | None:
-        """The next step's data by sender, the place of the triggering edge, and the chunk that triggers."""
+    def take(self) -> tuple[dict[str, DataChunk], int, int, framing.Chunk] | None:
+        """The next step's data by sender; the place of the triggering edge, its sender's output, the chunk that triggers."""
         taken = self._join.take()
         if taken is None:
             return None
@@ -152,10 +164,11 @@ class Inputs:
         data = {}
         for where, item in items.items():
             edge = self.edges[where]
-            data[edge.spec.peer] = item.open(self._names, edge.sender)
-            if where == place or item.chunk.number > edge.intake.taken:
-                edge.taken(item.chunk.number, item.shared)
-        return data, place, items[place].chunk
+            number = item.chunk.number
+            data[edge.peer] = item.open(self._names, edge.sender)
+            if where == place or number > edge.intake.taken:
+                edge.taken(number, item.shared)
+        return data, place, self.edges[place].sender, items[place].chunk
 
     def receive(self) -> bool:
         """Take what has arrived, without waiting; whether anything had."""

@@ -24,16 +24,10 @@ _ALIGN = 64
 _LONG = LARGEST // 3  # a packet longer than this lies in a slot as well: the kernel's buffer takes only a few of them
 
 
-class Label(NamedTuple):
-    """What a chunk says of its making: the triggering edge (`place`, -1 in a source) and its number, the origin, the
-    emission within the step, whether it is the step's last, and when (nanoseconds, the host's clock)."""
-
-    place: int
-    trigger: int
-    origin: Origins
-    emission: int
-    last: bool
-    created: int
+# What caused a step: the index of the triggering edge (-1 in a source), the number on it, the origin.
+Cause = tuple[int, int, Origins]
+# A chunk's making: its cause, the emission within the step, whether it is the last, and when (ns, the host's clock).
+Label = tuple[int, int, Origins, int, bool, int]
 
 
 _Lent = tuple[Arena, int]
@@ -73,11 +67,22 @@ class OutEdge:
         first = self.backlog[0]
         return not first.number or not self.lossless or self.window.has_room(first.lent is not None)
 
-    def offer(self, parcel: _Parcel) -> None:
-        """Send a chunk, or keep it as backlog until there is room."""
+    def offer(self, packet: bytes, number: int, lent: _Lent | None) -> bool:
+        """Send a chunk, or keep it as backlog until there is room; whether the edge needs to be looked after."""
         cells = self._cells
         cells[self._block] += 1
-        cells[self._block + 1] += len(parcel.packet) if parcel.lent is None else parcel.lent[0].slot_size
+        cells[self._block + 1] += len(packet) if lent is None else lent[0].slot_size
+        if lent is None and not self.backlog and not self.gone and self.lossless and self.window.has_room_for(number):
+            try:
+                if self.end.send(packet):
+                    self.window.sent = number
+                    return False
+            except PeerGone:
+                self._peer_gone()
+        self._offer(_Parcel(packet, number, lent))
+        return bool(self.backlog) or self.closed
+
+    def _offer(self, parcel: _Parcel) -> None:
         if self.closed or self.gone:
             self._drop(parcel, "after_end" if self.closed else "died")
             return
@@ -200,6 +205,7 @@ class Outputs:
         self, index: int, run: int, epoch: int, edges: list[OutEdge], wait: Callable[[list[OutEdge]], bool]
     ) -> None:
         self.edges = edges
+        self.all_closed = False  # whether nobody takes any more what this node emits
         self._index = index
         self._run = run
         self._epoch = epoch
@@ -211,11 +217,6 @@ class Outputs:
         lossy = [edge for edge in edges if edge.spec.policy != "lossless"]
         deepest = max((edge.spec.slots for edge in edges if edge.spec.policy == "lossless"), default=0)
         self._slots = deepest + 1 + sum(edge.spec.depth + 2 for edge in lossy)
-
-    @property
-    def all_closed(self) -> bool:
-        """Whether nobody takes any more what this node emits."""
-        return bool(self.edges) and all(edge.closed for edge in self.edges)
 
     def emit(self, chunk: DataChunk, label: Label) -> None:
         """Send a chunk along all edges; returns when none of the lossless ones holds it back.
@@ -234,10 +235,11 @@ class Outputs:
         self._number = number
         if lent is not None:
             lent[0].lend(lent[1], len(self.edges))
-        parcel = _Parcel(packet, number, lent)
+        held_back = False
         for edge in self.edges:
-            edge.offer(parcel)
-        self._settle()
+            held_back |= edge.offer(packet, number, lent)
+        if held_back:
+            self._settle()
 
     def mark(self, kind: int, number: int, origin: Origins) -> None:
         """Send a mark along all edges."""
@@ -251,12 +253,15 @@ class Outputs:
             if not edge.gone:
                 edge.collect()
                 edge.flush()
+        self.all_closed = bool(self.edges) and all(edge.closed for edge in self.edges)
 
     def _settle(self) -> None:
+        """Wait until no lossless edge holds anything back, and see whether anybody still listens."""
         while waiting := [edge for edge in self.edges if edge.backlog and edge.lossless]:
             if not self._wait(waiting):
                 return
             self.flush()
+        self.all_closed = all(edge.closed for edge in self.edges)
 
     def _place(self, packed: values.Packed) -> tuple[_Lent | None, bytes]:
         if not packed.size:
@@ -270,10 +275,11 @@ class Outputs:
         return (arena, slot), b""
 
     def _encode(self, packed: values.Packed, number: int, label: Label, lent: _Lent | None, payload: bytes) -> bytes:
+        place, trigger, origin, emission, last, created = label
         arena, slot, size = (lent[0].ident, lent[1], packed.size) if lent else (0, 0, 0)
         return framing.encode_chunk(
-            self._run, self._epoch, number, label.place, label.trigger, label.emission, label.last, label.created, 0, 0,
-            label.origin, packed.records, arena, slot, size, payload,
+            self._run, self._epoch, number, place, trigger, emission, last, created, 0, 0,
+            origin, packed.records, arena, slot, size, payload,
         )  # fmt: skip
 
     def _lengthen(

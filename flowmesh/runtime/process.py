@@ -44,7 +44,13 @@ def main(descriptor: int) -> None:
     close_all(list(given))
     _log_to_manager(setup, pipe)
     node._host = stepper
-    stepper.run()
+    try:
+        stepper.run()
+    except BaseException as error:  # not the user's code: that is guarded where it is called
+        text = describe(error)
+        pipe.send(encode(Failure(setup.graph, setup.node.name, setup.worker, "runtime", 0, text)))
+        pipe.flush(within=2.0)
+        raise
 
 
 def _first_message(pipe: Pipe) -> tuple[SetUp, list[int]] | None:

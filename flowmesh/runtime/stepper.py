@@ -12,6 +12,7 @@ import pickle
 import select
 import time
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 import cloudpickle
@@ -29,7 +30,7 @@ from ..wire.lifecycle import NodeState
 from ..wire.messages import AnyMessage, Call, Failure, Gather, LogLine, Reply, Start, Stop, TearDown, decode, encode
 from .explain import describe
 from .inputs import Inputs
-from .outputs import Label, OutEdge, Outputs
+from .outputs import Cause, OutEdge, Outputs
 
 _now = time.monotonic_ns
 _wall = time.time_ns() - time.monotonic_ns()  # taken once, in the fork server: all nodes of a worker have the same
@@ -41,6 +42,7 @@ class Stepper:
 
     def __init__(self, node: Node, graph: str, worker: str, machine: NodeMachine, pipe: Pipe, page: Page) -> None:
         self._node = node
+        self._step_method = node.step
         self._graph = graph
         self._worker = worker
         self._machine = machine
@@ -56,7 +58,7 @@ class Stepper:
         self._setup_begun = False
         self._newest: DataChunk | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._label = Label(-1, 0, {}, 0, False, 0)
+        self._cause: Cause = (-1, 0, {})
         self._emissions = 0
         self._tick = 0.0  # when a paced source's next step is due
         self._worker_gone = False
@@ -90,17 +92,15 @@ class Stepper:
         rate = self._node.rate
         if rate and not self._is_due(rate):
             return
-        number = self._cells[STEPS] + 1
-        self._step(Label(-1, number, {}, 0, False, 0))
+        self._step((-1, self._cells[STEPS] + 1, {}))
         self._do(self._machine.stepped())
 
     def _step_inputs(self, inputs: Inputs) -> None:
         taken = inputs.take()
         if taken is not None:
-            data, place, chunk = taken
-            edge = inputs.edges[place]
-            origin = chunk.origin or {edge.sender: (chunk.number, chunk.created + chunk.offset)}
-            self._step(Label(place, chunk.number, origin, 0, False, 0), data)
+            data, place, sender, chunk = taken
+            origin = chunk.origin or {sender: (chunk.number, chunk.created + chunk.offset)}
+            self._step((place, chunk.number, origin), data)
             return
         if inputs.receive():
             return
@@ -112,32 +112,32 @@ class Stepper:
         if self._machine.may_step:
             self._wait(None)
 
-    def _step(self, label: Label, *data: dict[str, DataChunk]) -> None:
+    def _step(self, cause: Cause, *data: dict[str, DataChunk]) -> None:
         cells = self._cells
-        begun = _now()
-        cells[BUSY] = begun
-        self._label = label
+        self._cause = cause
         self._emissions = 0
         self._stepping = True
+        ended = 0
+        begun = cells[BUSY] = _now()
         try:
-            value = self._node.step(*data)
-            if inspect.iscoroutine(value):
-                value = self._await(value)
+            value = self._step_method(*data)
             if value is not None:
-                self._send(value, last=True)
+                if type(value) is CoroutineType:
+                    value = self._await(value)
+                ended = _now()
+                if value is not None:
+                    self._send(value, True, ended)
         except EndOfStream:
-            self._stepping = False
-            cells[BUSY] = 0
             self._do(self._machine.ended())
             return
         except BaseException as error:
+            self._raised(error, cause[1])
+        finally:
             self._stepping = False
-            self._raised(error, label.trigger)
-        self._stepping = False
+            cells[BUSY] = 0
+        ended = cells[LAST] = ended or _now()
         cells[STEPS] += 1
-        ended = cells[LAST] = _now()
         cells[HISTOGRAM + bucket(ended - begun)] += 1
-        cells[BUSY] = 0
 
     def _raised(self, error: BaseException, number: int) -> None:
         self._cells[ERRORS] += 1
@@ -166,17 +166,16 @@ class Stepper:
     def emit(self, value: Any) -> None:
         if not self._stepping:
             raise StateError(f"{self._node.name}: emit() works only inside step()")
-        self._send(value, last=False)
+        self._send(value, False, _now())
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         if not self._stepping:
             raise StateError(f"{self._node.name}: allocate() works only inside step()")
         return np.empty(shape, dtype)
 
-    def _send(self, value: Any, last: bool) -> None:
+    def _send(self, value: Any, last: bool, now: int) -> None:
         chunk = DataChunk.of(value)
-        label = self._label._replace(emission=self._emissions, last=last, created=_now() + _wall)
-        self._outputs.emit(chunk, label)
+        self._outputs.emit(chunk, (*self._cause, self._emissions, last, now + _wall))
         self._emissions += 1
         self._newest = chunk
 

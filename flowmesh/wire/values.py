@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from math import prod
 from typing import Any, NoReturn
@@ -95,13 +95,13 @@ def write(packed: Packed, target: memoryview) -> None:
             target[offset : offset + len(blob)] = blob
 
 
-def unpack(records: Sequence[Any], payload: bytes | memoryview) -> dict[str, tuple[Any, str]]:
+def unpack(records: list[Any], payload: bytes | memoryview) -> dict[str, tuple[Any, str]]:
     """The records by name, as (value, content type). `payload`: bytes; arrays are read-only views of it, not copies.
 
     Raises:
         ChunkError: they are damaged, or a pickled value can't be read.
     """
-    if not isinstance(records, list | tuple):
+    if type(records) is not list:
         _refuse("the records", records)
     opened = {}
     for record in records:
