@@ -69,5 +69,5 @@ class DeadlineError(FlowmeshError, TimeoutError):
     """Something did not end in its time; the text says what was waited for."""
 
 
-class EndOfStream(Exception):  # noqa: N818 - it ends a stream and is not an error
+class EndOfStream(Exception):
     """Raised by the `step` of a source that has nothing more to give: its stream ends, the graph drains and finishes."""

@@ -148,8 +148,8 @@ def _tear_down(seats: list[_Seat], failure: BaseException | None) -> None:
         try:
             if seat.set_up:
                 _guarded(seat.node, "teardown")
-        except NodeError as error:
-            errors.append(error)
+        except NodeError as raised:
+            errors.append(raised)
         seat.node._host = None
     for error in errors:
         if failure is None:

@@ -1,4 +1,4 @@
-"""One end of a socket channel: an AF_UNIX/SOCK_SEQPACKET pair an edge. It never blocks, and knows nothing of what it carries.
+"""One end of a socket channel: an AF_UNIX/SOCK_SEQPACKET pair an edge. It never blocks, and does not know what it carries.
 
 Packets keep their borders; the peer's death is an end of file; what was sent before it can still be read.
 """

@@ -1,4 +1,4 @@
-"""The socket between a worker and one of its children: whole messages of any size, with file descriptors. It never blocks.
+"""The socket between a worker and a child of it: whole messages of any size, with file descriptors. It never blocks.
 
 A message begins with one byte: 0, the rest is the message; 1, the message lies in the first descriptor, a memfd.
 """
@@ -31,7 +31,7 @@ class Pipe:
         return self._socket.fileno()
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a message. The descriptors are duplicated: the caller keeps its own. A peer that has gone gets nothing."""
+        """Send a message. The descriptors are duplicated: the caller keeps its own. No error if the peer has gone."""
         spilled = []
         if len(message) > _INLINE:
             spilled = [memory_file(message)]

@@ -1,4 +1,4 @@
-"""Shared memory for larger payloads: a memfd cut into slots, written by its producer alone and read by all its consumers.
+"""Shared memory for larger payloads: a memfd cut into slots, written by its producer alone, read by all consumers.
 
     | slot 0 | slot 1 | ... | slot n-1 |        each `slot_size` bytes, a multiple of the page
 

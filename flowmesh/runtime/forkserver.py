@@ -73,9 +73,10 @@ class ForkServer:
         gc.freeze()
         try:
             while True:
-                ready = select.select([self._pipe, *self._children], [], [])[0]
-                self._reap([fd for fd in ready if isinstance(fd, int)])
-                if self._pipe in ready:
+                pipe = self._pipe.fileno()
+                ready = select.select([pipe, *self._children], [], [])[0]
+                self._reap([fd for fd in ready if fd != pipe])
+                if pipe in ready:
                     self._serve()
                 self._pipe.flush()
         except PeerGone:

@@ -228,4 +228,4 @@ def _private(memory: memoryview) -> memoryview:
     """A private copy; numpy's allocation is not zeroed first, unlike bytearray's."""
     copy = np.empty(len(memory), np.uint8)
     copy[:] = np.frombuffer(memory, np.uint8)
-    return memoryview(copy).toreadonly()
+    return copy.data.toreadonly()

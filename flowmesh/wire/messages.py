@@ -243,6 +243,7 @@ def decode(data: bytes | memoryview) -> AnyMessage:
         LinkError: it is none.
     """
     try:
-        return _decoder.decode(data)
+        message: AnyMessage = _decoder.decode(data)
+        return message
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LinkError(f"a control message can't be read: {error}") from error

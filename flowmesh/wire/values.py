@@ -44,7 +44,7 @@ _CODES = {content_type: code for code, content_type in enumerate(CONTENT_TYPES)}
 _CONTENT_TYPES = dict(enumerate(CONTENT_TYPES))  # a dict, as a list would take -1
 _ALWAYS_PLAIN = frozenset({type(None), bool, float, bytes})
 _RAW = frozenset("?bhilqBHILQefdgFDGSUMm")  # dtypes by character, as a foreign dtype may have the kind of numpy's own
-_DTYPE = re.compile(r"[<>|][biufcSUMm][1-9][0-9]{0,8}(\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
+_DTYPE = re.compile(r"[<>|][biufcSUMm][1-9][0-9]{0,9}(\[([1-9][0-9]{0,9})?[A-Za-z]{1,2}\])?")  # numpy takes [0s], too
 
 
 class Packed(msgspec.Struct, gc=False):
