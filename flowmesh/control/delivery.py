@@ -56,7 +56,8 @@ class Window:
 class Intake:
     """The consumer's side of an edge: is it the next chunk, and when is credit due?
 
-    Credit is returned in batches of a quarter of the window: the producer is woken once for many chunks.
+    Credit is returned in batches of a quarter of the window: the producer is woken once for many chunks, and three
+    quarters of the window are always its own, so that what is held back never stops it.
     """
 
     def __init__(self, depth: int, lossless: bool) -> None:
@@ -79,11 +80,7 @@ class Intake:
     def take(self, number: int, shared: bool) -> int:
         """The chunk was taken (or dropped); the number to give credit for now, 0 when it can wait."""
         self.taken = max(self.taken, number)
-        return self.settle() if shared or self.taken - self._credited >= self._batch else 0
-
-    def settle(self) -> int:
-        """The number to give credit for now that nothing else is to be done; 0 when none is due."""
-        if self.taken == self._credited:
+        if not shared and self.taken - self._credited < self._batch:
             return 0
         self._credited = self.taken
         return self.taken

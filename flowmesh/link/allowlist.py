@@ -10,6 +10,8 @@ from __future__ import annotations
 import zmq
 from zmq.utils import z85
 
+from ..errors import LinkError
+
 VERSION = b"1.0"
 
 
@@ -20,7 +22,7 @@ class AllowList:
         socket: readable when requests wait.
 
     Raises:
-        zmq.ZMQError: the context has an allow-list already.
+        LinkError: the context has an allow-list already.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
@@ -29,9 +31,9 @@ class AllowList:
         self.socket.setsockopt(zmq.LINGER, 0)
         try:
             self.socket.bind("inproc://zeromq.zap.01")
-        except zmq.ZMQError:
+        except zmq.ZMQError as error:
             self.socket.close()
-            raise
+            raise LinkError(f"the allow-list can't run: {error}") from error
 
     def allow(self, key: str) -> None:
         """Let `key` in. A text that is no key does no harm: no peer can have it."""
@@ -46,8 +48,12 @@ class AllowList:
 
     def serve(self) -> None:
         """Answer all requests that wait."""
-        while self.socket.poll(0):
-            self.socket.send_multipart(self._answer(self.socket.recv_multipart()))
+        while True:
+            try:
+                request = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self.socket.send_multipart(self._answer(request))
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         match request:

@@ -1,11 +1,11 @@
-"""The control link: ROUTER at the Manager, DEALER at a worker, CURVE always. A peer is the key that it proved to hold.
+"""The control link: messages between a Manager and its workers. What they mean is decided elsewhere.
 
-Neither end blocks but in `wait`. Messages that can't be read are counted and ignored.
+A peer is the key that the allow-list has seen in its handshake, never the routing id, which a peer may choose. One
+thread owns a link; nothing blocks but `wait` and `enrol`, and `close` for a moment.
 """
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterable
 
@@ -15,218 +15,218 @@ from ..errors import LinkError
 from ..wire.messages import AnyMessage, Enrol, Enrolment, Message, decode, encode
 from .allowlist import AllowList
 from .keys import KeyPair
+from .sockets import Context, Socket, endpoint, listen, make_socket, translated, wait, waiting
 
-DEFAULT_PORT = 9000
-_PORTS = 100  # tried from the default on
-_LARGEST = 1 << 28  # bytes a message: code and data files of a graph may be 64 MiB
-_BATCH = 1000  # messages taken before the clock is looked at again
-_FLUSH = 500  # milliseconds that a closing link gets to send what waits
-
-
-class _Link:
-    """What both ends share: one socket, one poller for it and for other descriptors."""
-
-    def __init__(self, kind: int) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(kind)
-        self.damaged = 0
-        for option, value in (
-            (zmq.LINGER, _FLUSH),
-            (zmq.HEARTBEAT_IVL, 500),
-            (zmq.HEARTBEAT_TIMEOUT, 1500),
-            (zmq.HEARTBEAT_TTL, 1500),
-            (zmq.MAXMSGSIZE, _LARGEST),
-            (zmq.SNDHWM, 0),  # a link that is down must not lose a message without a word
-        ):
-            self._socket.setsockopt(option, value)
-
-    def _wait(self, sockets: list[zmq.Socket[bytes]], descriptors: Iterable[int], timeout: float | None) -> set[int]:
-        poller = zmq.Poller()
-        for waited in (*sockets, *descriptors):
-            poller.register(waited, zmq.POLLIN)
-        milliseconds = None if timeout is None else -(-timeout * 1000 // 1)
-        return {ready for ready, _ in poller.poll(milliseconds) if isinstance(ready, int)}
-
-    def _decoded(self, data: bytes) -> AnyMessage | None:
-        try:
-            return decode(data)
-        except LinkError:
-            self.damaged += 1
-            return None
-
-    def close(self) -> None:
-        """Close; what waits gets half a second to leave. Twice does no harm."""
-        if not self._context.closed:
-            self._socket.close()
-            self._context.term()
+BATCH = 1000  # messages a call of `receive`
+LARGEST = 256 * 1024**2  # bytes of a message to the Manager: an enrolled peer must not fill its memory
+PORTS = (*range(9000, 9100), 0)  # 0: any that is free
 
 
-class ManagerLink(_Link):
-    """The Manager's end.
+class ManagerLink:
+    """The Manager's end: it listens at host:port and speaks with every peer whose key is allowed.
 
-    Args:
-        port: a port that must be free; None takes 9000 or the next free one.
+    Attributes:
+        host: as given.
+        port: where it listens; without `port`, 9000 or the next that is free.
+        damaged: how many messages could not be read.
 
     Raises:
-        LinkError: the port is taken, or the host is not an address of this machine.
+        LinkError: it can't listen there.
     """
 
     def __init__(self, host: str, port: int | None, keys: KeyPair) -> None:
-        super().__init__(zmq.ROUTER)
-        self._allowed = AllowList(self._context)  # before anything binds
-        self._routes: dict[str, bytes] = {}
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.CURVE_SERVER, 1)
-        self._socket.setsockopt(zmq.ZAP_DOMAIN, b"flowmesh")
-        self._socket.curve_publickey = keys.public.encode()
-        self._socket.curve_secretkey = keys.secret.encode()
         self.host = host
+        self.damaged = 0
+        self._routes: dict[str, bytes] = {}
+        self._keys: dict[bytes, str] = {}
+        self._context = Context()
         try:
-            self.port = self._bind(host, port)
+            self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
+            self._socket = self._make_socket(keys)
+            self.port = listen(self._socket, host, PORTS if port is None else (port,))
         except BaseException:
-            self.close()
+            self._context.destroy(linger=0)
             raise
 
-    def _bind(self, host: str, port: int | None) -> int:
-        ports = [port] if port is not None else [*range(DEFAULT_PORT, DEFAULT_PORT + _PORTS), 0]
-        for tried in ports:
-            try:
-                self._socket.bind(f"tcp://{host}:{tried or '*'}")
-            except zmq.ZMQError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise LinkError(f"can't listen at {host}:{tried}: {error}; is it an address of this machine?") from error
-                continue
-            return int(self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
-        raise LinkError(f"port {port} of {host} is in use: choose another, or leave port out to get a free one")
-
     def allow(self, key: str) -> None:
-        """Let the holder of this key in."""
+        """Let `key` (Z85) connect, and hear it."""
         self._allowed.allow(key)
 
     def revoke(self, key: str) -> None:
-        """Let it in no more, and listen to it no more, at once."""
+        """From now on hear nothing from `key`, send it nothing, and do not let it connect."""
         self._allowed.revoke(key)
-        self._routes.pop(key, None)
+        self._keys.pop(self._routes.pop(key, b""), None)
 
-    def wait(self, descriptors: Iterable[int], timeout: float | None) -> set[int]:
-        """Block until a message or handshake comes, or a descriptor is readable; those that are."""
-        return self._wait([self._socket, self._allowed.socket], descriptors, timeout)
+    def wait(self, fds: Iterable[int], timeout: float | None) -> set[int]:
+        """Block until `receive` has work, one of `fds` is ready, or `timeout` seconds have passed; None waits for ever.
+
+        Returns:
+            Those of `fds` that are readable, at their end, or broken.
+
+        Raises:
+            LinkError: the link is closed.
+        """
+        return wait((self._socket, self._allowed.socket), fds, timeout)
 
     def receive(self) -> list[tuple[str, AnyMessage]]:
-        """The messages that wait, each with the key of who sent it."""
-        received: list[tuple[str, AnyMessage]] = []
-        for _ in range(_BATCH):
+        """The messages that wait, each with its sender's key, and let in who waits to connect.
+
+        The first message of a new connection is the last of a batch: so it can be answered on the way that it came,
+        although others connect with the same key (several workers of one user enrol at once).
+
+        Raises:
+            LinkError: the link is closed.
+        """
+        received = []
+        with translated("can't receive"):
             self._allowed.serve()
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                break
-            key = _user(frames[-1])
-            if key not in self._allowed or len(frames) != 2:
-                continue
-            message = self._decoded(frames[1].bytes)
-            if message is not None:
-                self._routes[key] = frames[0].bytes
-                received.append((key, message))
+            for frames in waiting(self._socket, BATCH):
+                key = str(frames[-1].get("User-Id"))
+                if key not in self._allowed:
+                    continue
+                is_new = self._learn(key, frames[0].bytes)
+                received += [(key, message) for message in self._read(frames[1:])]
+                if is_new:
+                    break
         return received
 
     def send(self, key: str, message: Message) -> bool:
-        """Send to the holder of a key; False when it is not connected."""
-        route = self._routes.get(key)
-        if route is None:
+        """Send to the connection on which `key` spoke last; False when there is none now, or too much waits for it."""
+        if key not in self._routes:
             return False
         try:
-            self._socket.send_multipart([route, encode(message)], zmq.NOBLOCK)
-        except zmq.ZMQError:  # it has gone; that its heartbeats cease is noticed elsewhere
+            self._socket.send_multipart([self._routes[key], encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError:  # the peer has gone, its queue is full, or the link is closed
             return False
         return True
 
     def close(self) -> None:
-        """Close; what waits gets half a second to leave. Twice does no harm."""
-        if not self._context.closed:
-            self._allowed.close()
-        super().close()
+        """Send what waits, for a moment, and leave."""
+        _close(self._context, self._socket, self._allowed.socket)
 
+    def _make_socket(self, keys: KeyPair) -> Socket:
+        made = make_socket(self._context, zmq.ROUTER, keys)
+        made.setsockopt(zmq.CURVE_SERVER, 1)
+        made.setsockopt(zmq.ZAP_DOMAIN, b"flowmesh")
+        made.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # deny everybody should the allow-list not run
+        made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # sending to nobody fails instead of losing the message
+        made.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+        return made
 
-class WorkerLink(_Link):
-    """A worker's end. What is sent before the connection stands waits for it."""
+    def _learn(self, key: str, routing_id: bytes) -> bool:
+        """Note that `key` is at `routing_id`; whether that is news.
 
-    def __init__(self, host: str, port: int, server_key: str, keys: KeyPair) -> None:
-        super().__init__(zmq.DEALER)
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
-        self._socket.curve_serverkey = server_key.encode()
-        self._socket.curve_publickey = keys.public.encode()
-        self._socket.curve_secretkey = keys.secret.encode()
-        try:
-            self._socket.connect(f"tcp://{host}:{port}")
-        except zmq.ZMQError as error:
-            self.close()
-            raise LinkError(f"{host}:{port} is no address that can be reached: {error}") from error
-
-    def wait(self, descriptors: Iterable[int], timeout: float | None) -> set[int]:
-        """Block until a message comes or a descriptor is readable; those that are."""
-        return self._wait([self._socket], descriptors, timeout)
-
-    def receive(self) -> list[AnyMessage]:
-        """The messages that wait."""
-        received: list[AnyMessage] = []
-        for _ in range(_BATCH):
-            try:
-                data = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            message = self._decoded(data)
-            if message is not None:
-                received.append(message)
-        return received
-
-    def send(self, message: Message) -> bool:
-        """Send, or queue until the Manager can be reached; whether that was possible."""
-        try:
-            self._socket.send(encode(message), zmq.NOBLOCK)
-        except zmq.ZMQError:
+        libzmq ignores a routing id that a living connection has (no ROUTER_HANDOVER): if another key had this one,
+        that key's connection has gone, and what is meant for it must not go to whoever took its id.
+        """
+        if self._routes.get(key) == routing_id:
             return False
+        self._keys.pop(self._routes.get(key, b""), None)
+        self._routes.pop(self._keys.get(routing_id, ""), None)
+        self._routes[key], self._keys[routing_id] = routing_id, key
         return True
 
 
-def enrol(
-    host: str,
-    port: int,
-    server_key: str,
-    token: KeyPair,
-    own: KeyPair,
-    timeout: float,
-    wait_on: int | None = None,
-) -> WorkerLink:
-    """Hand in a key of one's own with a token's, and dial again with it.
+class WorkerLink:
+    """A worker's end: it dials the Manager whose public key is `server_key`, and dials again whenever it is cut off.
 
-    Args:
-        timeout: seconds within which the Manager must answer.
-        wait_on: a descriptor that becomes readable when nobody needs the link any more.
+    What is sent while there is no connection waits for the next one.
+
+    Attributes:
+        damaged: how many messages could not be read.
 
     Raises:
-        LinkError: nobody answers there, or the token's key is refused.
+        LinkError: the address or a key can't be one.
     """
-    deadline = time.monotonic() + timeout
-    link = WorkerLink(host, port, server_key, token)
+
+    def __init__(self, host: str, port: int, server_key: str, keys: KeyPair) -> None:
+        self.damaged = 0
+        self._context = Context()
+        try:
+            with translated(f"can't dial {host}:{port}"):
+                self._socket = make_socket(self._context, zmq.DEALER, keys)
+                self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
+                self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
+                self._socket.connect(f"tcp://{host}:{port}")  # IMMEDIATE stays 0, which is what lets messages wait
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    def wait(self, fds: Iterable[int], timeout: float | None) -> set[int]:
+        """As ManagerLink.wait."""
+        return wait((self._socket,), fds, timeout)
+
+    def receive(self) -> list[AnyMessage]:
+        """The messages that wait.
+
+        Raises:
+            LinkError: the link is closed.
+        """
+        received = []
+        for frames in waiting(self._socket, BATCH):
+            try:
+                received.append(_read(frames))
+            except LinkError:
+                self.damaged += 1
+        return received
+
+    def send(self, message: Message) -> bool:
+        """Send, or queue until there is a connection; False when too many wait (1000), or it has more than LARGEST bytes."""
+        data = encode(message)
+        if len(data) > LARGEST:  # the Manager would cut the connection for it
+            return False
+        try:
+            self._socket.send(data, zmq.NOBLOCK)
+        except zmq.ZMQError:  # its queue is full, or the link is closed
+            return False
+        return True
+
+    def close(self) -> None:
+        """Send what waits, for a moment, and leave."""
+        _close(self._context, self._socket)
+
+
+def enrol(
+    host: str, port: int, server_key: str, token_keys: KeyPair, own: KeyPair, timeout: float, wait_on: int | None = None
+) -> WorkerLink:
+    """Hand in `own` with a token's keys, and dial with it.
+
+    Args:
+        timeout: seconds to wait for the Manager's consent.
+        wait_on: a file descriptor; when it is ready or at its end, joining is given up.
+
+    Raises:
+        LinkError: no Manager answers there, it does not allow the token, or `wait_on` became ready.
+    """
+    link = WorkerLink(host, port, server_key, token_keys)
     try:
         link.send(Enrol(own.public))
-        while (left := deadline - time.monotonic()) > 0:
-            if link.wait([] if wait_on is None else [wait_on], left):
-                raise LinkError("nobody waits for this worker any more")
-            if any(isinstance(message, Enrolment) for message in link.receive()):
-                return WorkerLink(host, port, server_key, own)
+        _await_enrolment(link, f"{host}:{port}", timeout, wait_on)
     finally:
         link.close()
+    return WorkerLink(host, port, server_key, own)
+
+
+def _await_enrolment(link: WorkerLink, address: str, timeout: float, wait_on: int | None) -> None:
+    deadline = time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0:
+        if link.wait([] if wait_on is None else [wait_on], left):
+            raise LinkError(f"joining the Manager at {address} was given up: whoever asked for it has gone")
+        if any(isinstance(message, Enrolment) for message in link.receive()):
+            return
     raise LinkError(
-        f"no Manager answered at {host}:{port} within {timeout:g} s: is it running there, under the same user? "
-        "(A Manager that does not know the key does not answer either.)"
+        f"no Manager answers at {address}, or it refused this key: check that it runs there and can be reached; "
+        "a token is good once and for a limited time: ask its Manager for a new one"
     )
 
 
-def _user(frame: zmq.Frame) -> str:
-    try:
-        return str(frame.get("User-Id"))
-    except zmq.ZMQError:
-        return ""
+def _read(frames: list[zmq.Frame]) -> AnyMessage:
+    if len(frames) != 1:
+        raise LinkError(f"a control message has one frame, not {len(frames)}")
+    return decode(frames[0].buffer)
+
+
+def _close(context: Context, *sockets: Socket) -> None:
+    for each in sockets:
+        each.close()
+    context.term()

@@ -1,7 +1,8 @@
-"""What both ends of a link have in common: options, waiting, and how zmq's errors become ours. No message is read here."""
+"""What the ends of links have in common: options, addresses, waiting, and zmq's errors as ours. Nothing is decoded here."""
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,20 +26,59 @@ def translated(doing: str) -> Iterator[None]:
     """Raise what zmq raises as a LinkError that says what was being done."""
     try:
         yield
-    except (zmq.ZMQError, ValueError, TypeError) as error:  # pyzmq refuses some keys and addresses by itself
+    except (zmq.ZMQError, UnicodeError) as error:  # a key or a host may be any text that somebody typed
         raise LinkError(f"{doing}: {error}") from error
 
 
 def make_socket(context: Context, kind: int, keys: KeyPair) -> Socket:
-    """A socket of `kind` that speaks with `keys` and notices a dead peer."""
+    """A socket of `kind` that speaks with `keys` and notices a dead peer.
+
+    Raises:
+        LinkError: `keys` are no key pair.
+    """
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, LINGER)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE)
     socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)
-    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
-    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
+    with translated("these keys are no CURVE key pair"):
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
     return socket
+
+
+def listen(socket: Socket, host: str, ports: Iterable[int]) -> int:
+    """Bind to the first of `ports` that is free, and say which it is; 0 is any that is free.
+
+    Raises:
+        LinkError: none of them is free, or `host` is no address of this machine.
+    """
+    *others, last = ports
+    for port in others:
+        try:
+            return _bind(socket, host, port)
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRINUSE:
+                break  # no other port will do either: `last` says why
+    advice = "give an address of this machine (0.0.0.0: all that it has) and another port, or none for the next free one"
+    with translated(f"can't listen at {host}:{last} ({advice})"):
+        return _bind(socket, host, last)
+
+
+def _bind(socket: Socket, host: str, port: int) -> int:
+    socket.bind(endpoint(host, port))
+    return int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
+
+def endpoint(host: str, port: int) -> str:
+    """The address in zmq's words.
+
+    Raises:
+        LinkError: `port` is none.
+    """
+    if not 0 <= port <= 65535:  # libzmq would take it modulo 65536
+        raise LinkError(f"{host}:{port} is no address: a port is a number up to 65535")
+    return f"tcp://{host}:{port}"
 
 
 def wait(sockets: Sequence[Socket], fds: Iterable[int], timeout: float | None) -> set[int]:
@@ -52,21 +92,18 @@ def wait(sockets: Sequence[Socket], fds: Iterable[int], timeout: float | None) -
     """
     if any(socket.closed for socket in sockets):  # libzmq would poll standard input instead
         raise LinkError("the link is closed")
-    milliseconds = -1 if timeout is None else math.ceil(min(max(timeout, 0.0), LONGEST_WAIT) * 1000)
+    poller = zmq.Poller()
+    for item in (*sockets, *fds):
+        poller.register(item, zmq.POLLIN)
+    milliseconds = None if timeout is None else math.ceil(min(max(timeout, 0.0), LONGEST_WAIT) * 1000)
     with translated("can't wait for messages"):
-        ready = zmq.zmq_poll([(item, zmq.POLLIN) for item in (*sockets, *fds)], milliseconds)
-    return {item for item, _ in ready if isinstance(item, int)}
+        return {item for item, _ in poller.poll(milliseconds) if isinstance(item, int)}
 
 
 def waiting(socket: Socket, most: int) -> Iterator[list[zmq.Frame]]:
-    """The messages that wait at `socket`, as frames; at most `most`, so that a flood can't hold the reader.
-
-    Raises:
-        LinkError: the socket is closed.
-    """
-    with translated("can't receive"):
-        for _ in range(most):
-            try:
-                yield socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
+    """The messages that wait at `socket`, as frames; at most `most`, so that a flood can't hold the reader."""
+    for _ in range(most):
+        try:
+            yield socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return

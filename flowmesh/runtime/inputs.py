@@ -20,36 +20,41 @@ _BATCH = 64  # packets taken from one edge before the others are looked at
 
 
 class Arrived:
-    """A chunk that waits, packed; it is opened when a step needs it, once."""
+    """A chunk that waits, packed; it is opened when a step needs it, once. Called, it gives the chunk's stamp."""
 
-    __slots__ = ("_memory", "_opened", "chunk", "shared")
+    __slots__ = ("_memory", "_names", "_opened", "_sender", "chunk", "shared")
 
-    def __init__(self, chunk: framing.Chunk, memory: memoryview | None, shared: bool) -> None:
+    def __init__(
+        self, chunk: framing.Chunk, names: tuple[str, ...], sender: int, memory: memoryview | None, shared: bool
+    ) -> None:
         self.chunk = chunk
         self.shared = shared  # whether the producer keeps a slot for it until credit is given
+        self._names = names
+        self._sender = sender
         self._memory = memory  # the payload in the slot, if it has any there
         self._opened: DataChunk | None = None
 
-    def open(self, names: tuple[str, ...], sender: int) -> DataChunk:
+    def __call__(self) -> Stamp:
+        return framing.stamp(self.chunk, self._names, self._sender)
+
+    def open(self) -> DataChunk:
         """The user's DataChunk; copies the payload out of the slot, which the producer may then use again."""
         if self._opened is None:
-            chunk = self.chunk
-            payload: bytes | memoryview = chunk.payload if self._memory is None else _private(self._memory)
-            self._memory = None
-
-            def stamp() -> Stamp:
-                return framing.stamp(chunk, names, sender)
-
-            self._opened = DataChunk(values.unpack(chunk.records, payload), stamp)
+            payload: bytes | memoryview = self.chunk.payload
+            if self._memory is not None:
+                payload = _private(self._memory)
+                self._memory = None
+            self._opened = DataChunk(values.unpack(self.chunk.records, payload), self)
         return self._opened
 
 
 class InEdge:
     """One edge into the node."""
 
-    def __init__(self, spec: EdgeEnd, sender: int, end: End, page: Page, block: int) -> None:
+    def __init__(self, spec: EdgeEnd, names: tuple[str, ...], end: End, page: Page, block: int) -> None:
         self.peer = spec.peer
-        self.sender = sender  # the index of the producer's output
+        self.sender = names.index(spec.peer)  # the index of the producer's output
+        self._names = names
         self.end = end
         self.lossless = spec.policy == "lossless"
         self.intake = Intake(spec.depth, self.lossless)
@@ -58,7 +63,7 @@ class InEdge:
         self._block = block
         self._announced: framing.Announce | None = None
         self._views: dict[int, ArenaView] = {}
-        self._credited = 0
+        self._owed = 0
 
     def receive(self) -> framing.Packet | None:
         """The next packet that is not about arenas; None when none waits.
@@ -90,15 +95,14 @@ class InEdge:
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""
         self.intake.arrive(packet.number)
-        if isinstance(packet, framing.Long):
-            view = self._view(packet.arena).memory(packet.slot, packet.offset + packet.size)
-            chunk = framing.decode(bytes(view[packet.offset :]))
-            if not isinstance(chunk, framing.Chunk):
-                raise ChunkError("a long packet does not hold a chunk")
-            return Arrived(chunk, view[: chunk.size] if chunk.arena else None, shared=True)
-        if not packet.arena:
-            return Arrived(packet, None, shared=False)
-        return Arrived(packet, self._view(packet.arena).memory(packet.slot, packet.size), shared=True)
+        if type(packet) is framing.Chunk:
+            memory = self._view(packet.arena).memory(packet.slot, packet.size) if packet.arena else None
+            return Arrived(packet, self._names, self.sender, memory, memory is not None)
+        view = self._view(packet.arena).memory(packet.slot, packet.offset + packet.size)
+        chunk = framing.decode(bytes(view[packet.offset :]))
+        if not isinstance(chunk, framing.Chunk):
+            raise ChunkError("a long packet does not hold a chunk")
+        return Arrived(chunk, self._names, self.sender, view[: chunk.size] if chunk.arena else None, True)
 
     def _view(self, arena: int) -> ArenaView:
         try:
@@ -111,9 +115,9 @@ class InEdge:
         self._cells[self._block + (0 if reason is None else REASON_CELL[reason])] += 1
         self._credit(self.intake.take(number, shared))
 
-    def settle(self) -> None:
-        """Nothing is left to be done: give all credit that is due."""
-        self._credit(self.intake.settle() or self._credited)
+    def retry(self) -> None:
+        """Give the credit for which the kernel had no room."""
+        self._credit(self._owed)
 
     def close(self) -> None:
         """Tell the producer that nothing more is taken."""
@@ -123,7 +127,7 @@ class InEdge:
     def _credit(self, number: int) -> None:
         if number and not self.gone:
             sent = self._send(framing.encode(framing.Credit(0, 0, number, number)))
-            self._credited = 0 if sent else number
+            self._owed = 0 if sent else number
 
     def _send(self, packet: bytes) -> bool:
         try:
@@ -137,14 +141,12 @@ class Inputs:
 
     def __init__(
         self,
-        names: tuple[str, ...],
         edges: list[InEdge],
         join: Join[Arrived],
         paused: Callable[[int, int], None],
         ended: Callable[[int], None],
     ) -> None:
         self.edges = edges
-        self._names = names
         self._join = join
         self._paused = paused
         self._ended = ended
@@ -165,7 +167,7 @@ class Inputs:
         for where, item in items.items():
             edge = self.edges[where]
             number = item.chunk.number
-            data[edge.peer] = item.open(self._names, edge.sender)
+            data[edge.peer] = item.open()
             if where == place or number > edge.intake.taken:
                 edge.taken(number, item.shared)
         return data, place, self.edges[place].sender, items[place].chunk
@@ -188,10 +190,10 @@ class Inputs:
                 self._end(place)
         return anything
 
-    def settle(self) -> None:
-        """Nothing is left to be done: give all credit that is due."""
+    def retry(self) -> None:
+        """Give the credit for which the kernel had no room."""
         for edge in self.edges:
-            edge.settle()
+            edge.retry()
 
     def close(self, reason: str) -> None:
         """Take no more: what waits and what will come is dropped, counted under the reason."""
@@ -204,7 +206,7 @@ class Inputs:
             edge.close()
 
     def _handle(self, place: int, edge: InEdge, packet: framing.Packet) -> None:
-        if isinstance(packet, framing.Chunk | framing.Long):
+        if isinstance(packet, framing.CHUNKS):
             item = edge.arrived(packet)
             if self._closed_as is not None:
                 edge.taken(item.chunk.number, True, self._closed_as)

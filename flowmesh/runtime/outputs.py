@@ -7,13 +7,12 @@ back what the consumer has not yet read.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ..channel.packets import LARGEST, End, PeerGone
 from ..channel.page import REASON_CELL, Page
 from ..channel.slots import Arena, size_class
-from ..chunk import DataChunk
 from ..control.delivery import Window
 from ..wire import framing, values
 from ..wire.framing import Origins
@@ -155,7 +154,7 @@ class OutEdge:
     def _take_back(self, receiving: End) -> Iterator[_Parcel]:
         while (packet := receiving.receive()) is not None:
             message = framing.decode(packet)
-            if isinstance(message, framing.Chunk | framing.Long):
+            if isinstance(message, framing.CHUNKS):
                 self.window.withdraw(message.number)
                 yield _Parcel(packet, message.number, self._lent.pop(message.number, None))
             elif isinstance(message, framing.Mark):
@@ -218,15 +217,15 @@ class Outputs:
         deepest = max((edge.spec.slots for edge in edges if edge.spec.policy == "lossless"), default=0)
         self._slots = deepest + 1 + sum(edge.spec.depth + 2 for edge in lossy)
 
-    def emit(self, chunk: DataChunk, label: Label) -> None:
-        """Send a chunk along all edges; returns when none of the lossless ones holds it back.
+    def emit(self, records: Iterable[values.Record], label: Label) -> None:
+        """Send a chunk of these records along all edges; returns when none of the lossless ones holds it back.
 
         Raises:
             ChunkError: a value can't be sent.
         """
         if not self.edges:
             return
-        packed = values.pack(chunk.records())
+        packed = values.pack(records)
         number = self._number + 1
         lent, payload = self._place(packed)
         packet = self._encode(packed, number, label, lent, payload)

@@ -85,10 +85,8 @@ def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
 def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]) -> Stepper:
     machine = NodeMachine(setup.graph, setup.node.name, len(setup.inputs))
     stepper = Stepper(node, setup.graph, setup.worker, machine, pipe, page)
-    senders = {name: index for index, name in enumerate(setup.names)}
     in_edges = [
-        InEdge(spec, senders[spec.peer], End(next(given)), page, page.input(place))
-        for place, spec in enumerate(setup.inputs)
+        InEdge(spec, setup.names, End(next(given)), page, page.input(place)) for place, spec in enumerate(setup.inputs)
     ]
     out_edges = []
     for place, spec in enumerate(setup.outputs):
@@ -98,7 +96,7 @@ def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]
     outputs = Outputs(setup.node.index, setup.run, setup.epoch, out_edges, stepper.wait_for_room)
     inputs = None
     if in_edges:
-        inputs = Inputs(setup.names, in_edges, _join(setup), machine.input_paused, machine.input_ended)
+        inputs = Inputs(in_edges, _join(setup), machine.input_paused, machine.input_ended)
     stepper.attach(inputs, outputs)
     return stepper
 

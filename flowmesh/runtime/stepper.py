@@ -21,7 +21,7 @@ import numpy as np
 from ..channel.packets import PeerGone
 from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HISTOGRAM, LAST, STEPS, Page, bucket
 from ..channel.pipe import Pipe
-from ..chunk import DataChunk
+from ..chunk import DEFAULT_NAME, DataChunk
 from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
 from ..control.node import NodeMachine
 from ..errors import EndOfStream, StateError
@@ -56,12 +56,13 @@ class Stepper:
         self._leaving = False
         self._stepping = False
         self._setup_begun = False
-        self._newest: DataChunk | None = None
+        self._newest: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cause: Cause = (-1, 0, {})
         self._emissions = 0
         self._tick = 0.0  # when a paced source's next step is due
         self._worker_gone = False
+        self._pollers: dict[bool, select.poll] = {}
 
     def attach(self, inputs: Inputs | None, outputs: Outputs) -> None:
         """The channels; None as inputs makes it a source."""
@@ -107,7 +108,7 @@ class Stepper:
         if inputs.over:
             self._do(self._machine.ended())
             return
-        inputs.settle()
+        inputs.retry()
         self._do(self._machine.dry())
         if self._machine.may_step:
             self._wait(None)
@@ -174,10 +175,10 @@ class Stepper:
         return np.empty(shape, dtype)
 
     def _send(self, value: Any, last: bool, now: int) -> None:
-        chunk = DataChunk.of(value)
-        self._outputs.emit(chunk, (*self._cause, self._emissions, last, now + _wall))
+        records = value.records() if isinstance(value, DataChunk) else ((DEFAULT_NAME, value, "other"),)
+        self._outputs.emit(records, (*self._cause, self._emissions, last, now + _wall))
         self._emissions += 1
-        self._newest = chunk
+        self._newest = value
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -202,19 +203,33 @@ class Stepper:
         self._hear()
 
     def _poll(self, edges: list[OutEdge], seconds: float | None, read_inputs: bool = False) -> None:
+        poll = self._poller(edges, read_inputs)
+        if seconds is None:
+            poll.poll()
+        elif not poll.poll(int(seconds * 1000)):
+            time.sleep(max(0.0, min(seconds % 0.001, 0.001)))  # poll counts in whole milliseconds
+
+    def _poller(self, edges: list[OutEdge], read_inputs: bool) -> select.poll:
+        """What to wait with; the usual one, with no backlog and nobody gone, is made once."""
+        sources = self._inputs.edges if read_inputs and self._inputs is not None else []
+        usual = (
+            edges is self._outputs.edges
+            and not any(edge.backlog or edge.gone for edge in edges)
+            and not any(source.gone for source in sources)
+        )
+        if usual and read_inputs in self._pollers:
+            return self._pollers[read_inputs]
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
         for edge in edges:
             if not edge.gone:
                 poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
-        if read_inputs and self._inputs is not None:
-            for source in self._inputs.edges:
-                if not source.gone:
-                    poll.register(source.end, select.POLLIN)
-        if seconds is None:
-            poll.poll()
-        elif not poll.poll(int(seconds * 1000)):
-            time.sleep(max(0.0, min(seconds % 0.001, 0.001)))  # poll counts in whole milliseconds
+        for source in sources:
+            if not source.gone:
+                poll.register(source.end, select.POLLIN)
+        if usual:
+            self._pollers[read_inputs] = poll
+        return poll
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -253,7 +268,7 @@ class Stepper:
             case Call(token=token, method=method, arguments=arguments):
                 self._answer(token, lambda: self._call(method, arguments))
             case Gather(token=token):
-                self._answer(token, lambda: self._newest)
+                self._answer(token, self._newest_chunk)
             case _:
                 pass
 
@@ -263,6 +278,9 @@ class Stepper:
             raise StateError(f"{name!r} is not a registered method of {self._node!r}: mark it with @flowmesh.register")
         value = method(**pickle.loads(arguments))  # type: ignore[misc]
         return self._await(value) if inspect.iscoroutine(value) else value
+
+    def _newest_chunk(self) -> DataChunk | None:
+        return None if self._newest is None else DataChunk.of(self._newest)
 
     def _answer(self, token: int, make: Callable[[], Any]) -> None:
         try:

@@ -36,6 +36,7 @@ _SHORT_BUFFER = 1024  # shorter buffers of a pickle stay beside it
 _DEPTH = 16  # deeper values are pickled: pickle keeps what holds itself, and reads it without recursion
 _DIMENSIONS = 64  # numpy's own limit
 
+Record = tuple[str, Any, str]  # name, value, content type
 Row = tuple[str, int, int, Any]
 Blob = np.ndarray[Any, Any] | bytes | memoryview
 Dumps = Callable[..., bytes]
@@ -68,7 +69,7 @@ class Packed(msgspec.Struct, gc=False):
         return offset
 
 
-def pack(records: Iterable[tuple[str, Any, str]]) -> Packed:
+def pack(records: Iterable[Record]) -> Packed:
     """Make records (name, value, content type) ready to travel. Copies no array and no long bytes: see `write`.
 
     Raises:
@@ -187,13 +188,13 @@ def _array(array: np.ndarray[Any, Any], packed: Packed) -> list[Any]:
 def _pickled(name: str, value: Any, packed: Packed) -> list[Any]:
     try:
         stream, buffers = _dumped(pickle.dumps, value)
-    except Exception:  # noqa: BLE001 - whatever the value's own __reduce__ raises
+    except Exception:  # whatever the value's own __reduce__ raises
         stream, buffers = _dumped_by_value(name, value)
     return [stream, [_placed(buffer, packed) for buffer in buffers]]
 
 
 def _dumped_by_value(name: str, value: Any) -> tuple[bytes, list[memoryview]]:
-    import cloudpickle  # type: ignore[import-untyped]  # on first use: few nodes send what pickle can't write
+    import cloudpickle  # on first use: few nodes send what pickle can't write
 
     try:
         return _dumped(cloudpickle.dumps, value)

@@ -1,0 +1,1 @@
+"""Speed through the public API, beside its floor in the same run: `python -m benchmarks --help`."""

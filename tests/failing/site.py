@@ -1,0 +1,96 @@
+"""A Manager with a Worker in this very process, on which one graph after the other goes wrong."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import flowmesh as fm
+import flowmesh.manager
+
+from . import culprits, leftovers
+from .deadlines import PATIENCE, ended, until
+
+DRAIN = 1.0  # seconds: shorter than the real ones, so that what can't end does not take so long
+STOP_TIMEOUT = 1.0
+
+
+class Site:
+    """`nodes` are by place: "src" -> "mid" -> "end"."""
+
+    def __init__(self, drain: float = DRAIN, stop_timeout: float = STOP_TIMEOUT) -> None:
+        flowmesh.manager._DRAIN, flowmesh.manager._STOP_TIMEOUT = drain, stop_timeout
+        self.manager = fm.Manager()
+        self.worker = fm.Worker(name="local")
+        self.worker.connect(host=self.manager.host, port=self.manager.port)
+
+    def close(self) -> None:
+        self.manager.shutdown()
+        self.worker.shutdown()
+
+    @property
+    def fork_server(self) -> int:
+        return next(pid for pid in leftovers.children(self.worker.pid) if "forkserver" in leftovers.command(pid))
+
+    @property
+    def node_processes(self) -> set[int]:
+        return leftovers.descendants(self.worker.pid) - {self.fork_server}
+
+    def commit(self, timeout: float = 30.0, depth: int | None = None, **nodes: fm.Node) -> None:
+        """Commit src -> mid -> end; places that are not given are filled with what does no harm."""
+        self.manager.commit_graph(graph=chain(depth, **nodes), mapping={"local": ["src", "mid", "end"]}, timeout=timeout)
+
+    def run(self, **nodes: fm.Node) -> None:
+        """Commit, start, wait for the end."""
+        self.commit(**nodes)
+        self.manager.start()
+        assert self.manager.wait(30 * PATIENCE), f"no end: {self.manager.status()}"
+
+    def failure(self, within: float = 10.0, **nodes: fm.Node) -> Any:
+        """Run what has to fail; the error."""
+        begun = time.monotonic()
+        try:
+            self.run(**nodes)
+        except fm.FlowmeshError as error:
+            assert time.monotonic() - begun < within * PATIENCE
+            return error
+        raise AssertionError("the graph did not fail")
+
+    def pid(self, node: str) -> int:
+        pid = self.manager.status().nodes[node].pid
+        assert pid
+        return pid
+
+    def is_failed(self) -> None:
+        """The graph is FAILED, also in the eyes of status(), and no process of it is left."""
+        until(lambda: self.manager.state == "failed", DRAIN + 2 * STOP_TIMEOUT + 2, f"failed: {self.manager.state}")
+        status = self.manager.status()
+        assert status.state == "failed"
+        assert {node.pid for node in status.nodes.values()} == {0}
+        assert {node.state for node in status.nodes.values()} <= {"closed", "dead", "failed"}
+        self.is_empty()
+
+    def is_empty(self) -> None:
+        """No process of a node is left."""
+        ended(self.node_processes, within=2.0)
+
+    def goes_on(self) -> None:
+        """The next graph commits and runs to its end in the same Manager, and what came is right."""
+        self.commit(src=culprits.Count(name="src", last=20))
+        self.manager.start()
+        assert self.manager.wait(20 * PATIENCE)
+        edges = self.manager.status().edges.values()
+        assert [(edge.sent, edge.received, edge.in_flight) for edge in edges] == [(20, 20, 0)] * 2
+        self.is_empty()
+
+
+def chain(depth: int | None = None, **nodes: fm.Node) -> fm.Graph:
+    """src -> mid -> end; no name twice."""
+    src = nodes.get("src") or culprits.Count(name="src")
+    mid = nodes.get("mid") or culprits.Pass(name="mid")
+    end = nodes.get("end") or culprits.Keep(name="end")
+    graph = fm.Graph()
+    graph.add_nodes_from([src, mid, end])
+    graph.add_edge(src, mid, depth=depth)
+    graph.add_edge(mid, end, depth=depth)
+    return graph

@@ -1,0 +1,1 @@
+"""Whole graphs in real processes, as a user runs them."""
