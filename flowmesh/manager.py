@@ -240,8 +240,10 @@ class Manager:
         assigned = placement.assign(specs.names, mapping, hosts)
         edges = placement.place(specs.edges, assigned, hosts, lambda: secrets.token_hex(16))
         code, instances = pack_code([graph.nodes[name]["node"] for name in specs.names], packages)
+        hold = {name: graph.nodes[name]["node"].hold for name in specs.names}
+        slots = placement.slots_needed(specs.names, specs.edges, hold)
         nodes = tuple(
-            NodeSpec(index, name, specs.kinds[name], instances[name], assigned[name])
+            NodeSpec(index, name, specs.kinds[name], instances[name], assigned[name], slots[name])
             for index, name in enumerate(specs.names)
         )
         return Plan(f"{secrets.token_hex(4)}.1", 1, specs.names, nodes, edges, code)

@@ -51,6 +51,7 @@ class EdgeStatus(msgspec.Struct, frozen=True):
         in_flight: chunks that are neither received nor dropped.
         derived: whether in_flight was computed from the others, not counted where the chunks lie.
         bytes: sent so far.
+        copied: frames that the target's runtime copied, because the node held more than its `hold`.
         transport: "socket".
         codec: None where nothing is encoded.
     """
@@ -62,6 +63,7 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     dropped: Mapping[str, int] = {}
     in_flight: int = 0
     bytes: int = 0
+    copied: int = 0
     policy: str = "lossless"
     transport: str = "socket"
     codec: str | None = None
@@ -103,6 +105,6 @@ def _edge_status(edge: EdgePlan, counts: Mapping[str, NodeCount]) -> EdgeStatus:
         dropped[reason] = dropped.get(reason, 0) + count
     in_flight = max(0, leaving.sent - arriving.received - sum(dropped.values()))
     return EdgeStatus(
-        spec.source, spec.target, leaving.sent, arriving.received, dropped, in_flight, leaving.bytes,
+        spec.source, spec.target, leaving.sent, arriving.received, dropped, in_flight, leaving.bytes, arriving.copied,
         spec.policy, edge.transport, spec.codec,
     )  # fmt: skip

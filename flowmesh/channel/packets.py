@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import array
 import socket
+from collections.abc import Sequence
 
+_MOST_DESCRIPTORS = 2
 LARGEST = 192 * 1024  # the kernel's default socket buffer refuses more than 208 kB
 
 
@@ -27,17 +29,17 @@ class End:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, packet: bytes, descriptor: int | None = None) -> bool:
-        """Send a packet, with a file descriptor if given; False when the kernel has no room now.
+    def send(self, packet: bytes, descriptors: Sequence[int] = ()) -> bool:
+        """Send a packet, with file descriptors if given; False when the kernel has no room now.
 
         Raises:
             PeerGone: nobody will read it.
         """
         try:
-            if descriptor is None:
-                self._send(packet)
+            if descriptors:
+                self._socket.sendmsg([packet], [_rights(descriptors)])
             else:
-                self._socket.sendmsg([packet], [_rights(descriptor)])
+                self._send(packet)
             return True
         except BlockingIOError:
             return False
@@ -60,23 +62,26 @@ class End:
             raise PeerGone
         return packet
 
-    def receive_descriptor(self) -> tuple[bytes, int] | None:
-        """The next packet and the file descriptor that it carries, -1 if it carries none; None when none waits.
+    def receive_with_descriptors(self) -> tuple[bytes, list[int]] | None:
+        """The next packet and the file descriptors that it carries, which are the caller's; None when none waits.
 
         Raises:
             PeerGone: as `receive`.
         """
-        size = array.array("i").itemsize
+        numbers = array.array("i")
         try:
-            packet, rights, _, _ = self._socket.recvmsg(LARGEST, socket.CMSG_LEN(size), socket.MSG_CMSG_CLOEXEC)
+            space = socket.CMSG_SPACE(_MOST_DESCRIPTORS * numbers.itemsize)
+            packet, rights, _, _ = self._socket.recvmsg(LARGEST, space, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
+        except ConnectionResetError:
+            return self.receive_with_descriptors()
         if not packet:
             raise PeerGone
         for _, kind, data in rights:
             if kind == socket.SCM_RIGHTS:
-                return packet, array.array("i", data[:size])[0]
-        return packet, -1
+                numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+        return packet, list(numbers)
 
     def close(self) -> None:
         self._socket.close()
@@ -88,5 +93,5 @@ def pair() -> tuple[int, int]:
     return one.detach(), other.detach()
 
 
-def _rights(*descriptors: int) -> tuple[int, int, array.array[int]]:
+def _rights(descriptors: Sequence[int]) -> tuple[int, int, array.array[int]]:
     return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)

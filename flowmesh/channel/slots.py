@@ -1,6 +1,8 @@
 """Shared memory for larger payloads: a memfd cut into slots, written by its producer alone, read by all consumers.
 
-    | slot 0 | slot 1 | ... | slot n-1 |        each `slot_size` bytes, a multiple of the page
+    | header | slot 0 | slot 1 | ... | slot n-1 |        each slot `slot_size` bytes, a multiple of the page
+
+The header's first 64 bits say whether the producer waits for a free slot.
 
 It is sealed: nobody can shrink or grow it, and nobody but the producer can map it for writing. It has no name, so it
 vanishes with its last file descriptor. It is never made for one frame: slots are used again, the lowest first.
@@ -12,8 +14,10 @@ import fcntl
 import heapq
 import mmap
 import os
+from collections.abc import Iterable
 
 from ..errors import ChunkError
+from .leases import fence
 
 # Not in Python 3.11's fcntl. From linux/fcntl.h.
 F_ADD_SEALS = 1033
@@ -25,19 +29,26 @@ F_SEAL_FUTURE_WRITE = 0x10
 SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE
 
 
-class Arena:
-    """The producer's side of a set of slots."""
+HEADER = mmap.PAGESIZE
 
-    def __init__(self, ident: int, slot_size: int, slots: int) -> None:
+
+class Arena:
+    """The producer's side of a set of slots. `bell` is the eventfd that wakes it when it waits for a free slot."""
+
+    def __init__(self, ident: int, slot_size: int, slots: int, bell: int) -> None:
         self.ident = ident
         self.slot_size = slot_size
         self.slots = slots
+        self.bell = bell
+        size = HEADER + slot_size * slots
         self.descriptor = os.memfd_create("flowmesh-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, slot_size * slots)
-        self._memory = memoryview(mmap.mmap(self.descriptor, slot_size * slots))
+        os.ftruncate(self.descriptor, size)
+        self._memory = memoryview(mmap.mmap(self.descriptor, size))
+        self._header = self._memory[:HEADER].cast("Q")
         fcntl.fcntl(self.descriptor, F_ADD_SEALS, SEALS)
         self._free = list(range(slots))
         self._readers = [0] * slots
+        self._returned: set[int] = set()  # no edge holds them; somebody may still have a lease
 
     @property
     def idle(self) -> bool:
@@ -45,24 +56,43 @@ class Arena:
         return len(self._free) == self.slots
 
     def take(self) -> int | None:
-        """A free slot, the lowest; None when all are in use."""
+        """A free slot, the lowest: it is the likeliest to be in the processor's cache. None when all are in use."""
         return heapq.heappop(self._free) if self._free else None
 
     def memory(self, slot: int) -> memoryview:
-        start = slot * self.slot_size
+        start = HEADER + slot * self.slot_size
         return self._memory[start : start + self.slot_size]
 
     def lend(self, slot: int, readers: int) -> None:
-        """So many will read the slot; it is free when all have given it back (at once if there are none)."""
+        """So many will read the slot, or hand it on; at none, it is returned at once."""
         self._readers[slot] = readers
         if not readers:
-            heapq.heappush(self._free, slot)
+            self._returned.add(slot)
+
+    def lend_more(self, slot: int, readers: int) -> None:
+        """So many more will."""
+        self._readers[slot] += readers
 
     def give_back(self, slot: int) -> None:
-        """One reader is done with the slot."""
+        """One of those is done with the slot, or has a lease on it."""
         self._readers[slot] -= 1
         if not self._readers[slot]:
+            self._returned.add(slot)
+
+    @property
+    def returned(self) -> frozenset[int]:
+        """The slots that are free unless somebody has a lease on them."""
+        return frozenset(self._returned)
+
+    def reclaim(self, slots: Iterable[int]) -> None:
+        """These returned slots have no lease: they are free."""
+        for slot in slots:
+            self._returned.discard(slot)
             heapq.heappush(self._free, slot)
+
+    def ask_for_slots(self, asking: bool) -> None:
+        """Whether whoever ends a lease shall ring the bell."""
+        self._header[0] = asking
 
     def close(self) -> None:
         """Close the file; the mapping goes with its last view."""
@@ -72,25 +102,28 @@ class Arena:
 
 
 class ArenaView:
-    """A consumer's side: a read-only mapping of another process's arena. Takes over the descriptor and closes it.
+    """A consumer's side: a read-only mapping of another process's arena. Owns both descriptors, to hand them on.
 
     Raises:
         ChunkError: the file is not what was announced, or could be shrunk under the mapping.
     """
 
-    def __init__(self, descriptor: int, slot_size: int, slots: int) -> None:
+    def __init__(self, ident: int, descriptor: int, bell: int, slot_size: int, slots: int) -> None:
+        self.ident = ident
+        self.descriptor = descriptor
+        self.bell = bell
+        self.slot_size = slot_size
+        self.slots = slots
+        size = HEADER + slot_size * slots
         try:
-            if slot_size <= 0 or slots <= 0 or os.fstat(descriptor).st_size != slot_size * slots:
+            if slot_size <= 0 or slots <= 0 or os.fstat(descriptor).st_size != size:
                 raise ChunkError("an arena is not of the size that was announced")
             if fcntl.fcntl(descriptor, F_GET_SEALS) & SEALS != SEALS:
                 raise ChunkError("an arena is not sealed")
-            self._memory = memoryview(mmap.mmap(descriptor, slot_size * slots, prot=mmap.PROT_READ))
+            self._memory = memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ))
         except OSError as error:
             raise ChunkError(f"an arena can't be mapped: {error}") from error
-        finally:
-            os.close(descriptor)
-        self._slot_size = slot_size
-        self._slots = slots
+        self._header = self._memory[:HEADER].cast("Q")
 
     def memory(self, slot: int, size: int) -> memoryview:
         """The first `size` bytes of a slot.
@@ -98,10 +131,21 @@ class ArenaView:
         Raises:
             ChunkError: there is no such slot, or it is smaller.
         """
-        if not (0 <= slot < self._slots and 0 <= size <= self._slot_size):
+        if not (0 <= slot < self.slots and 0 <= size <= self.slot_size):
             raise ChunkError(f"a chunk names slot {slot} with {size} bytes, which its arena does not have")
-        start = slot * self._slot_size
+        start = HEADER + slot * self.slot_size
         return self._memory[start : start + size]
+
+    def lease_ended(self) -> None:
+        """A lease here has just ended: wake the producer if it waits for that."""
+        fence()
+        if self._header[0]:
+            os.eventfd_write(self.bell, 1)
+
+    def close(self) -> None:
+        """Close the descriptors; the mapping goes with its last view."""
+        for descriptor in (self.descriptor, self.bell):
+            os.close(descriptor)
 
 
 def size_class(size: int) -> int:

@@ -113,3 +113,14 @@ def _node_errors(names: Sequence[str], pairs: Sequence[tuple[object, object]]) -
             yield f"node {name!r} is mapped to no worker"
         elif len(found) > 1:
             yield f"node {name!r} is mapped {len(found)} times: {', '.join(map(str, found))}"
+
+
+def slots_needed(names: Sequence[str], edges: Sequence[EdgeSpec], hold: Mapping[str, int]) -> dict[str, int]:
+    """How many slots each node's output needs: one to write, and all that can lie on or be held behind any edge that a
+    frame of it may reach, as frames are handed on without copies. `hold` is each node's own limit."""
+    taken = {edge.index: edge.slots + hold[edge.target] + 2 for edge in edges}
+    reach: dict[str, set[int]] = {}
+    for name in reversed(names):  # topological: all that follow come first
+        leaving = [edge for edge in edges if edge.source == name]
+        reach[name] = {edge.index for edge in leaving}.union(*(reach[edge.target] for edge in leaving))
+    return {name: 1 + sum(taken[index] for index in reach[name]) for name in names}

@@ -83,7 +83,7 @@ class Seat:
         # received before dropped before (elsewhere) sent: what is in flight never comes out below zero
         block = self.page.input(place)
         received = self.page.cells[block]
-        return EdgeCount(received=received, dropped=self.page.dropped(block))
+        return EdgeCount(received=received, copied=self.page.cells[block + 1], dropped=self.page.dropped(block))
 
     def _output(self, place: int) -> EdgeCount:
         block = self.page.output(place)

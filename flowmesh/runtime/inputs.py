@@ -2,67 +2,100 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 
+from ..channel.leases import Lease, LeaseTable
 from ..channel.packets import End, PeerGone
 from ..channel.page import REASON_CELL, Page
+from ..channel.pipe import close_all
 from ..channel.slots import ArenaView
-from ..chunk import DataChunk, Stamp
+from ..chunk import DataChunk
 from ..control.delivery import Intake
 from ..control.joins import Join
 from ..errors import ChunkError
 from ..wire import framing, values
 from ..wire.messages import EdgeEnd
 
+
+
+class Holder:
+    """The node as one that holds slots: its place in the graph, its limit an input, its lease table (made when needed)."""
+
+    def __init__(self, index: int, hold: int, warn: Callable[[str], None]) -> None:
+        self.index = index
+        self.hold = hold
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    @cached_property
+    def table(self) -> LeaseTable:
+        return LeaseTable()
+
+    def copied(self, sender: str) -> None:
+        """A chunk was copied: say so once an input."""
+        if sender not in self._warned:
+            self._warned.add(sender)
+            self._warn(
+                f"keeps more than {self.hold} chunks of {sender!r}: further ones are copied to private memory; "
+                "raise the node's hold= to keep more without copies"
+            )
+
+
 _BATCH = 64  # packets taken from one edge before the others are looked at
 
 
 class Arrived:
-    """A chunk that waits, packed; it is opened when a step needs it, once. Called, it gives the chunk's stamp."""
+    """A chunk that waits, packed; it is opened when a step needs it, once."""
 
-    __slots__ = ("_memory", "_names", "_opened", "_sender", "chunk", "shared")
+    __slots__ = ("_edge", "_opened", "_view", "chunk", "shared", "slot")
 
-    def __init__(
-        self, chunk: framing.Chunk, names: tuple[str, ...], sender: int, memory: memoryview | None, shared: bool
-    ) -> None:
+    def __init__(self, chunk: framing.Chunk, edge: InEdge, view: ArenaView | None, slot: int) -> None:
         self.chunk = chunk
-        self.shared = shared  # whether the producer keeps a slot for it until credit is given
-        self._names = names
-        self._sender = sender
-        self._memory = memory  # the payload in the slot, if it has any there
+        self.slot = slot
+        self.shared = view is not None  # whether the producer keeps a slot for it until credit is given
+        self._edge = edge
+        self._view = view
         self._opened: DataChunk | None = None
 
-    def __call__(self) -> Stamp:
-        return framing.stamp(self.chunk, self._names, self._sender)
-
     def open(self) -> DataChunk:
-        """The user's DataChunk; copies the payload out of the slot, which the producer may then use again."""
+        """The user's DataChunk; what lies in a slot is read in place, under a lease."""
         if self._opened is None:
-            payload: bytes | memoryview = self.chunk.payload
-            if self._memory is not None:
-                payload = _private(self._memory)
-                self._memory = None
-            self._opened = DataChunk(values.unpack(self.chunk.records, payload), self)
+            chunk = self.chunk
+            payload: bytes | memoryview = chunk.payload
+            if self._view is not None and chunk.arena:
+                payload = self._edge.lease(self._view, self.slot, chunk.size)
+            self._view = None
+            stamp = partial(framing.stamp, chunk, self._edge.names, self._edge.sender)
+            self._opened = DataChunk(values.unpack(chunk.records, payload), stamp)
         return self._opened
 
 
 class InEdge:
-    """One edge into the node."""
+    """One edge into the node. `introduce` is called before the first chunk in a slot is taken."""
 
-    def __init__(self, spec: EdgeEnd, names: tuple[str, ...], end: End, page: Page, block: int) -> None:
+    def __init__(
+        self, spec: EdgeEnd, names: tuple[str, ...], holder: Holder, end: End, page: Page, block: int
+    ) -> None:
         self.peer = spec.peer
+        self.names = names
         self.sender = names.index(spec.peer)  # the index of the producer's output
-        self._names = names
         self.end = end
         self.lossless = spec.policy == "lossless"
         self.intake = Intake(spec.depth, self.lossless)
         self.gone = False
+        self._holder = holder
+        self._held: set[int] = set()
         self._cells = page.cells
         self._block = block
         self._announced: framing.Announce | None = None
         self._views: dict[int, ArenaView] = {}
+        self._upward: deque[tuple[bytes, int]] = deque()  # lease tables for which the kernel had no room yet
+        self._introduced = False
         self._owed = 0
 
     def receive(self) -> framing.Packet | None:
@@ -83,26 +116,69 @@ class InEdge:
         announced = self._announced
         if announced is None:
             return True
-        carried = self.end.receive_descriptor()
+        carried = self.end.receive_with_descriptors()
         if carried is None:
             return False
-        if carried[1] < 0:
-            raise ChunkError("an arena was announced without its file")
+        if len(carried[1]) != 2:
+            close_all(carried[1])
+            raise ChunkError("an arena was announced without its files")
         self._announced = None
-        self._views[announced.arena] = ArenaView(carried[1], announced.slot_size, announced.slots)
+        self._views[announced.arena] = ArenaView(announced.arena, *carried[1], announced.slot_size, announced.slots)
+        if not self._introduced:
+            self._introduced = True
+            self.send_up(self._holder.index, self._holder.table.descriptor)
         return True
 
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""
         self.intake.arrive(packet.number)
         if type(packet) is framing.Chunk:
-            memory = self._view(packet.arena).memory(packet.slot, packet.size) if packet.arena else None
-            return Arrived(packet, self._names, self.sender, memory, memory is not None)
-        view = self._view(packet.arena).memory(packet.slot, packet.offset + packet.size)
-        chunk = framing.decode(bytes(view[packet.offset :]))
+            return Arrived(packet, self, self._view(packet.arena) if packet.arena else None, packet.slot)
+        view = self._view(packet.arena)
+        memory = view.memory(packet.slot, packet.offset + packet.size)
+        chunk = framing.decode(bytes(memory[packet.offset :]))
         if not isinstance(chunk, framing.Chunk):
             raise ChunkError("a long packet does not hold a chunk")
-        return Arrived(chunk, self._names, self.sender, view[: chunk.size] if chunk.arena else None, True)
+        return Arrived(chunk, self, view, packet.slot)
+
+    def lease(self, view: ArenaView, slot: int, size: int) -> memoryview:
+        """The payload in a slot, held until nothing refers to it; beyond the node's `hold`, a private copy."""
+        memory = view.memory(slot, size)
+        table = self._holder.table
+        cell = table.take(view.ident, slot) if len(self._held) < self._holder.hold else None
+        if cell is None:
+            self._cells[self._block + 1] += 1
+            self._holder.copied(self.peer)
+            return _private(memory)
+        self._count(cell, True)
+        ended, count = partial(self._lease_ended, cell, view), partial(self._count, cell)
+        return memoryview(Lease.on(memory, view, slot, ended, count))
+
+    def _count(self, cell: int, counts: bool) -> None:
+        (self._held.add if counts else self._held.discard)(cell)
+
+    def _lease_ended(self, cell: int, view: ArenaView) -> None:
+        self._holder.table.end(cell)
+        self._held.discard(cell)
+        view.lease_ended()
+
+    def send_up(self, reader: int, descriptor: int) -> None:
+        """Tell the producer of a lease table, behind those that it was told of and before any further credit."""
+        self._upward.append((framing.encode(framing.Reader(reader)), os.dup(descriptor)))
+        self._send_tables()
+
+    def _send_tables(self) -> bool:
+        try:
+            while self._upward:
+                packet, descriptor = self._upward[0]
+                if not self.gone and not self.end.send(packet, [descriptor]):
+                    return False
+                self._upward.popleft()
+                os.close(descriptor)
+        except PeerGone:
+            close_all([descriptor for _, descriptor in self._upward])
+            self._upward.clear()
+        return True
 
     def _view(self, arena: int) -> ArenaView:
         try:
@@ -117,6 +193,7 @@ class InEdge:
 
     def retry(self) -> None:
         """Give the credit for which the kernel had no room."""
+        self._send_tables()
         self._credit(self._owed)
 
     def close(self) -> None:
@@ -126,7 +203,7 @@ class InEdge:
 
     def _credit(self, number: int) -> None:
         if number and not self.gone:
-            sent = self._send(framing.encode(framing.Credit(0, 0, number, number)))
+            sent = self._send_tables() and self._send(framing.encode(framing.Credit(0, 0, number, number)))
             self._owed = 0 if sent else number
 
     def _send(self, packet: bytes) -> bool:
@@ -220,6 +297,11 @@ class Inputs:
                 self._end(place)
             elif packet.kind == framing.PAUSE:
                 self._paused(place, packet.number)
+
+    def send_up(self, reader: int, descriptor: int) -> None:
+        """A node further down may read what comes from any of our producers: tell them all."""
+        for edge in self.edges:
+            edge.send_up(reader, descriptor)
 
     def _end(self, place: int) -> None:
         self._join.end(place)

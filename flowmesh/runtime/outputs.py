@@ -6,20 +6,25 @@ back what the consumer has not yet read.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from functools import cached_property, partial
+from math import prod
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from ..channel.leases import Lease, Tables, fence, key, lease_of, offset_in
 from ..channel.packets import LARGEST, End, PeerGone
 from ..channel.page import REASON_CELL, Page
-from ..channel.slots import Arena, size_class
+from ..channel.slots import Arena, ArenaView, size_class
 from ..control.delivery import Window
 from ..wire import framing, values
 from ..wire.framing import Origins
 from ..wire.messages import EdgeEnd
 
 INLINE = 8 * 1024  # payloads up to this size travel inside the packet: a slot costs more than copying them twice
-_ALIGN = 64
 _LONG = LARGEST // 3  # a packet longer than this lies in a slot as well: the kernel's buffer takes only a few of them
 
 
@@ -29,7 +34,47 @@ Cause = tuple[int, int, Origins]
 Label = tuple[int, int, Origins, int, bool, int]
 
 
-_Lent = tuple[Arena, int]
+class Lender(Protocol):
+    """What a slot belongs to: an arena of ours, or what was received and is passed on."""
+
+    ident: int
+    slots: int
+    slot_size: int
+    descriptor: int
+    bell: int
+
+    def memory(self, slot: int) -> memoryview: ...
+
+    def give_back(self, slot: int) -> None: ...
+
+
+class Passed:
+    """A received slot that is passed on: our own lease lasts until all takers have theirs. Until then it counts as what
+    lies on our edges; if the node keeps the frame longer, as what the node holds."""
+
+    def __init__(self, view: ArenaView, lease: Lease, takers: int) -> None:
+        self.ident = view.ident
+        self.slots = view.slots
+        self.slot_size = view.slot_size
+        self.descriptor = view.descriptor
+        self.bell = view.bell
+        self._lease: Lease | None = lease
+        self._takers = takers
+        if lease.count is not None:
+            lease.count(False)
+
+    def memory(self, slot: int) -> memoryview:
+        return memoryview(self._lease)  # type: ignore[arg-type]
+
+    def give_back(self, slot: int) -> None:
+        self._takers -= 1
+        if not self._takers and self._lease is not None:
+            if self._lease.count is not None:
+                self._lease.count(True)
+            self._lease = None
+
+
+_Lent = tuple[Lender, int]
 
 
 class _Parcel(NamedTuple):
@@ -38,14 +83,23 @@ class _Parcel(NamedTuple):
     packet: bytes
     number: int = 0
     lent: _Lent | None = None
-    descriptor: int | None = None
+    descriptors: tuple[int, ...] = ()
 
 
 class OutEdge:
     """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end."""
 
-    def __init__(self, spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int) -> None:
+    def __init__(
+        self,
+        spec: EdgeEnd,
+        end: End,
+        receiving: End | None,
+        page: Page,
+        block: int,
+        reader: Callable[[int, int], None],
+    ) -> None:
         self.spec = spec
+        self._reader = reader  # called with the place of a node that may read our slots, and its lease table
         self.end = end
         self.window = Window(spec.depth, spec.slots)
         self.lossless = receiving is None
@@ -66,11 +120,11 @@ class OutEdge:
         first = self.backlog[0]
         return not first.number or not self.lossless or self.window.has_room(first.lent is not None)
 
-    def offer(self, packet: bytes, number: int, lent: _Lent | None) -> bool:
+    def offer(self, packet: bytes, number: int, lent: _Lent | None, size: int) -> bool:
         """Send a chunk, or keep it as backlog until there is room; whether the edge needs to be looked after."""
         cells = self._cells
         cells[self._block] += 1
-        cells[self._block + 1] += len(packet) if lent is None else lent[0].slot_size
+        cells[self._block + 1] += size
         if lent is None and not self.backlog and not self.gone and self.lossless and self.window.has_room_for(number):
             try:
                 if self.end.send(packet):
@@ -108,7 +162,7 @@ class OutEdge:
                     self._collect()
                     if not window.has_room(parcel.lent is not None) or self.closed:
                         break
-                if not self.end.send(parcel.packet, parcel.descriptor):
+                if not self.end.send(parcel.packet, parcel.descriptors):
                     break
                 backlog.popleft()
                 if parcel.number:
@@ -128,10 +182,12 @@ class OutEdge:
             self._peer_gone()
 
     def _collect(self) -> None:
-        while (packet := self.end.receive()) is not None:
-            message = framing.decode(packet)
+        while (received := self.end.receive_with_descriptors()) is not None:
+            message = framing.decode(received[0])
             if isinstance(message, framing.Close):
                 self.closed = True
+            elif isinstance(message, framing.Reader):
+                self._reader(message.index, received[1][0])
             elif isinstance(message, framing.Credit):
                 for number in self.window.credit(message.taken):
                     self._return(number)
@@ -162,13 +218,13 @@ class OutEdge:
             elif isinstance(message, framing.Announce):  # its descriptor is closed with it: announced anew where needed
                 self._announced.discard(message.arena)
 
-    def _announce(self, arena: Arena) -> None:
+    def _announce(self, arena: Lender) -> None:
         if arena.ident not in self._announced:
             self._announced.add(arena.ident)
             head = framing.Announce(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
             self.backlog.append(_Parcel(framing.encode(head)))
             rights = framing.encode(framing.Descriptor(arena=arena.ident))
-            self.backlog.append(_Parcel(rights, descriptor=arena.descriptor))
+            self.backlog.append(_Parcel(rights, descriptors=(arena.descriptor, arena.bell)))
 
     def _drop(self, parcel: _Parcel, reason: str) -> None:
         self._cells[self._block + REASON_CELL[reason]] += 1
@@ -183,7 +239,7 @@ class OutEdge:
             if parcel.number:
                 self._drop(parcel, reason)
             elif reason == "after_end":
-                self.end.send(parcel.packet, parcel.descriptor)
+                self.end.send(parcel.packet, parcel.descriptors)
 
     def _return(self, number: int) -> None:
         lent = self._lent.pop(number, None)
@@ -201,21 +257,37 @@ class Outputs:
     """The one output of a node. `wait` is called while an emission can't go on: it returns False when it must not wait."""
 
     def __init__(
-        self, index: int, run: int, epoch: int, edges: list[OutEdge], wait: Callable[[list[OutEdge]], bool]
+        self,
+        index: int,
+        run: int,
+        epoch: int,
+        slots: int,
+        wait: Callable[[list[OutEdge], int], bool],
+        send_up: Callable[[int, int], None],
     ) -> None:
-        self.edges = edges
+        self.edges: list[OutEdge] = []
         self.all_closed = False  # whether nobody takes any more what this node emits
         self._index = index
         self._run = run
         self._epoch = epoch
+        self._slots = slots
         self._wait = wait
+        self._send_up = send_up
         self._number = 0
         self._serial = 0
         self._arena: Arena | None = None
         self._arenas: list[Arena] = []
-        lossy = [edge for edge in edges if edge.spec.policy != "lossless"]
-        deepest = max((edge.spec.slots for edge in edges if edge.spec.policy == "lossless"), default=0)
-        self._slots = deepest + 1 + sum(edge.spec.depth + 2 for edge in lossy)
+        self._tables = Tables()
+
+    @cached_property
+    def _bell(self) -> int:
+        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def reader(self, index: int, descriptor: int) -> None:
+        """A node further down may read our slots, and those that we pass on: its lease table."""
+        if index not in self._tables:
+            self._send_up(index, descriptor)
+        self._tables.add(index, descriptor)
 
     def emit(self, records: Iterable[values.Record], label: Label) -> None:
         """Send a chunk of these records along all edges; returns when none of the lossless ones holds it back.
@@ -227,18 +299,32 @@ class Outputs:
             return
         packed = values.pack(records)
         number = self._number + 1
-        lent, payload = self._place(packed)
+        size = packed.size
+        lent, payload = self._place(packed) if size else (None, b"")
         packet = self._encode(packed, number, label, lent, payload)
         if len(packet) > _LONG:
             packet, lent = self._lengthen(packed, number, label, lent, packet)
         self._number = number
-        if lent is not None:
-            lent[0].lend(lent[1], len(self.edges))
         held_back = False
         for edge in self.edges:
-            held_back |= edge.offer(packet, number, lent)
+            held_back |= edge.offer(packet, number, lent, len(packet) + size)
         if held_back:
             self._settle()
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array in a free slot, or in private memory when it is small or none is free; never waits."""
+        dtype = np.dtype(dtype)
+        size = prod(shape) * dtype.itemsize
+        if not self.edges or size <= INLINE or dtype.hasobject:
+            return np.empty(shape, dtype)
+        arena = self._fitting(size)
+        self._reclaim(arena)
+        slot = arena.take()
+        if slot is None:
+            return np.empty(shape, dtype)
+        arena.lend(slot, 1)  # to the user, until the array is collected
+        lease = Lease.on(arena.memory(slot)[:size], arena, slot, partial(arena.give_back, slot))
+        return np.ndarray(shape, dtype, memoryview(lease))
 
     def mark(self, kind: int, number: int, origin: Origins) -> None:
         """Send a mark along all edges."""
@@ -257,21 +343,43 @@ class Outputs:
     def _settle(self) -> None:
         """Wait until no lossless edge holds anything back, and see whether anybody still listens."""
         while waiting := [edge for edge in self.edges if edge.backlog and edge.lossless]:
-            if not self._wait(waiting):
+            if not self._wait(waiting, -1):
                 return
             self.flush()
         self.all_closed = all(edge.closed for edge in self.edges)
 
     def _place(self, packed: values.Packed) -> tuple[_Lent | None, bytes]:
-        if not packed.size:
-            return None, b""
+        """Where the payload goes: into the packet, a slot, or nowhere, as it lies in a slot already."""
         if packed.size <= INLINE:
             payload = bytearray(packed.size)
             values.write(packed, memoryview(payload))
             return None, bytes(payload)
+        there = self._lies_in_slot(packed)
+        if there is not None:
+            return there, b""
         arena, slot = self._slot(packed.size)
         values.write(packed, arena.memory(slot))
+        arena.lend(slot, len(self.edges))
         return (arena, slot), b""
+
+    def _lies_in_slot(self, packed: values.Packed) -> _Lent | None:
+        """The slot that all of it lies in already: one that was allocated, or received and is passed on."""
+        arrays = [blob for _, blob in packed.blobs]
+        lease = lease_of(arrays)
+        if lease is None:
+            return None
+        places = {}
+        for offset, array in packed.blobs:
+            places[offset] = offset_in(lease, array)
+            if not array.flags.c_contiguous or places[offset] % values.ALIGNMENT:
+                return None
+        packed.move(places, lease.nbytes)
+        if isinstance(lease.lender, ArenaView):
+            return Passed(lease.lender, lease, len(self.edges)), lease.slot
+        for array in arrays:
+            array.flags.writeable = False
+        lease.lender.lend_more(lease.slot, len(self.edges))
+        return lease.lender, lease.slot
 
     def _encode(self, packed: values.Packed, number: int, label: Label, lent: _Lent | None, payload: bytes) -> bytes:
         place, trigger, origin, emission, last, created = label
@@ -284,34 +392,70 @@ class Outputs:
     def _lengthen(
         self, packed: values.Packed, number: int, label: Label, lent: _Lent | None, packet: bytes
     ) -> tuple[bytes, _Lent]:
-        """The packet itself is long (it holds a large plain value): it goes into a slot too, behind the payload."""
-        offset = -(-packed.size // _ALIGN) * _ALIGN if lent else 0
+        """The packet itself is long (it holds a large plain value): it goes into a slot of ours, with the payload."""
+        offset = -(-packed.size // values.ALIGNMENT) * values.ALIGNMENT if lent else 0
+        arena, slot = self._slot(offset + len(packet) + values.ALIGNMENT)
+        memory = arena.memory(slot)
         if lent is not None:
-            lent[0].lend(lent[1], 0)  # too small for both
-        lent = self._slot(offset + len(packet) + _ALIGN)
-        memory = lent[0].memory(lent[1])
-        if offset:
-            values.write(packed, memory)
-            packet = self._encode(packed, number, label, lent, b"")
+            memory[: packed.size] = lent[0].memory(lent[1])[: packed.size]
+            for _ in self.edges:
+                lent[0].give_back(lent[1])
+            packet = self._encode(packed, number, label, (arena, slot), b"")
+        arena.lend(slot, len(self.edges))
         memory[offset : offset + len(packet)] = packet
-        return framing.encode(framing.Long(number, lent[0].ident, lent[1], offset, len(packet))), lent
+        return framing.encode(framing.Long(number, arena.ident, slot, offset, len(packet))), (arena, slot)
 
-    def _slot(self, size: int) -> _Lent:
+    def _slot(self, size: int) -> tuple[Arena, int]:
         """A free slot of that size; waits for one. An emission that must not wait gets an arena of its own."""
+        arena = self._fitting(size)
+        self._reclaim(arena)
+        slot = arena.take()
+        while slot is None:
+            arena.ask_for_slots(True)
+            fence()
+            self._reclaim(arena)
+            slot = arena.take()
+            if slot is None and not self._wait([edge for edge in self.edges if not edge.gone], self._bell):
+                arena = self._new_arena(size, 1)
+                slot = arena.take()
+            arena.ask_for_slots(False)
+            self._quieten()
+        return arena, slot
+
+    def _quieten(self) -> None:
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            pass
+
+    def _fitting(self, size: int) -> Arena:
         if self._arena is None or self._arena.slot_size < size:
             self._arena = self._new_arena(size, self._slots)
-        while (slot := self._arena.take()) is None:
-            if not self._wait([edge for edge in self.edges if not edge.gone]):
-                spare = self._new_arena(size, 1)
-                return spare, spare.take() or 0
-            self.flush()
-        return self._arena, slot
+        return self._arena
+
+    def _reclaim(self, arena: Arena) -> None:
+        """Free what was returned and nobody has a lease on. A reader that is heard of meanwhile has to be looked at too:
+        its lease may have been handed to it by one that we found without."""
+        candidates = arena.returned
+        if not candidates:
+            return
+        while True:
+            known = len(self._tables)
+            held = self._tables.held()
+            for edge in self.edges:
+                if not edge.gone:
+                    edge.collect()
+            if len(self._tables) == known:
+                break
+        arena.reclaim(slot for slot in candidates if key(arena.ident, slot) not in held)
 
     def _new_arena(self, size: int, slots: int) -> Arena:
-        for old in [arena for arena in self._arenas if arena.idle]:
-            old.close()
-            self._arenas.remove(old)
+        for old in list(self._arenas):
+            self._reclaim(old)
+            if old.idle:
+                old.close()
+                self._arenas.remove(old)
         self._serial += 1
-        arena = Arena(self._index << 20 | self._serial, size_class(size), slots)
+        arena = Arena(self._index << 20 | self._serial, size_class(size), slots, self._bell)
         self._arenas.append(arena)
         return arena

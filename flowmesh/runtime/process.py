@@ -20,7 +20,7 @@ from ..shipping import importer
 from ..wire.messages import Failure, LogLine, SetUp, decode, encode
 from ..wire.specs import decode_code
 from .explain import describe, sendable
-from .inputs import Arrived, InEdge, Inputs
+from .inputs import Arrived, Holder, InEdge, Inputs
 from .outputs import OutEdge, Outputs
 from .stepper import Stepper
 
@@ -85,18 +85,20 @@ def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
 def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]) -> Stepper:
     machine = NodeMachine(setup.graph, setup.node.name, len(setup.inputs))
     stepper = Stepper(node, setup.graph, setup.worker, machine, pipe, page)
+    holder = Holder(setup.node.index, node.hold, stepper.warn)
     in_edges = [
-        InEdge(spec, setup.names, End(next(given)), page, page.input(place)) for place, spec in enumerate(setup.inputs)
+        InEdge(spec, setup.names, holder, End(next(given)), page, page.input(place))
+        for place, spec in enumerate(setup.inputs)
     ]
-    out_edges = []
+    inputs = Inputs(in_edges, _join(setup), machine.input_paused, machine.input_ended) if in_edges else None
+    send_up = inputs.send_up if inputs else lambda index, descriptor: None
+    outputs = Outputs(
+        setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room, send_up
+    )
     for place, spec in enumerate(setup.outputs):
         end = End(next(given))
         receiving = None if spec.policy == "lossless" else End(next(given))
-        out_edges.append(OutEdge(spec, end, receiving, page, page.output(place)))
-    outputs = Outputs(setup.node.index, setup.run, setup.epoch, out_edges, stepper.wait_for_room)
-    inputs = None
-    if in_edges:
-        inputs = Inputs(in_edges, _join(setup), machine.input_paused, machine.input_ended)
+        outputs.edges.append(OutEdge(spec, end, receiving, page, page.output(place), outputs.reader))
     stepper.attach(inputs, outputs)
     return stepper
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import pickle
 import select
 import time
@@ -172,7 +173,7 @@ class Stepper:
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         if not self._stepping:
             raise StateError(f"{self._node.name}: allocate() works only inside step()")
-        return np.empty(shape, dtype)
+        return self._outputs.allocate(shape, dtype)
 
     def _send(self, value: Any, last: bool, now: int) -> None:
         records = value.records() if isinstance(value, DataChunk) else ((DEFAULT_NAME, value, "other"),)
@@ -182,12 +183,17 @@ class Stepper:
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
-    def wait_for_room(self, edges: list[OutEdge]) -> bool:
-        """Called by the outputs while an emission can't go on; False when it must not wait any longer."""
+    def wait_for_room(self, edges: list[OutEdge], bell: int) -> bool:
+        """Called by the outputs while an emission can't go on; False when it must not wait any longer. `bell` is an eventfd
+        that rings when a slot may be free; -1 when none is waited for."""
         if not self._interrupted:
-            self._poll(edges, None)
+            self._poller(edges, False, bell).poll()
             self._hear()
         return not self._interrupted
+
+    def warn(self, text: str) -> None:
+        """A warning of the runtime's about this node, for the Manager's log."""
+        self._do([Say(LogLine(self._node.name, self._worker, logging.WARNING, text))])
 
     def _idle(self) -> None:
         """Nothing to step: wait for a message; what comes to a node that has ended is dropped."""
@@ -209,7 +215,7 @@ class Stepper:
         elif not poll.poll(int(seconds * 1000)):
             time.sleep(max(0.0, min(seconds % 0.001, 0.001)))  # poll counts in whole milliseconds
 
-    def _poller(self, edges: list[OutEdge], read_inputs: bool) -> select.poll:
+    def _poller(self, edges: list[OutEdge], read_inputs: bool, bell: int = -1) -> select.poll:
         """What to wait with; the usual one, with no backlog and nobody gone, is made once."""
         sources = self._inputs.edges if read_inputs and self._inputs is not None else []
         usual = (
@@ -221,6 +227,8 @@ class Stepper:
             return self._pollers[read_inputs]
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
+        if bell >= 0:
+            poll.register(bell, select.POLLIN)
         for edge in edges:
             if not edge.gone:
                 poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))

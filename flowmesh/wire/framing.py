@@ -15,7 +15,7 @@ from ..chunk import Origin, Stamp, Times
 from ..errors import ChunkError
 from .values import Row
 
-_CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG = range(7)
+_CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG, _READER = range(8)
 
 DONE, PAUSE, END = range(3)  # the kinds of a mark
 
@@ -104,6 +104,15 @@ class Close(msgspec.Struct, frozen=True, array_like=True, tag=_CLOSE, forbid_unk
     """Consumer → Producer: I take nothing more."""
 
 
+class Reader(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_unknown_fields=True):
+    """Consumer → Producer → its producers, with the file descriptor of a lease table: this node may read your slots.
+
+    Sent before the first credit for a chunk in a slot. `index` is the node's place in the graph's order.
+    """
+
+    index: Count
+
+
 class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unknown_fields=True):
     """Producer → Consumer: chunk `number`; its packet is too long to send and lies in a slot: `size` bytes at `offset`."""
 
@@ -114,7 +123,7 @@ class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unkno
     size: Count
 
 
-Packet = Chunk | Mark | Announce | Descriptor | Credit | Close | Long
+Packet = Chunk | Mark | Announce | Descriptor | Credit | Close | Long | Reader
 CHUNKS = (Chunk, Long)  # for isinstance: a union made anew each time costs half a microsecond
 
 _encode = msgspec.msgpack.Encoder().encode

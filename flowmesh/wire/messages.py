@@ -189,11 +189,12 @@ class LogLine(Message, frozen=True):
 
 
 class EdgeCount(msgspec.Struct, frozen=True):
-    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received`."""
+    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received` and `copied`."""
 
     sent: int = 0
     bytes: int = 0
     received: int = 0
+    copied: int = 0
     dropped: dict[str, int] = {}
 
 

@@ -32,13 +32,15 @@ class EdgeSpec(msgspec.Struct, frozen=True):
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
-    """A node as a worker gets it. `index` is its place in the graph: its output's number in a chunk's origin."""
+    """A node as a worker gets it. `index` is its place in the graph: its output's number in a chunk's origin. `slots` is
+    how many slots of shared memory its output needs, so that none who may hold some can keep it waiting for ever."""
 
     index: int
     name: str
     kind: str  # "source" | "step" | "sink"
     instance: bytes  # the pickled Node
     worker: str = ""
+    slots: int = 8
 
 
 class Module(msgspec.Struct, frozen=True):

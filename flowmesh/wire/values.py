@@ -69,6 +69,15 @@ class Packed(msgspec.Struct, gc=False):
         return offset
 
 
+    def move(self, places: dict[int, int], size: int) -> None:
+        """The blobs, all arrays, lie in a payload of `size` bytes already: {the offset that one was given: where it lies}."""
+        for _, _, form, value in self.records:
+            if form == ARRAY:
+                value[2] = places[value[2]]
+        self.blobs.clear()
+        self.size = size
+
+
 def pack(records: Iterable[Record]) -> Packed:
     """Make records (name, value, content type) ready to travel. Copies no array and no long bytes: see `write`.
 

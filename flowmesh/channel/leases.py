@@ -1,0 +1,139 @@
+"""Leases: who is reading which slot. A process writes its own table alone; the slots' owner reads the tables of all that
+its slots can reach, in the graph's order, givers before takers: a lease that is being handed on is seen at one or the other.
+
+    a table: 1,024 cells of 64 bits, one a lease: 0, or arena << 16 | slot
+
+A lease is taken before credit is given for its chunk and before the giver lets go. It ends when the last array on its slot
+is collected. Needs ordered stores and loads, as x86-64 has them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+CELLS = 1024
+_lock = threading.Lock()
+_lock.acquire()
+
+
+def fence() -> None:
+    """A full memory fence: a store before it is seen by whoever acts on a load after it."""
+    _lock.release()
+    _lock.acquire()
+
+
+def key(arena: int, slot: int) -> int:
+    """How a slot is named in a table."""
+    return arena << 16 | slot
+
+
+class LeaseTable:
+    """The reader's side. `descriptor` goes to the owners of the slots."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("flowmesh-leases", os.MFD_CLOEXEC)
+        os.ftruncate(self.descriptor, 8 * CELLS)
+        self._cells = memoryview(mmap.mmap(self.descriptor, 8 * CELLS)).cast("Q")
+        self._free = list(range(CELLS - 1, -1, -1))
+
+    def take(self, arena: int, slot: int) -> int | None:
+        """Hold a slot; the cell of the lease, None when the table is full."""
+        if not self._free:
+            return None
+        cell = self._free.pop()
+        self._cells[cell] = key(arena, slot)
+        return cell
+
+    def end(self, cell: int) -> None:
+        self._cells[cell] = 0
+        self._free.append(cell)
+
+
+class Tables:
+    """The owner's side: the tables of those who may read its slots, by their place in the graph's order."""
+
+    def __init__(self) -> None:
+        self._tables: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __contains__(self, reader: int) -> bool:
+        return reader in self._tables
+
+    def add(self, reader: int, descriptor: int) -> None:
+        """Learn of a reader; takes over the descriptor and closes it. One that is known already is kept."""
+        try:
+            if reader not in self._tables:
+                memory = mmap.mmap(descriptor, 8 * CELLS, prot=mmap.PROT_READ)
+                self._tables[reader] = np.frombuffer(memory, np.uint64)
+                self._tables = dict(sorted(self._tables.items()))
+        finally:
+            os.close(descriptor)
+
+    def held(self) -> set[int]:
+        """The keys of all slots on which anybody has a lease."""
+        keys: set[int] = set()
+        for cells in self._tables.values():
+            seen = cells.copy()  # its owner writes on while we look
+            keys.update(seen[seen != 0].tolist())
+        return keys
+
+
+class Lease(np.ndarray):
+    """The bytes of a slot as they are handed out: what is made on them keeps this alive, and its end is told.
+
+    Attributes:
+        lender: where the slot belongs (an ArenaView or an Arena).
+        slot: its index there.
+        count: called with whether the lease counts against the holder's limit; while it is passed on, it does not.
+    """
+
+    lender: Any = None
+    slot: int = -1
+    count: Callable[[bool], None] | None = None
+    _ended: Callable[[], None] | None = None
+
+    @classmethod
+    def on(
+        cls,
+        memory: memoryview,
+        lender: object,
+        slot: int,
+        ended: Callable[[], None],
+        count: Callable[[bool], None] | None = None,
+    ) -> Lease:
+        """Hand out `memory`; `ended` is called when nothing refers to it any more."""
+        lease = np.ndarray.__new__(cls, (len(memory),), np.uint8, memory)
+        lease.lender = lender
+        lease.slot = slot
+        lease.count = count
+        lease._ended = ended
+        return lease
+
+    def __del__(self) -> None:
+        if self._ended is not None:
+            self._ended()
+
+
+def lease_of(arrays: Iterable[object]) -> Lease | None:
+    """The one lease that all these lie in; None when they do not, or when one of them is no array."""
+    found: Lease | None = None
+    for array in arrays:
+        base = array.base if isinstance(array, np.ndarray) else None
+        if not isinstance(base, Lease) or (found is not None and base is not found):
+            return None
+        found = base
+    return found
+
+
+def offset_in(lease: Lease, array: np.ndarray) -> int:
+    """Where an array begins, in bytes from the lease's first."""
+    address: int = array.__array_interface__["data"][0]
+    return address - int(lease.__array_interface__["data"][0])
