@@ -74,7 +74,7 @@ class Node:
         self.name = type(self).__name__ if name is None else name
         check_name(self.name)
         for key, value in parameters.items():
-            if key not in OPTIONS and hasattr(type(self), key):
+            if key not in OPTIONS and _is_taken(type(self), key):
                 raise GraphError(f"{self.name}: the parameter {key!r} would hide an attribute of {type(self).__name__}")
             setattr(self, key, value)
         check_options(self)
@@ -122,6 +122,12 @@ class Node:
 
 OPTIONS = ("rate", "live", "join", "on_error", "hold")
 JOINS = ("follow", "zip", "any")
+
+
+def _is_taken(kind: type[Node], key: str) -> bool:
+    """Whether a parameter of that name would hide a method; a plain class attribute is its default."""
+    there = getattr(kind, key, None)
+    return hasattr(Node, key) or callable(there) or isinstance(there, property)
 
 
 def check_name(name: object) -> None:

@@ -71,6 +71,8 @@ class End:
             packet, rights, _, _ = self._socket.recvmsg(LARGEST, socket.CMSG_LEN(size), socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
+        except ConnectionResetError:
+            return self.receive_descriptor()
         if not packet:
             raise PeerGone
         for _, kind, data in rights:
