@@ -116,6 +116,9 @@ class Manager:
         plan = self._plan(graph, mapping, packages)
         if self._machine.state is not GraphState.EMPTY:
             self.reset()
+        # What was registered last runs first: at the script's end the graph is torn down before its workers leave.
+        atexit.unregister(self.shutdown)
+        atexit.register(self.shutdown)
         self._ask(lambda machine, token, now: machine.commit(token, plan, timeout, now), timeout)
 
     def start(self) -> None:

@@ -48,8 +48,7 @@ class Pipe:
                 rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
                 self._socket.sendmsg([packet], rights)
             except BlockingIOError:
-                left = deadline - time.monotonic()
-                if left <= 0 or not select.select([], [self._socket], [], left)[1]:
+                if not self._has_room(deadline - time.monotonic()):
                     return False
                 continue
             except OSError:  # the peer has gone: its end of file is read elsewhere
@@ -57,6 +56,12 @@ class Pipe:
             self._waiting.popleft()
             close_all(descriptors)
         return True
+
+    def _has_room(self, within: float) -> bool:
+        """Wait for it; not with select(), which takes no descriptor above 1023."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        return within > 0 and bool(poll.poll(within * 1000))
 
     def receive(self) -> tuple[bytes, list[int]] | None:
         """The next message and its descriptors, which are the caller's to close; None when none waits.

@@ -88,12 +88,12 @@ class FollowJoin(Generic[Item]):
             if self._missing and len(self._queue) > self._full:
                 return place, self._queue.popleft(), "before_first"
             return None
-        old = self._newest.get(place)
-        overwritten = place in self._newest and place not in self._used
+        unused = place in self._newest and place not in self._used
+        dropped = (place, self._newest[place], "superseded") if unused else None
         self._newest[place] = item
         self._used.discard(place)
         self._missing.discard(place)
-        return (place, old, "superseded") if overwritten and old is not None else None
+        return dropped
 
     def end(self, place: int) -> None:
         self._ended.add(place)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from ..errors import DeadlineError, FlowmeshError, NodeDied, NodeError, StateError, WorkerError
+from ..errors import DeadlineError, FlowmeshError, GraphError, NodeDied, NodeError, StateError, WorkerError
 from ..wire.lifecycle import GRAPH, GraphState, NodeState, move
 from ..wire.messages import (
     AnyMessage,
@@ -15,6 +15,7 @@ from ..wire.messages import (
     Dismiss,
     Failure,
     Gather,
+    Heartbeat,
     Inspect,
     LogLine,
     Message,
@@ -30,7 +31,8 @@ from .effects import Answer, Fail, ManagerEffect, Note, Send
 from .requests import Requests
 from .roster import Registered, Roster
 
-_ACTIVE = (GraphState.COMMITTING, GraphState.READY, GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING)
+_NEEDED = (GraphState.COMMITTING, GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)
+_ACTIVE = (*_NEEDED, GraphState.ENDING)
 _QUIET = (NodeState.READY, NodeState.ENDED, NodeState.FAILED, NodeState.CLOSED, NodeState.DEAD)
 
 
@@ -68,7 +70,6 @@ class ManagerMachine:
         self._deadline: float | None = None  # of the state that the graph is in
         self._told_now = False  # whether a drain that took too long was cut short
         self._closing = False  # in FAILING: whether the teardown has begun
-        self._start_after_setup: int | None = None
         self._farewell: tuple[int, float] | None = None
         self._waiting: dict[str, set[int]] = {verb: set() for verb in ("commit", "start", "stop", "wait", "reset")}
 
@@ -76,15 +77,14 @@ class ManagerMachine:
 
     def commit(self, token: int, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
         """Ship the plan and set its nodes up."""
-        self._setup_timeout = timeout
-        self._waiting["commit"].add(token)
-        return self._deploy(plan, now)
+        if self.state not in (GraphState.EMPTY, GraphState.FINISHED):
+            return [Fail(token, StateError(f"the graph is {self.state.value}: reset() it before another is committed"))]
+        return self._deploy(token, "commit", plan, timeout, now)
 
     def start(self, token: int, now: float) -> list[ManagerEffect]:
         """Let every node step. What has finished begins a new run."""
         if self.state is GraphState.FINISHED and self.plan is not None:
-            self._start_after_setup = token
-            return self._deploy(_next_run(self.plan), now)
+            return self._deploy(token, "start", _next_run(self.plan), self._setup_timeout, now)
         if self.state is GraphState.RUNNING:
             return [Answer(token)]
         return self._refuse(token, "start", (GraphState.READY,)) or [*self._begin(None), Answer(token)]
@@ -106,6 +106,8 @@ class ManagerMachine:
             return refusal
         self._waiting["stop"].add(token)
         if self.state is not GraphState.RUNNING:
+            if self._deadline is None:  # an earlier stop has failed at a node that is stuck; this one is told so too
+                self._deadline = now + self._stop_timeout
             return []
         self._become("stop", now + self._drain)
         return self._tell(Stop(self._graph, self._turn))
@@ -175,16 +177,24 @@ class ManagerMachine:
 
         return self._requests.ask(token, "status()", sorted(concerned), now + timeout, ask, partial=True)
 
-    def _ask(self, token, what, parts, timeout, now, ask):  # type: ignore[no-untyped-def]
+    def _ask(
+        self,
+        token: int,
+        what: str,
+        nodes: list[str],
+        timeout: float,
+        now: float,
+        ask: Callable[[str, int], ManagerEffect],
+    ) -> list[ManagerEffect]:
         if self.state not in _ACTIVE or self.state is GraphState.COMMITTING:
             return [Fail(token, StateError(f"{what} needs a graph that is ready or running; it is {self.state.value}"))]
-        gone = [
-            part for part in parts if self.members[part].gone or self.members[part].worker not in self.roster.workers
-        ]
-        if gone:
-            return [Fail(token, NodeError(f"{what}: node {gone[0]!r} does not run any more", node=gone[0]))]
+        for node in nodes:
+            if node not in self.members:
+                return [Fail(token, GraphError(f"{what}: no node {node!r} is committed"))]
+            if self.members[node].gone:
+                return [Fail(token, NodeError(f"{what}: node {node!r} does not run any more", node=node))]
         # The worker answers for a node that is busy; this deadline is for a worker that does not answer either.
-        return self._requests.ask(token, what, parts, now + timeout + 0.7, ask)
+        return self._requests.ask(token, what, nodes, now + timeout + 0.7, ask)
 
     # --- what is heard -----------------------------------------------------------------------------------------------
 
@@ -193,6 +203,8 @@ class ManagerMachine:
         effects = self.roster.heard(key, message, now)
         worker = self.roster.by_key(key)
         if worker is None:
+            if isinstance(message, Heartbeat):  # it was given up, and so were its nodes: none may run on unseen
+                effects.append(Send(key, Dismiss()))
             return effects
         match message:
             case NodeNews() if message.graph == self._graph:
@@ -209,7 +221,7 @@ class ManagerMachine:
             case LogLine(node=node, level=level, text=text):
                 effects.append(Note(level, text, node, worker.name))
             case Departure():
-                self.roster.departed(message)
+                self.roster.departed(worker)
                 effects += self._worker_gone(worker, "left", now) + self._take_leave(now)
         return effects
 
@@ -224,7 +236,9 @@ class ManagerMachine:
         return effects + self._take_leave(now)
 
     def _news(self, news: NodeNews, now: float) -> list[ManagerEffect]:
-        member = self.members[news.node]
+        member = self.members.get(news.node)
+        if member is None or member.gone:  # it was given up: what it still says comes too late
+            return []
         member.state = news.state
         member.turn = news.turn
         member.gone = news.gone
@@ -236,33 +250,38 @@ class ManagerMachine:
 
     def _worker_gone(self, worker: Registered, how: str, now: float) -> list[ManagerEffect]:
         text = f"worker {worker.name!r} (pid {worker.pid}) {how}"
-        theirs = [member for member in self.members.values() if member.worker == worker.name and not member.gone]
+        theirs = [member for member in self.members.values() if member.worker == worker.name]
+        if self.state not in _NEEDED:  # nodes that have left in order are no loss
+            theirs = [member for member in theirs if not member.gone]
         for member in theirs:
             member.gone = True
             member.pid = 0
             if member.state is not NodeState.CLOSED:
                 member.state = NodeState.DEAD
+        error = WorkerError(f"{text}; it ran {', '.join(repr(member.name) for member in theirs) or 'no node'}")
         effects: list[ManagerEffect] = [Note(logging.WARNING if theirs else logging.INFO, text)]
+        effects += self._requests.lost([worker.name, *(member.name for member in theirs)], error)
         if theirs:
-            nodes = ", ".join(repr(member.name) for member in theirs)
-            error = WorkerError(f"{text}; it ran {nodes}")
-            effects += self._requests.lost([worker.name, *(member.name for member in theirs)], error)
             effects += self._failed(error, now)
         return effects + self._look(now)
 
     # --- the life of the graph ---------------------------------------------------------------------------------------
 
-    def _deploy(self, plan: Plan, now: float) -> list[ManagerEffect]:
-        self._become("commit" if self.state is GraphState.EMPTY else "start", now + self._setup_timeout)
+    def _deploy(self, token: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
+        workers = dict.fromkeys(node.worker for node in plan.nodes)
+        lost = ", ".join(repr(name) for name in workers if name not in self.roster.workers)
+        if lost:
+            return [Fail(token, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more"))]
+        self._become("commit" if self.state is GraphState.EMPTY else "start", now + timeout)
+        self._waiting[verb].add(token)
+        self._setup_timeout = timeout
         self.plan = plan
         self.error = None
         self._turn = 0
         self.reports = {}
         self.members = {node.name: Member(node.name, node.worker) for node in plan.nodes}
         return [
-            Send(self.roster.workers[name].key, Deploy(plan.for_worker(name), self._stop_timeout))
-            for name in dict.fromkeys(node.worker for node in plan.nodes)
-            if name in self.roster.workers
+            Send(self.roster.workers[name].key, Deploy(plan.for_worker(name), self._stop_timeout)) for name in workers
         ]
 
     def _begin(self, steps: int | None) -> list[ManagerEffect]:
@@ -290,11 +309,9 @@ class ManagerMachine:
 
     def _set_up(self) -> list[ManagerEffect]:
         self._become("set up", None)
-        effects = self._answer("commit")
-        if self._start_after_setup is not None:
-            effects += [*self._begin(None), Answer(self._start_after_setup)]
-            self._start_after_setup = None
-        return effects
+        if self._waiting["start"]:
+            return [*self._begin(None), *self._answer("start")]
+        return self._answer("commit")
 
     def _failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
         note = Note(logging.ERROR, str(error))
@@ -306,7 +323,7 @@ class ManagerMachine:
         self.error = error
         self._closing = False
         self._become("failed", now + self._drain)
-        effects: list[ManagerEffect] = [note]
+        effects: list[ManagerEffect] = [note, *self._fail("stop", error=error)]  # a pause will not come any more
         effects += self._tell(Stop(self._graph, self._turn)) if flowing else self._close(now)
         return effects + self._look(now)
 
@@ -318,10 +335,7 @@ class ManagerMachine:
     def _closed(self) -> list[ManagerEffect]:
         self._become("closed", None)
         if self.state is GraphState.FAILED and self.error is not None:
-            if self._start_after_setup is not None:
-                self._waiting["start"].add(self._start_after_setup)
-                self._start_after_setup = None
-            return self._fail("commit", "start", "stop", "wait", error=self.error)
+            return self._fail("commit", "start", "wait", error=self.error)
         if self.state is GraphState.EMPTY:
             self.plan, self.members, self.error = None, {}, None
             return self._answer("reset")
@@ -334,7 +348,7 @@ class ManagerMachine:
                 late = [member for member in self.members.values() if member.state is NodeState.STARTING]
                 names = ", ".join(f"{member.name!r} on worker {member.worker!r}" for member in late)
                 error = DeadlineError(f"setup did not end within {self._setup_timeout:g} s in: {names}")
-                return self._fail("commit", error=error) + self._failed(error, now)
+                return self._fail("commit", "start", error=error) + self._failed(error, now)
             case GraphState.STOPPING if not self._told_now:
                 self._told_now = True
                 self._deadline = now + self._stop_timeout
@@ -344,10 +358,8 @@ class ManagerMachine:
                 return self._fail("stop", error=DeadlineError(f"stop(): still busy in a step: {busy}"))
             case GraphState.FAILING if not self._closing:
                 return self._close(now)
-            case GraphState.ENDING | GraphState.FAILING | GraphState.RESETTING:
+            case _:  # ENDING, FAILING, RESETTING: no other state has a deadline
                 return self._give_up(now)
-            case _:
-                return []
 
     def _give_up(self, now: float) -> list[ManagerEffect]:
         """A worker has not reported the end of its nodes although it had to kill them: go on without."""

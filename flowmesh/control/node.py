@@ -19,7 +19,6 @@ class NodeMachine:
         self.may_step = False
         self._turn = 0
         self._steps_left: int | None = None
-        self._stop_asked = False
         self._open = set(range(inputs))
         self._paused: dict[int, int] = {}
 
@@ -33,17 +32,13 @@ class NodeMachine:
             return []
         self._turn = turn
         self._steps_left = steps
-        self._stop_asked = False
         return self._become("start")
 
     def stop(self, turn: int, now: bool) -> list[NodeEffect]:
         """The Manager says: pause. What has inputs works off what was sent to it first, unless it must pause now."""
         if self.state is not NodeState.RUNNING or turn != self._turn:
             return []
-        if self._source or now:
-            return self._pause()
-        self._stop_asked = True
-        return []
+        return self._pause() if self._source or now else []
 
     def stepped(self) -> list[NodeEffect]:
         """A step has ended: a source may have done all that was asked of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..wire.messages import Departure, Enrol, Enrolment, Heartbeat, Message, Refusal, Registration, Welcome
+from ..wire.messages import Enrol, Enrolment, Heartbeat, Message, Refusal, Registration, Welcome
 from ..wire.specs import Host, Versions
 from .effects import Allow, ManagerEffect, Note, Send
 
@@ -66,9 +66,9 @@ class Roster:
             return f"it runs Python {theirs.python}, the Manager {ours.python}: code can't be shipped between them"
         return ""
 
-    def departed(self, message: Departure) -> Registered | None:
+    def departed(self, worker: Registered) -> None:
         """A worker leaves in order."""
-        return self.workers.pop(message.name, None)
+        self.workers.pop(worker.name, None)
 
     def silent(self, now: float) -> list[Registered]:
         """The workers that have been silent for too long; they are registered no more."""

@@ -33,6 +33,7 @@ class Member:
         self.inputs = inputs
         self.outputs = outputs
         self.state = NodeState.STARTING
+        self.turn = 0
         self.pid = 0
         self.gone = False
         self.kill_at: float | None = None
@@ -57,7 +58,7 @@ class WorkerMachine:
         """The Manager has said something."""
         match message:
             case Deploy(plan=plan, stop_timeout=stop_timeout):
-                return self._deploy(plan, stop_timeout)
+                return [] if self._leaving else self._deploy(plan, stop_timeout)
             case Inspect(token=token):
                 return [Report(token)]
             case Start() | Stop():
@@ -67,7 +68,7 @@ class WorkerMachine:
             case Call(graph=graph, node=node, token=token) | Gather(graph=graph, node=node, token=token):
                 member = self.members.get(node) if self._is_mine(graph) else None
                 if member is None or member.state in (NodeState.CLOSED, NodeState.DEAD):
-                    return [Say(Reply(token=token, error=f"node {node!r} does not run any more"))]
+                    return [Say(_no_more(token, node))]
                 self._asked[token] = (node, now + message.timeout)
                 return [Tell(node, message)]
             case Dismiss():
@@ -86,6 +87,7 @@ class WorkerMachine:
         self.plan = plan
         self._stop_timeout = stop_timeout
         self.members = {}
+        self._asked = {}
         for spec in plan.nodes:
             inputs = tuple(edge for edge in plan.edges if edge.spec.target == spec.name)
             outputs = tuple(edge for edge in plan.edges if edge.spec.source == spec.name)
@@ -138,7 +140,7 @@ class WorkerMachine:
     def end_arrived(self, edge: int, side: str) -> list[WorkerEffect]:
         """One end of an edge's channel is there."""
         for name, member in self.members.items():
-            if (edge, side) in member.missing:
+            if (edge, side) in member.missing and not member.killed:
                 member.missing.discard((edge, side))
                 return [] if member.missing else [SetUpNode(name)]
         return []
@@ -156,7 +158,8 @@ class WorkerMachine:
             return []
         if isinstance(message, NodeNews):
             member.state = message.state
-            return [Say(self._news(node, member, message.turn))]
+            member.turn = message.turn
+            return [Say(self._news(node, member))]
         if isinstance(message, Reply):
             self._asked.pop(message.token, None)
         return [Say(message)]
@@ -175,6 +178,9 @@ class WorkerMachine:
             member.state = move(NODE, member.state, "died")
             text = _cause(status, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
             effects.append(Say(Failure(self.plan.graph, node, self.name, "process", 0, text)))
+        for token in [token for token, (name, _) in self._asked.items() if name == node]:
+            del self._asked[token]
+            effects.append(Say(_no_more(token, node)))
         return [*effects, Say(self._news(node, member)), *self._left()]
 
     def tick(self, now: float) -> list[WorkerEffect]:
@@ -194,9 +200,13 @@ class WorkerMachine:
         alive = any(not member.gone for member in self.members.values())
         return [Leave()] if self._leaving and not alive else []
 
-    def _news(self, node: str, member: Member, turn: int = 0) -> NodeNews:
+    def _news(self, node: str, member: Member) -> NodeNews:
         graph = self.plan.graph if self.plan else ""
-        return NodeNews(graph=graph, node=node, state=member.state, turn=turn, pid=member.pid, gone=member.gone)
+        return NodeNews(graph, node, member.state, member.turn, member.pid, member.gone)
+
+
+def _no_more(token: int, node: str) -> Reply:
+    return Reply(token=token, error=f"node {node!r} does not run any more")
 
 
 def _end(edge: EdgePlan, peer: str) -> EdgeEnd:

@@ -1,4 +1,4 @@
-"""Who may connect: the answers to libzmq's ZAP requests (https://rfc.zeromq.org/spec/27). No thread, and nothing blocks.
+"""Who may connect: the answers to libzmq's ZAP requests (https://rfc.zeromq.org/spec/27). No thread; nothing blocks.
 
 libzmq asks at each handshake and lets the peer wait for the answer; whoever owns the sockets calls `serve`. A peer
 whose key is not on the list, or that does not speak CURVE, is denied. ZAP is asked once a connection: a key that is

@@ -85,7 +85,11 @@ class ManagerLink:
                 if key not in self._allowed:
                     continue
                 is_new = self._learn(key, frames[0].bytes)
-                received += [(key, message) for message in self._read(frames[1:])]
+                message = _read(frames[1:])
+                if message is None:
+                    self.damaged += 1
+                else:
+                    received.append((key, message))
                 if is_new:
                     break
         return received
@@ -143,11 +147,11 @@ class WorkerLink:
         self.damaged = 0
         self._context = Context()
         try:
-            with translated(f"can't dial {host}:{port}"):
-                self._socket = make_socket(self._context, zmq.DEALER, keys)
+            self._socket = make_socket(self._context, zmq.DEALER, keys)
+            with translated(f"can't dial {host}:{port} with the key {server_key!r}"):
                 self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
                 self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
-                self._socket.connect(f"tcp://{host}:{port}")  # IMMEDIATE stays 0, which is what lets messages wait
+                self._socket.connect(endpoint(host, port))  # IMMEDIATE stays 0: it lets messages wait
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -162,16 +166,14 @@ class WorkerLink:
         Raises:
             LinkError: the link is closed.
         """
-        received = []
-        for frames in waiting(self._socket, BATCH):
-            try:
-                received.append(_read(frames))
-            except LinkError:
-                self.damaged += 1
-        return received
+        with translated("can't receive"):
+            received = [_read(frames) for frames in waiting(self._socket, BATCH)]
+        messages = [message for message in received if message is not None]
+        self.damaged += len(received) - len(messages)
+        return messages
 
     def send(self, message: Message) -> bool:
-        """Send, or queue until there is a connection; False when too many wait (1000), or it has more than LARGEST bytes."""
+        """Send, or queue until there is a connection; False when too many wait (1000), or it is larger than LARGEST."""
         data = encode(message)
         if len(data) > LARGEST:  # the Manager would cut the connection for it
             return False
@@ -220,10 +222,14 @@ def _await_enrolment(link: WorkerLink, address: str, timeout: float, wait_on: in
     )
 
 
-def _read(frames: list[zmq.Frame]) -> AnyMessage:
+def _read(frames: list[zmq.Frame]) -> AnyMessage | None:
+    """The message in the one frame that there should be; None when it can't be read."""
     if len(frames) != 1:
-        raise LinkError(f"a control message has one frame, not {len(frames)}")
-    return decode(frames[0].buffer)
+        return None
+    try:
+        return decode(frames[0].buffer)
+    except LinkError:
+        return None
 
 
 def _close(context: Context, *sockets: Socket) -> None:

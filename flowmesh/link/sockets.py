@@ -1,4 +1,4 @@
-"""What the ends of links have in common: options, addresses, waiting, and zmq's errors as ours. Nothing is decoded here."""
+"""What the ends of links have in common: options, addresses, waiting, and zmq errors as ours. It decodes nothing."""
 
 from __future__ import annotations
 
@@ -57,17 +57,19 @@ def listen(socket: Socket, host: str, ports: Iterable[int]) -> int:
     for port in others:
         try:
             return _bind(socket, host, port)
-        except zmq.ZMQError as error:
-            if error.errno != errno.EADDRINUSE:
-                break  # no other port will do either: `last` says why
-    advice = "give an address of this machine (0.0.0.0: all that it has) and another port, or none for the next free one"
-    with translated(f"can't listen at {host}:{last} ({advice})"):
-        return _bind(socket, host, last)
+        except LinkError as error:
+            if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
+                raise  # no other port would do either
+    return _bind(socket, host, last)
 
 
 def _bind(socket: Socket, host: str, port: int) -> int:
-    socket.bind(endpoint(host, port))
-    return int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+    advice = (
+        "give an address of this machine (0.0.0.0: all that it has) and another port, or none for the next free one"
+    )
+    with translated(f"can't listen at {host}:{port} ({advice})"):
+        socket.bind(endpoint(host, port))
+        return int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
 
 def endpoint(host: str, port: int) -> str:

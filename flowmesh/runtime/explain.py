@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import traceback
-from types import TracebackType
+from traceback import FrameSummary, StackSummary, TracebackException
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+import cloudpickle
+
+from ..errors import FlowmeshError
+from ..shipping.importer import missing_import
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_READY_MADE = os.path.join(_PACKAGE, "nodes", "")  # these nodes' code is the user's choice
+_OURS = (_PACKAGE, os.path.dirname(cloudpickle.__file__) + os.sep)
+_LOOP = os.path.dirname(asyncio.__file__) + os.sep  # it runs an `async def step`: never the user's in front
 _LONGEST = 60_000
 _READ_ONLY = ("read-only", "readonly", "not writable", "writeable")
 _HINT = (
@@ -16,13 +24,15 @@ _HINT = (
 
 
 def describe(error: BaseException) -> str:
-    """The exception as text, without the frames of the runtime that called the user's code."""
-    lines = traceback.format_exception(type(error), error, _users(error.__traceback__))
-    text = "".join(lines).rstrip()
+    """The exception and those that led to it as text, without the frames of flowmesh around and below the user's code."""
+    told = TracebackException(type(error), error, error.__traceback__, compact=True)
+    last = "".join(told.format_exception_only())
+    _keep_users(told, error)
+    text = sendable("".join(told.format()).rstrip())
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]}\n ... \n{text[-_LONGEST // 2 :]}"
-    text = sendable(text)
-    return f"{text}\n{_HINT}" if any(sign in lines[-1].lower() for sign in _READ_ONLY) else text
+    hint = _hint(error, last.lower())
+    return f"{text}\n{hint}" if hint else text
 
 
 def sendable(text: str) -> str:
@@ -30,7 +40,32 @@ def sendable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _users(trace: TracebackType | None) -> TracebackType | None:
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
-    return trace
+def _hint(error: BaseException, said: str) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return missing_import(error)
+    return _HINT if any(sign in said for sign in _READ_ONLY) else ""
+
+
+def _keep_users(told: TracebackException, error: BaseException) -> bool:
+    """Leave the user's frames of an exception and of its chain; whether there are any."""
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    kept = [_keep_users(*part) for part in zip(told.exceptions or (), parts, strict=False)]
+    before, earlier = told.__cause__ or told.__context__, error.__cause__ or error.__context__
+    ours = isinstance(error, FlowmeshError)
+    if before is not None and earlier is not None:
+        kept.append(_keep_users(before, earlier))
+        if not kept[-1] and ours:
+            told.__cause__ = told.__context__ = None  # how we came to say so is not the user's concern
+    frames = _users(told.stack)
+    if frames or ours:
+        told.stack = StackSummary(frames) if frames else None  # type: ignore[assignment]
+    return bool(frames) or any(kept)
+
+
+def _users(stack: list[FrameSummary]) -> list[FrameSummary]:
+    frames = [
+        frame for frame in stack if frame.filename.startswith(_READY_MADE) or not frame.filename.startswith(_OURS)
+    ]
+    while frames and frames[0].filename.startswith(_LOOP):
+        frames.pop(0)
+    return frames

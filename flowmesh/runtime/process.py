@@ -17,7 +17,8 @@ from ..control.node import NodeMachine
 from ..errors import FlowmeshError, LinkError, ShippingError
 from ..node import Node
 from ..shipping import importer
-from ..wire.messages import Failure, LogLine, SetUp, decode, encode
+from ..wire.lifecycle import NodeState
+from ..wire.messages import Failure, LogLine, NodeNews, SetUp, decode, encode
 from ..wire.specs import decode_code
 from .explain import describe, sendable
 from .inputs import Arrived, Holder, InEdge, Inputs
@@ -77,8 +78,10 @@ def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
     except BaseException as error:
         text = str(error) if isinstance(error, FlowmeshError) else describe(error)
         if isinstance(error, ShippingError) and error.__cause__ is not None:
-            text = f"{text}\n{describe(error.__cause__)}"
+            told = describe(error.__cause__)
+            text = told if text in told else f"{text}\n{told}"
         pipe.send(encode(Failure(setup.graph, setup.node.name, setup.worker, "load", 0, text)))
+        pipe.send(encode(NodeNews(setup.graph, setup.node.name, NodeState.CLOSED)))  # its exit is no second failure
         return None
 
 

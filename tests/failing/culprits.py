@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,9 @@ def value_of(data: Data) -> Any:
 class Count(fm.Node):
     """1, 2, 3, ... to `last`."""
 
-    last = 100
-    number = 0
+    def __init__(self, name: str, last: int = 100) -> None:
+        super().__init__(name=name, last=last)
+        self.number = 0
 
     def step(self) -> Any:
         if self.number >= self.last:
@@ -41,7 +41,8 @@ class Count(fm.Node):
 
 
 class Endless(Count):
-    last = 1 << 60
+    def __init__(self, name: str) -> None:
+        super().__init__(name, last=1 << 60)
 
 
 class Pass(fm.Node):
@@ -63,10 +64,11 @@ class Keep(fm.Node):
         return self.kept
 
 
-class Frames(fm.Node):
+class Frames(Count):
     """Chunks with a black frame each, too large to travel inside a packet."""
 
     def step(self) -> fm.DataChunk:
+        super().step()
         chunk = fm.DataChunk()
         chunk.add("frame", np.zeros((120, 160, 3), np.uint8), "image")
         return chunk
@@ -95,7 +97,7 @@ class SetupHangs(Pass):
         threading.Event().wait()
 
 
-class SetupLoops(Pass):
+class SetupLoops(Count):
     def setup(self) -> None:
         while True:
             pass
@@ -235,6 +237,11 @@ class SendsALock(WrongStep):
         return chunk
 
 
+class EmitsALock(WrongStep):
+    def wrong(self) -> Any:
+        self.emit({"guard": threading.Lock()})
+
+
 class ReturnsAGenerator(WrongStep):
     def wrong(self) -> Any:
         return (number for number in range(3))
@@ -327,9 +334,6 @@ class Kills(WrongStep):
 class Sticks(fm.Node):
     """Its step tells that it has begun (by a file), and does not return."""
 
-    begun = ""
-    stuck: Callable[[], object] | None = None
-
     def step(self, data: Data) -> None:
         Path(self.begun).touch()
         self.stick()
@@ -366,8 +370,6 @@ class SticksOn(Sticks):
 
 class Traced(fm.Node):
     """Notes in a file that it was torn down."""
-
-    trace = ""
 
     def teardown(self) -> None:
         with open(self.trace, "a") as file:

@@ -1,4 +1,4 @@
-"""Waiting in these tests: for an event, never for longer than a deadline. All deadlines scale by FLOWMESH_TEST_PATIENCE."""
+"""Waiting in these tests: for an event, never for longer than a deadline. All deadlines scale by FLOWMESH_TEST_SCALE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-PATIENCE = float(os.environ.get("FLOWMESH_TEST_PATIENCE", "1"))
+SCALE = float(os.environ.get("FLOWMESH_TEST_SCALE", "1"))
 _LOOK_EVERY = 0.01  # seconds, where the kernel offers nothing to wait for
 
 
@@ -22,7 +22,7 @@ def until(condition: Callable[[], object], within: float, what: str = "") -> flo
     never = select.poll()
     while not condition():
         waited = time.monotonic() - begun
-        assert waited < within * PATIENCE, f"not within {within:g} s: {what or condition}"
+        assert waited < within * SCALE, f"not within {within:g} s: {what or condition}"
         never.poll(_LOOK_EVERY * 1000)
     return time.monotonic() - begun
 
@@ -35,7 +35,7 @@ def ended(pids: Iterable[int], within: float) -> None:
         except ProcessLookupError:
             continue
         try:
-            assert select.select([descriptor], [], [], within * PATIENCE)[0], f"process {pid} lives after {within:g} s"
+            assert select.select([descriptor], [], [], within * SCALE)[0], f"process {pid} lives after {within:g} s"
         finally:
             os.close(descriptor)
 
@@ -46,4 +46,4 @@ def at_most(seconds: float) -> Iterator[None]:
     begun = time.monotonic()
     yield
     took = time.monotonic() - begun
-    assert took <= seconds * PATIENCE, f"took {took:.2f} s, more than {seconds:g} s"
+    assert took <= seconds * SCALE, f"took {took:.2f} s, more than {seconds:g} s"

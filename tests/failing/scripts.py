@@ -14,8 +14,8 @@ from pathlib import Path
 
 import flowmesh
 
-from . import leftovers
-from .deadlines import PATIENCE, ended, until
+from . import process_table
+from .deadlines import SCALE, ended, until
 
 _REPOSITORY = Path(flowmesh.__path__[0]).parent
 
@@ -92,7 +92,7 @@ class Script:
         (folder / "temporary").mkdir()
         (folder / "script.py").write_text(f'{HEAD}\nif __name__ == "__main__":\n' + _indented(body))
         self.mark = secrets.token_hex(8)
-        settings = {leftovers.MARK: self.mark, "PYTHONPATH": str(_REPOSITORY), "TMPDIR": str(folder / "temporary")}
+        settings = {process_table.MARK: self.mark, "PYTHONPATH": str(_REPOSITORY), "TMPDIR": str(folder / "temporary")}
         self.process = subprocess.Popen(
             [sys.executable, "script.py"],
             cwd=folder,
@@ -107,17 +107,17 @@ class Script:
 
     def until_says(self, word: str, within: float = 15.0) -> None:
         """Wait until the script, or a node of it, has printed this."""
-        until_ = time.monotonic() + within * PATIENCE
+        until_ = time.monotonic() + within * SCALE
         while word not in self.output:
             assert self._read(until_), f"it did not say {word!r} but: {self.output}"
-        self._sockets = leftovers.named_sockets(leftovers.marked(self.mark))
+        self._sockets = process_table.named_sockets(process_table.marked(self.mark))
 
     def signal(self, number: signal.Signals, group: bool = False) -> None:
         (os.killpg if group else os.kill)(self.process.pid, number)
 
     def ends(self, within: float = 10.0) -> int:
         """Wait for the script's own end; its exit status, negative for a signal."""
-        until_ = time.monotonic() + within * PATIENCE
+        until_ = time.monotonic() + within * SCALE
         ended([self.process.pid], within)
         status = self.process.wait(1)
         while self._read(until_):
@@ -126,9 +126,8 @@ class Script:
 
     def is_gone(self, within: float = 8.0) -> None:
         """Wait until nothing is left: no process, socket, memfd (they live in processes only) or file."""
-        until(lambda: not leftovers.marked(self.mark), within, f"left: {leftovers.marked(self.mark)}")
-        assert not self._sockets & leftovers.all_named_sockets()
-        assert leftovers.shared_memory() == set()
+        until(lambda: not process_table.marked(self.mark), within, f"left: {process_table.marked(self.mark)}")
+        assert not self._sockets & process_table.all_named_sockets()
         assert sorted(path.name for path in self.folder.rglob("*")) in (
             ["script.py", "temporary", "trace"],
             ["script.py", "temporary"],
@@ -164,7 +163,7 @@ class Scripts:
     def clean_up(self) -> None:
         """Only a test that failed leaves anything here: its processes are ended by id."""
         for script in self._started:
-            for pid in leftovers.marked(script.mark):
+            for pid in process_table.marked(script.mark):
                 os.kill(pid, signal.SIGKILL)
             script.process.wait(5)
             if script.process.stdout is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 import flowmesh as fm
 import flowmesh.manager
 
-from . import culprits, leftovers
-from .deadlines import PATIENCE, ended, until
+from . import culprits, process_table
+from .deadlines import SCALE, ended, until
 
 DRAIN = 1.0  # seconds: shorter than the real ones, so that what can't end does not take so long
 STOP_TIMEOUT = 1.0
@@ -19,10 +21,21 @@ class Site:
     """`nodes` are by place: "src" -> "mid" -> "end"."""
 
     def __init__(self, drain: float = DRAIN, stop_timeout: float = STOP_TIMEOUT) -> None:
-        flowmesh.manager._DRAIN, flowmesh.manager._STOP_TIMEOUT = drain, stop_timeout
-        self.manager = fm.Manager()
-        self.worker = fm.Worker(name="local")
-        self.worker.connect(host=self.manager.host, port=self.manager.port)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(flowmesh.manager, "_DRAIN", drain)
+            patch.setattr(flowmesh.manager, "_STOP_TIMEOUT", stop_timeout)
+            self.manager = fm.Manager()
+        self.worker = self._worker()
+
+    def _worker(self) -> fm.Worker:
+        worker = fm.Worker(name="local")
+        worker.connect(host=self.manager.host, port=self.manager.port)
+        return worker
+
+    def renew_worker(self) -> None:
+        """Another worker of the same name, in place of one that has gone."""
+        self.worker.shutdown()
+        self.worker = self._worker()
 
     def close(self) -> None:
         self.manager.shutdown()
@@ -30,11 +43,11 @@ class Site:
 
     @property
     def fork_server(self) -> int:
-        return next(pid for pid in leftovers.children(self.worker.pid) if "forkserver" in leftovers.command(pid))
+        return next(pid for pid in process_table.children(self.worker.pid) if "forkserver" in process_table.command(pid))
 
     @property
     def node_processes(self) -> set[int]:
-        return leftovers.descendants(self.worker.pid) - {self.fork_server}
+        return process_table.descendants(self.worker.pid) - {self.fork_server}
 
     def commit(self, timeout: float = 30.0, depth: int | None = None, **nodes: fm.Node) -> None:
         """Commit src -> mid -> end; places that are not given are filled with what does no harm."""
@@ -44,7 +57,7 @@ class Site:
         """Commit, start, wait for the end."""
         self.commit(**nodes)
         self.manager.start()
-        assert self.manager.wait(30 * PATIENCE), f"no end: {self.manager.status()}"
+        assert self.manager.wait(30 * SCALE), f"no end: {self.manager.status()}"
 
     def failure(self, within: float = 10.0, **nodes: fm.Node) -> Any:
         """Run what has to fail; the error."""
@@ -52,7 +65,7 @@ class Site:
         try:
             self.run(**nodes)
         except fm.FlowmeshError as error:
-            assert time.monotonic() - begun < within * PATIENCE
+            assert time.monotonic() - begun < within * SCALE
             return error
         raise AssertionError("the graph did not fail")
 
@@ -78,7 +91,7 @@ class Site:
         """The next graph commits and runs to its end in the same Manager, and what came is right."""
         self.commit(src=culprits.Count(name="src", last=20))
         self.manager.start()
-        assert self.manager.wait(20 * PATIENCE)
+        assert self.manager.wait(20 * SCALE)
         edges = self.manager.status().edges.values()
         assert [(edge.sent, edge.received, edge.in_flight) for edge in edges] == [(20, 20, 0)] * 2
         self.is_empty()

@@ -43,26 +43,21 @@ CASES = {
     "group": Case("mid", c.Grouped, "raise ExceptionGroup(", ("OSError: left", "OSError: right")),
     "KeyboardInterrupt": Case("mid", c.Interrupts, "raise KeyboardInterrupt", ("KeyboardInterrupt",)),
     "sys.exit": Case("end", c.Exits, "sys.exit(4)", ("SystemExit: 4",)),
-    "recursion": Case("mid", c.Recurses, "return self.wrong()", ("RecursionError", "previous line repeated")),
+    "recursion": Case("mid", c.Recurses, "return self.wrong()", ("RecursionError", "Previous line repeated")),
     "memory": Case("mid", c.OutOfMemory, "return bytearray(1 << 33)", ("MemoryError",)),
     "async": Case("mid", c.AsyncWrong, RAISE, ("ZeroDivisionError: seven is too much",)),
     "cv2 draws": Case(
         "mid", c.Draws, "return cv2.rectangle(frame", ("read-only", 'chunk.writable("name")'), c.Frames, 1
     ),
     "numpy writes": Case(
-        "end", c.Writes, "frame[...] = 0", ("read-only", 'chunk.writable("name")'), c.Frames, 1
+        "mid", c.Writes, "frame[...] = 0", ("read-only", 'chunk.writable("name")'), c.Frames, 1
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_an_exception_in_step_reaches_the_user(site: Site, case: Case) -> None:
-    nodes = {"src": case.source(name="src"), case.place: case.kind(name=case.place)}
-    if case.source is c.Frames and case.place == "end":
-        nodes["mid"] = Forward(name="src2")
-        error = _frames_to_the_sink(site, case)
-    else:
-        error = site.failure(**nodes)
+    error = site.failure(**{"src": case.source(name="src"), case.place: case.kind(name=case.place)})
     text = str(error)
     assert type(error) is fm.NodeError
     assert (error.node, error.worker, error.phase, error.number) == (case.place, "local", "step", case.number)
@@ -80,3 +75,82 @@ def _has_only_the_users_frames(text: str) -> None:
     frames = [line for line in text.splitlines() if line.lstrip(" |").startswith('File "')]
     assert frames
     assert [frame for frame in frames if "/flowmesh/" in frame or "asyncio" in frame] == []
+
+
+def test_a_step_that_raises_is_skipped_if_it_says_so(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, logger="flowmesh"):
+        site.run(mid=c.Skips(name="mid"), end=c.Keep(name="end"))
+        status = site.manager.status()
+        until(lambda: caplog.records, 2.0)
+    assert (status.nodes["mid"].errors, status.nodes["mid"].steps) == (1, 100)
+    assert status.edges["mid", "end"].received == 99
+    (record,) = caplog.records
+    assert record.name == "flowmesh.node.mid"
+    assert "step raised at chunk 7, which is skipped" in record.getMessage()
+    assert c.__file__ in record.getMessage()
+
+
+def test_all_before_the_error_arrives(site: Site) -> None:
+    assert site.failure(mid=c.WrongStep(name="mid")).number == 7
+    edges = site.manager.status().edges
+    assert (edges["mid", "end"].sent, edges["mid", "end"].received) == (6, 6)
+    into = edges["src", "mid"]
+    assert into.received == 7
+    assert into.sent == into.received + into.in_flight + sum(into.dropped.values())
+    assert set(into.dropped) <= {"failed", "died"}
+
+
+def test_two_nodes_fail_and_the_second_is_a_note_of_the_first(site: Site) -> None:
+    error = site.failure(mid=c.WrongStep(name="mid"), end=c.TeardownRaises(name="end"))
+    assert "node 'mid'" in str(error)
+    assert any("node 'end' on worker 'local' failed in teardown" in note for note in error.__notes__)
+
+
+UNSENDABLE = [
+    (c.SendsALock, "record 'guard': a _thread.lock can't be sent: cannot pickle '_thread.lock' object"),
+    (c.ReturnsAGenerator, "record 'default': a generator can't be sent: cannot pickle 'generator' object"),
+    (c.EmitsALock, "record 'default': a dict can't be sent: cannot pickle '_thread.lock' object"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), UNSENDABLE)
+def test_what_can_not_be_sent_is_named_by_its_record(site: Site, kind: type[fm.Node], text: str) -> None:
+    error = site.failure(mid=kind(name="mid"))
+    assert (type(error), error.node, error.phase, error.number) == (fm.NodeError, "mid", "step", 7)
+    first, *frames, last = str(error).splitlines()
+    assert first == "node 'mid' on worker 'local' failed in step (chunk 7):"
+    assert last == f"flowmesh.errors.ChunkError: {text}"
+    assert bool(frames) == (kind is c.EmitsALock)  # what is returned is sent when no frame of the user's is left
+    assert not any("/flowmesh/" in frame or "pickle" in frame for frame in frames)
+    site.is_failed()
+
+
+def test_a_copy_of_a_frame_can_be_drawn_on(site: Site) -> None:
+    site.run(src=c.Frames(name="src", last=3), mid=c.DrawsOnACopy(name="mid"))
+    assert site.manager.status().edges["src", "mid"].received == 3
+
+
+def test_a_step_may_end_the_stream(site: Site) -> None:
+    """What follows it ends too; what feeds it is told that nobody listens."""
+    site.run(src=c.Endless(name="src"), mid=c.EndsAtSeven(name="mid"))
+    edges = site.manager.status().edges
+    assert edges["mid", "end"].received == 6
+    into = edges["src", "mid"]
+    assert into.sent == into.received + into.in_flight + sum(into.dropped.values())
+    assert set(into.dropped) <= {"after_end"}
+
+
+@pytest.mark.parametrize("place", ["setup", "teardown"])
+def test_an_emission_outside_of_a_step_is_refused(site: Site, place: str) -> None:
+    kind = {"setup": c.SetupEmits, "teardown": c.TeardownEmits}[place]
+    error = site.failure(mid=kind(name="mid"))
+    assert (type(error), error.node, error.phase) == (fm.NodeError, "mid", place)
+    assert "StateError: mid: emit() works only inside step()" in str(error)
+    assert 'self.emit("too' in str(error)
+    site.is_failed()
+
+
+def test_an_emission_from_a_thread_between_steps_is_refused(site: Site) -> None:
+    site.commit(src=c.Count(name="src", last=1), mid=c.Pass(name="mid"), end=c.EmitsFromAThread(name="end"))
+    site.manager.start()
+    assert site.manager.wait(10)

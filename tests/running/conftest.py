@@ -1,24 +1,19 @@
-"""What the tests here share: a Manager with two workers, scripts run as a user runs them, and a look for what was left."""
+"""What the tests here share: a Manager with two workers, and scripts that must succeed without a word of complaint."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Protocol
 
 import pytest
 
 import flowmesh as fm
 
-REPOSITORY = Path(fm.__path__[0]).parent
-PATIENCE = float(os.environ.get("FLOWMESH_TEST_PATIENCE", "1"))
-DEADLINE = 60 * PATIENCE
-_MARK = f"FLOWMESH_TEST_MARK={secrets.token_hex(8)}"
+from ..conftest import SCALE, Script
+
+DEADLINE = 60 * SCALE
 
 
 class Cluster:
@@ -57,84 +52,16 @@ class Cluster:
             worker.shutdown()
 
 
-class Done(NamedTuple):
-    """How a script ended."""
+class Lines(Protocol):
+    """Runs a script that must succeed; the lines that it and its nodes printed. See the fixture `lines`."""
 
-    status: int
-    out: str
-    err: str
-
-
-class Scripts:
-    """Runs Python programs in a folder of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.app = folder / "app"
-        self.elsewhere = folder / "elsewhere"
-        self.app.mkdir()
-        self.elsewhere.mkdir()
-
-    def write(self, **files: str) -> None:
-        """Write modules into the script's folder."""
-        for name, text in files.items():
-            (self.app / f"{name}.py").write_text(text)
-
-    def run(self, script: str, *, cwd: Path | None = None) -> Done:
-        """Run a script that lies in its folder."""
-        self.write(script=script)
-        return self.python([str(self.app / "script.py")], cwd=cwd)
-
-    def python(self, command: list[str], *, cwd: Path | None = None, stdin: str | None = None) -> Done:
-        """Run Python with a command line."""
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=cwd or self.elsewhere, input=stdin, capture_output=True, text=True, timeout=DEADLINE,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def lines(self, script: str, *, cwd: Path | None = None) -> list[str]:
-        """Run a script that must succeed without a word of complaint; the lines that it and its nodes printed."""
-        done = self.run(script, cwd=cwd)
-        assert (done.status, done.err) == (0, ""), done.err
-        return done.out.splitlines()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keys of their own, flowmesh on every path, and a mark that all processes of these tests inherit."""
-    name, _, value = _MARK.partition("=")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        patch.setenv("PYTHONPATH", str(REPOSITORY))
-        patch.setenv(name, value)
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_left(_surroundings: None) -> Iterator[None]:
-    """No process, shared memory or open file may outlive the tests of a module."""
-    before = _left()
-    yield
-    deadline = time.monotonic() + 10 * PATIENCE
-    while (left := _left() - before) and time.monotonic() < deadline:
-        os.sched_yield()
-    assert not left, left
-
-
-def _left() -> set[str]:
-    processes = {f"process {pid}" for pid in Path("/proc").iterdir() if pid.name.isdigit() and _marked(pid)}
-    return processes | {f"shared memory {path.name}" for path in Path("/dev/shm").iterdir()}
-
-
-def _marked(process: Path) -> bool:
-    try:
-        return process.name != str(os.getpid()) and _MARK.encode() in (process / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    def __call__(
+        self, source: str, *, cwd: Path | None = None, files: Mapping[str, str] | None = None
+    ) -> list[str]: ...
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(_nothing_left: None) -> Iterator[Cluster]:
+def shared_cluster(state_home: Path) -> Iterator[Cluster]:
     cluster = Cluster()
     yield cluster
     cluster.shutdown()
@@ -154,5 +81,12 @@ def workers(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def scripts(tmp_path: Path) -> Scripts:
-    return Scripts(tmp_path)
+def lines(script: Script) -> Lines:
+    """Runs a script that may neither fail nor write to stderr."""
+
+    def run(source: str, *, cwd: Path | None = None, files: Mapping[str, str] | None = None) -> list[str]:
+        done = script(source, cwd=cwd, files=files)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return done.stdout.splitlines()
+
+    return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import flowmesh as fm
 
 class Items(fm.Node):
     """A source of what is in its parameter `items`, then the end."""
+
+    items: list[Any]
 
     def setup(self) -> None:
         self.left = iter(self.items)
@@ -58,6 +61,8 @@ class Relay(fm.Node):
 class Collect(fm.Node):
     """A sink that keeps all: (sender, chunk) pairs, which it pickles into the file `path` at the end."""
 
+    path: Path
+
     def setup(self) -> None:
         self.got: list[tuple[str, fm.DataChunk]] = []
 
@@ -78,11 +83,12 @@ class Collect(fm.Node):
 
     def teardown(self) -> None:
         if hasattr(self, "path"):
-            Path(self.path).write_bytes(pickle.dumps(self.got, protocol=5))  # numpy loses byte orders below 5
+            self.path.write_bytes(pickle.dumps(self.got, protocol=5))  # numpy loses byte orders below 5
 
 
-def default(chunk: fm.DataChunk) -> Any:
+def default(chunk: fm.DataChunk | None) -> Any:
     """The value that a step returned bare."""
+    assert chunk is not None
     return chunk.get("default")["value"]
 
 
@@ -95,6 +101,6 @@ def chain(*nodes: fm.Node, **options: Any) -> fm.Graph:
     """A graph in which each node sends to the next; `options` are those of every edge."""
     graph = fm.Graph()
     graph.add_nodes_from(nodes)
-    for a, b in zip(nodes, nodes[1:], strict=False):
+    for a, b in pairwise(nodes):
         graph.add_edge(a, b, **options)
     return graph

@@ -10,7 +10,8 @@ import pytest
 
 import flowmesh as fm
 
-from .conftest import Cluster, Scripts
+from ..conftest import Script
+from .conftest import Cluster
 from .parts import Collect, Count, chain, collected, default
 
 Data = dict[str, fm.DataChunk]
@@ -20,6 +21,7 @@ class Ticks(fm.Node):
     """A paced source: the times of its steps, then the end."""
 
     rate = 100
+    count: int
 
     def setup(self) -> None:
         self.times: list[float] = []
@@ -31,11 +33,15 @@ class Ticks(fm.Node):
         return self.times[-1]
 
 
-@pytest.mark.parametrize(("options", "rate", "count"), [({}, 100, 120), ({"rate": 37.5}, 37.5, 40), ({"rate": 500}, 500, 600)])
+@pytest.mark.parametrize(
+    ("options", "rate", "count"), [({}, 100, 120), ({"rate": 37.5}, 37.5, 40), ({"rate": 500}, 500, 600)]
+)
 def test_a_rate_is_kept_without_work(
     options: dict[str, Any], rate: float, count: int, cluster: Cluster, tmp_path: Path
 ) -> None:
-    status = cluster.run(chain(Ticks(name="ticks", count=count, **options), Collect(name="sink", path=tmp_path / "got"))).status()
+    status = cluster.run(
+        chain(Ticks(name="ticks", count=count, **options), Collect(name="sink", path=tmp_path / "got"))
+    ).status()
     times = [default(chunk) for chunk in collected(tmp_path / "got")]
     lasted = times[-1] - times[0]
     assert (count - 1) / lasted == pytest.approx(rate, rel=0.05)
@@ -100,17 +106,23 @@ class Skips(fm.Node):
         value = default(data["count"])
         if value % 10 == 0:
             raise ValueError(f"no {value}")
-        return value
+        return int(value)
 
 
 def test_on_error_skip_counts_tells_and_goes_on(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nodes = [Count("count", until=30), Skips(name="skips", on_error="skip"), Collect(name="sink", path=tmp_path / "got")]
+    nodes = [
+        Count("count", until=30),
+        Skips(name="skips", on_error="skip"),
+        Collect(name="sink", path=tmp_path / "got"),
+    ]
     status = cluster.run(chain(*nodes)).status()
     assert [default(chunk) for chunk in collected(tmp_path / "got")] == [v for v in range(1, 31) if v % 10]
     assert (status.nodes["skips"].errors, status.nodes["skips"].steps) == (3, 30)
-    assert [f"no {value}" in record.message for value, record in zip((10, 20, 30), caplog.records, strict=True)] == [True] * 3
+    assert [f"no {value}" in record.message for value, record in zip((10, 20, 30), caplog.records, strict=True)] == [
+        True
+    ] * 3
 
 
 class Talks(fm.Node):
@@ -159,7 +171,7 @@ if __name__ == "__main__":
 """
 
 
-def test_what_nodes_print_appears(scripts: Scripts) -> None:
-    done = scripts.run(PRINTS)
-    assert done.out.splitlines() == ["from setup", "from step", "from teardown", "from the script"]
-    assert (done.status, done.err) == (0, "to stderr\n")
+def test_what_nodes_print_appears(script: Script) -> None:
+    done = script(PRINTS)
+    assert done.stdout.splitlines() == ["from setup", "from step", "from teardown", "from the script"]
+    assert (done.returncode, done.stderr) == (0, "to stderr\n")

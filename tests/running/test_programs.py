@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .conftest import Scripts
+from .conftest import Lines
 
-DESIGN = '''
+DESIGN = """
 import cv2
 import flowmesh as fm
 
@@ -44,14 +44,14 @@ if __name__ == "__main__":
     manager.start()
     manager.wait()                                # until every source has ended, or Ctrl+C
     manager.shutdown()
-'''
+"""
 LOOK = """
     status = manager.status()
     print(status.state, status.nodes["edges"].steps, status.edges["film", "edges"].received)
     manager.shutdown()
 """
 
-SEED_NODES = '''
+SEED_NODES = """
 import time
 from typing import Dict
 
@@ -105,7 +105,7 @@ class StepNode(cp.Node):
     def step(self, data: Dict[str, cp.DataChunk]):
         time.sleep(0.01)
         return self.coef * data["source"].get('default')['value']
-'''
+"""
 SEED = (
     SEED_NODES
     + """
@@ -162,37 +162,37 @@ if __name__ == "__main__":
 
 
 def film(path: Path, frames: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 240))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 240))
     for place in range(frames):
         writer.write(np.full((240, 320, 3), place * 5 % 256, np.uint8))
     writer.release()
 
 
-def test_the_design_s_first_program(scripts: Scripts) -> None:
-    film(scripts.elsewhere / "people.avi", frames=30)
-    assert scripts.lines(DESIGN) == []
+def test_the_design_s_first_program(lines: Lines, tmp_path: Path) -> None:
+    film(tmp_path / "people.avi", frames=30)
+    assert lines(DESIGN) == []
 
 
-def test_the_design_s_first_program_sees_every_frame(scripts: Scripts) -> None:
-    film(scripts.elsewhere / "people.avi", frames=30)
-    assert scripts.lines(DESIGN.replace("    manager.shutdown()\n", LOOK)) == ["finished 30 30"]
+def test_the_design_s_first_program_sees_every_frame(lines: Lines, tmp_path: Path) -> None:
+    film(tmp_path / "people.avi", frames=30)
+    assert lines(DESIGN.replace("    manager.shutdown()\n", LOOK)) == ["finished 30 30"]
 
 
-def test_the_design_s_program_with_a_test_pattern(scripts: Scripts) -> None:
+def test_the_design_s_program_with_a_test_pattern(lines: Lines) -> None:
     head, _, rest = DESIGN.partition("class Film")
     pattern = "from flowmesh.nodes import TestPattern as Film\n\nclass Edges" + rest.partition("class Edges")[2]
     program = (head + pattern).replace('Film(name="film")', 'Film(name="film", width=320, height=240, frames=40)')
-    assert scripts.lines(program.replace("    manager.shutdown()\n", LOOK)) == ["finished 40 40"]
+    assert lines(program.replace("    manager.shutdown()\n", LOOK)) == ["finished 40 40"]
 
 
-def test_the_seed_s_cluster(scripts: Scripts) -> None:
-    assert scripts.lines(SEED) == []
+def test_the_seed_s_cluster(lines: Lines) -> None:
+    assert lines(SEED) == []
 
 
-def test_the_seed_s_cluster_computes(scripts: Scripts) -> None:
+def test_the_seed_s_cluster_computes(lines: Lines) -> None:
     look = '    print(manager.gather()["step"].get("default")["value"], manager.status().nodes["step"].steps > 2)\n'
-    assert scripts.lines(SEED + look) == ["6 True"]
+    assert lines(SEED + look) == ["6 True"]
 
 
-def test_the_seed_s_sources(scripts: Scripts) -> None:
-    assert scripts.lines(SEED_SOURCES) == ["True", "(48, 64, 3) image"]
+def test_the_seed_s_sources(lines: Lines) -> None:
+    assert lines(SEED_SOURCES) == ["True", "(48, 64, 3) image"]

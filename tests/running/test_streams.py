@@ -25,6 +25,8 @@ class Doubles(fm.Node):
 class Checks(fm.Node):
     """A sink that raises at the first chunk that is not the next one, and leaves how many there were."""
 
+    path: Path
+
     def setup(self) -> None:
         self.seen = 0
 
@@ -35,7 +37,7 @@ class Checks(fm.Node):
             raise ValueError(f"chunk {chunk.number} came as number {self.seen} with {default(chunk)}")
 
     def teardown(self) -> None:
-        Path(self.path).write_text(str(self.seen))
+        self.path.write_text(str(self.seen))
 
 
 def test_200_000_small_chunks_through_two_hops(cluster: Cluster, workers: int, tmp_path: Path) -> None:
@@ -49,6 +51,8 @@ def test_200_000_small_chunks_through_two_hops(cluster: Cluster, workers: int, t
 class Film(fm.Node):
     """1080p frames, no two alike, each with its checksum."""
 
+    frames: int
+
     def setup(self) -> None:
         self.number = 0
         self.picture = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), np.uint8)
@@ -61,12 +65,14 @@ class Film(fm.Node):
         chunk = fm.DataChunk()
         chunk.add("frame", self.picture, "image")
         chunk.add("number", self.number)
-        chunk.add("sum", zlib.adler32(self.picture))
+        chunk.add("sum", zlib.adler32(self.picture.data))
         return chunk
 
 
 class Verifies(fm.Node):
     """A sink that raises at a frame that is not the next one, or not what was sent."""
+
+    path: Path
 
     def setup(self) -> None:
         self.sums: list[int] = []
@@ -82,7 +88,7 @@ class Verifies(fm.Node):
         self.sums.append(total)
 
     def teardown(self) -> None:
-        Path(self.path).write_text(f"{len(self.sums)} {len(set(self.sums))}")
+        self.path.write_text(f"{len(self.sums)} {len(set(self.sums))}")
 
 
 def test_1000_frames_with_full_checksums(cluster: Cluster, workers: int, tmp_path: Path) -> None:
@@ -157,6 +163,8 @@ def test_a_source_that_emits(cluster: Cluster, workers: int, tmp_path: Path) -> 
 
 
 class AsyncSource(fm.Node):
+    path: Path
+
     async def setup(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.queue: asyncio.Queue[int] = asyncio.Queue()
@@ -174,7 +182,7 @@ class AsyncSource(fm.Node):
 
     async def teardown(self) -> None:
         await self.feeder
-        Path(self.path).write_text(f"same loop: {self.loop is asyncio.get_running_loop()}")
+        self.path.write_text(f"same loop: {self.loop is asyncio.get_running_loop()}")
 
 
 class AsyncStep(fm.Node):

@@ -15,7 +15,7 @@ import pytest
 import flowmesh as fm
 from flowmesh.chunk import same
 
-from .conftest import Cluster
+from .conftest import Cluster, Lines
 from .parts import Collect, Items, Relay, chain, collected, default
 
 FALSY: list[Any] = [0, False, "", [], 0.0, {}, (), b"", set(), frozenset(), 0j, bytearray(), range(0)]
@@ -82,6 +82,7 @@ def test_values_keep_type_and_content(
 def test_bare_arrays_keep_dtype_shape_and_content(cluster: Cluster, workers: int, tmp_path: pathlib.Path) -> None:
     arrived = [default(chunk) for chunk in sent(ARRAYS, cluster, workers, tmp_path)]
     for value, array in zip(arrived, ARRAYS, strict=True):
+        assert isinstance(array, np.ndarray)
         assert (type(value), value.dtype, value.shape) == (np.ndarray, array.dtype, array.shape)
         assert same(value, array)
 
@@ -187,6 +188,6 @@ if __name__ == "__main__":
 """
 
 
-def test_enums_and_dataclasses_of_the_script_stay_themselves(scripts: Any, workers: int) -> None:
-    lines = scripts.lines(SCRIPT_TYPES.replace("WORKERS", str(workers)))
-    assert " ".join(lines).split() == ["True"] * 12
+def test_enums_and_dataclasses_of_the_script_stay_themselves(lines: Lines, workers: int) -> None:
+    said = lines(SCRIPT_TYPES.replace("WORKERS", str(workers)))
+    assert " ".join(said).split() == ["True"] * 12

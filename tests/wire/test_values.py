@@ -127,7 +127,7 @@ PLAIN_VALUES = [
 
 PICKLED_VALUES = [
     (), (1, 2), ((1,), [2]), set(), {1, 2}, frozenset({1}), {1: "a"}, {"a": {2: 3}}, {"a": (1,)}, [(1,)], {(1, 2): 3},
-    Colour.RED, Level.LOW, [Level.LOW], Box("cat", (1, 2), [3]), [Box("dog")], 2**64, 2**70, -(2**63) - 1, {"a": 2**70},
+    Colour.RED, Level.LOW, [Level.LOW], Box("cat", (1, 2), [3]), [Box("dog")], 2**64, 2**70, -(2**63) - 1, {"a": 2**64},
     [2**70], 1j, bytearray(b"x"), Text("sub"), {Text("key"): 1}, OrderedDict(a=1), "\ud800", {"\ud800": 1},
     {"a": "\udfff"}, ["ok", "\ud800"], range(3), ..., int, np.float64(1.5), np.uint8(3), np.bool_(True),
     {"n": np.int16(1)}, np.datetime64("2024-01-01"), np.dtype("<f4"), np.array([1, "a", None], dtype=object),
@@ -267,6 +267,7 @@ def test_fortran_order_is_kept() -> None:
 
 
 FOREIGN = {
+    "texts of no length": np.zeros(2, [("a", "U0"), ("b", "i4")])["a"],
     "a subclass": np.arange(3).view(Owner),
     "a record array": np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
     "a number with fields": np.zeros(2, np.dtype((np.int32, {"low": (np.int16, 0), "high": (np.int16, 2)}))),
@@ -296,6 +297,11 @@ def test_arrays_inside_a_value_arrive_read_only_whatever_their_size(shape: tuple
     assert alike(arrived["inside"][0], array)
     assert alike(arrived["inside"][1], array.T)
     assert not arrived["inside"][0].flags.writeable
+
+
+def test_short_arrays_inside_a_value_need_no_payload() -> None:
+    assert pack([("x", (np.ones(3),), "other")]).size == 0
+    assert pack([("x", (FRAME,), "other")]).size == FRAME.nbytes
 
 
 def test_arrays_are_views_and_nothing_is_copied_on_the_way_in() -> None:

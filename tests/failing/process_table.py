@@ -1,4 +1,4 @@
-"""What flowmesh could leave behind, read from /proc: processes by a mark in their environment, sockets, memfds, descriptors."""
+"""Processes as /proc shows them: those that bear a mark, those below another, and what they hold open."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-MARK = "FLOWMESH_TEST_MARK"
+MARK = "FLOWMESH_TEST_SCRIPT"
 
 
 def marked(mark: str) -> set[int]:
@@ -33,13 +33,7 @@ def command(pid: int) -> str:
 
 def descriptors(pid: int) -> list[str]:
     """What the descriptors of a process are: "socket:[123]", "/memfd:flowmesh-page (deleted)", ..."""
-    return sorted(target for _, target in _descriptors(pid))
-
-
-def memory_files(pid: int) -> list[str]:
-    """The memfds that a process holds open or has mapped."""
-    mapped = [line.split(maxsplit=5)[5] for line in _read(Path(f"/proc/{pid}/maps")).splitlines() if "/memfd:" in line]
-    return sorted({*mapped, *(target for target in descriptors(pid) if target.startswith("/memfd:")), })
+    return sorted(_descriptors(pid))
 
 
 def threads(pid: int) -> int:
@@ -55,10 +49,6 @@ def named_sockets(pids: set[int]) -> set[str]:
 def all_named_sockets() -> set[str]:
     lines = _read(Path("/proc/net/unix")).splitlines()[1:]
     return {fields[6] for line in lines if len(fields := line.split()) > 7 and "flowmesh" in fields[7]}
-
-
-def shared_memory() -> set[str]:
-    return {name for name in os.listdir("/dev/shm") if "flowmesh" in name}
 
 
 def _processes() -> Iterator[int]:
@@ -81,7 +71,7 @@ def _environment(pid: int) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _descriptors(pid: int) -> Iterator[tuple[int, str]]:
+def _descriptors(pid: int) -> Iterator[str]:
     folder = Path(f"/proc/{pid}/fd")
     try:
         names = os.listdir(folder)
@@ -89,7 +79,7 @@ def _descriptors(pid: int) -> Iterator[tuple[int, str]]:
         return
     for name in names:
         try:
-            yield int(name), os.readlink(folder / name)
+            yield os.readlink(folder / name)
         except OSError:
             continue  # closed meanwhile: the listing's own, say
 

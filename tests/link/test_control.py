@@ -1,0 +1,477 @@
+"""The control link: what is said arrives under the key of who said it, and strangers are not heard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from flowmesh.errors import LinkError
+from flowmesh.link import control
+from flowmesh.link.control import ManagerLink, WorkerLink
+from flowmesh.link.keys import KeyPair
+from flowmesh.link.sockets import Context, Socket
+from flowmesh.wire.messages import Departure, Dismiss, Heartbeat, Reply, Welcome, encode
+
+from .conftest import DEADLINE, HOST, Heard, Site, hear
+
+
+class Strangers:
+    """Bare DEALER sockets: what another program, or an evil one, would use."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._context = Context()
+        self._sockets: list[Socket] = []
+
+    def dial(self, keys: KeyPair | None, server_key: str | None = None, routing_id: bytes = b"") -> Socket:
+        """Without keys it does not speak CURVE."""
+        dealer = self._context.socket(zmq.DEALER)
+        self._sockets.append(dealer)
+        if routing_id:
+            dealer.setsockopt(zmq.ROUTING_ID, routing_id)
+        if keys is not None:
+            dealer.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
+            dealer.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
+            dealer.setsockopt(zmq.CURVE_SERVERKEY, (server_key or self._site.keys.public).encode())
+        dealer.connect(f"tcp://{HOST}:{self._site.manager.port}")
+        return dealer
+
+    def until(self, dealer: Socket, events: int) -> Heard:
+        """Serve the Manager's link until one of the events has come to the dealer; what was heard."""
+        monitor = dealer.get_monitor_socket(events)
+        try:
+            return self._site.serve_until(lambda _: monitor.poll(0))
+        finally:
+            dealer.disable_monitor()
+            monitor.close(linger=0)
+
+    def refused(self, dealer: Socket) -> Heard:
+        """As `until`, for a refusal, however it shows."""
+        return self.until(
+            dealer, zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        )
+
+    def close(self) -> None:
+        for each in self._sockets:
+            each.close(linger=0)
+        self._context.term()
+
+
+@pytest.fixture
+def strangers(site: Site) -> Iterator[Strangers]:
+    strangers = Strangers(site)
+    yield strangers
+    strangers.close()
+
+
+# --- both ways -------------------------------------------------------------------------------------------------------
+
+
+def test_messages_go_both_ways_in_order(site: Site) -> None:
+    link, key = site.join()
+    names = [f"{number}" for number in range(50)]
+    for name in names:
+        assert link.send(Departure(name))
+    assert site.hear(50) == [(key, Departure(name)) for name in names]
+    for name in names:
+        assert site.manager.send(key, Departure(name))
+    assert hear(link, 50) == [Departure(name) for name in names]
+
+
+def test_each_worker_gets_what_is_sent_to_its_key(site: Site) -> None:
+    joined = [site.join() for _ in range(3)]
+    for link, key in joined:
+        link.send(Departure(key))
+    assert all(message == Departure(key) for key, message in site.hear(3))
+    for _, key in joined:
+        site.manager.send(key, Departure(key))
+    assert [hear(link, 1) for link, _ in joined] == [[Departure(key)] for _, key in joined]
+
+
+def test_what_is_sent_before_the_manager_is_up_arrives(site: Site) -> None:
+    keys = KeyPair.make()
+    site.manager.close()
+    link = site.dial(keys)
+    assert link.send(Departure("early"))
+    site.manager = ManagerLink(HOST, site.manager.port, site.keys)
+    site.manager.allow(keys.public)
+    assert site.hear(1) == [(keys.public, Departure("early"))]
+
+
+@pytest.mark.parametrize("who", ["manager", "worker"])
+def test_the_last_word_is_sent_on_closing_which_can_be_done_twice(site: Site, who: str) -> None:
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    if who == "manager":
+        site.manager.send(key, Dismiss())
+        site.manager.close()
+        assert hear(link, 1) == [Dismiss()]
+        site.manager.close()
+    else:
+        link.send(Departure("worker"))
+        link.close()
+        assert site.hear(1) == [(key, Departure("worker"))]
+        link.close()
+
+
+def test_closing_is_brief_although_nobody_takes_what_waits(site: Site) -> None:
+    site.manager.close()
+    link = site.dial(KeyPair.make())
+    link.send(Heartbeat())
+    begun = time.monotonic()
+    link.close()
+    assert time.monotonic() - begun < DEADLINE / 4
+
+
+def test_a_closed_link_says_so(site: Site) -> None:
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    link.close()
+    site.manager.close()
+    for closed in (link, site.manager):
+        with pytest.raises(LinkError, match="closed"):
+            closed.wait([], 0)
+        with pytest.raises(LinkError, match="can't receive"):
+            closed.receive()
+    assert not link.send(Heartbeat())
+    assert not site.manager.send(key, Heartbeat())
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+
+def test_wait_tells_which_descriptors_are_ready_or_at_their_end(site: Site) -> None:
+    link, _ = site.join()
+    quiet, loud = socket.socketpair(), socket.socketpair()
+    reading, writing = os.pipe()
+    with quiet[0], quiet[1], loud[0], loud[1]:
+        for waiter in (site.manager, link):
+            assert waiter.wait([quiet[0].fileno()], 0) == set()
+        loud[1].send(b"!")
+        os.close(writing)
+        for waiter in (site.manager, link):
+            descriptors = [quiet[0].fileno(), loud[0].fileno(), reading]
+            assert waiter.wait(descriptors, DEADLINE) == {loud[0].fileno(), reading}
+    os.close(reading)
+
+
+def test_wait_ends_with_its_time_and_not_before(site: Site) -> None:
+    begun = time.monotonic()
+    assert site.manager.wait([], 0.05) == set()
+    assert time.monotonic() - begun >= 0.05
+    assert site.manager.wait([], -1.0) == set()
+
+
+def test_wait_without_a_limit_ends_when_a_message_comes(site: Site) -> None:
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    site.manager.send(key, Welcome())
+    assert link.wait([], None) == set()
+    assert link.receive() == [Welcome()]
+
+
+def test_a_flood_is_received_in_batches(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "BATCH", 10)
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    for _ in range(35):
+        link.send(Heartbeat())
+        site.manager.send(key, Heartbeat())
+    heard = 0
+    while heard < 35:
+        site.manager.wait([], DEADLINE)
+        batch = len(site.manager.receive())
+        assert batch <= 10
+        heard += batch
+    assert len(hear(link, 35)) == 35
+
+
+# --- who is let in ---------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_key_is_not_heard(site: Site, strangers: Strangers) -> None:
+    keys = KeyPair.make()
+    dealer = strangers.dial(keys)
+    dealer.send(encode(Departure("unknown")))
+    assert strangers.until(dealer, zmq.EVENT_HANDSHAKE_FAILED_AUTH) == []
+    site.manager.allow(keys.public)
+    strangers.dial(keys).send(encode(Departure("known")))
+    assert site.hear(1) == [(keys.public, Departure("known"))]
+
+
+def test_who_does_not_speak_curve_is_not_heard(site: Site, strangers: Strangers) -> None:
+    dealer = strangers.dial(None)
+    dealer.send(encode(Departure("plain")))
+    assert strangers.refused(dealer) == []
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    strangers.dial(keys).send(encode(Departure("curve")))
+    assert site.hear(1) == [(keys.public, Departure("curve"))]
+
+
+def test_who_expects_another_manager_is_not_heard(site: Site, strangers: Strangers) -> None:
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    dealer = strangers.dial(keys, server_key=KeyPair.make().public)
+    dealer.send(encode(Departure("for another")))
+    assert strangers.refused(dealer) == []
+    strangers.dial(keys).send(encode(Departure("for you")))
+    assert site.hear(1) == [(keys.public, Departure("for you"))]
+
+
+def test_revoking_works_at_once_on_a_living_connection(site: Site) -> None:
+    link, key = site.join()
+    other, other_key = site.join()
+    link.send(Departure("first"))
+    assert site.hear(1) == [(key, Departure("first"))]
+    site.manager.revoke(key)
+    assert not site.manager.send(key, Heartbeat())
+    link.send(Departure("second"))
+    other.send(Departure("other"))
+    assert site.hear(1) == [(other_key, Departure("other"))]
+    site.serve_until(lambda _: not site.manager._socket.poll(0))
+    site.manager.allow(key)
+    assert not site.manager.send(key, Heartbeat())  # until it speaks
+    link.send(Departure("third"))
+    heard = site.serve_until(lambda heard: (key, Departure("third")) in heard)
+    assert (key, Departure("first")) not in heard
+    assert site.manager.send(key, Heartbeat())
+
+
+def test_a_revoked_key_can_not_come_back(site: Site, strangers: Strangers) -> None:
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    strangers.dial(keys).send(encode(Departure("allowed")))
+    assert site.hear(1) == [(keys.public, Departure("allowed"))]
+    site.manager.revoke(keys.public)
+    dealer = strangers.dial(keys)
+    dealer.send(encode(Departure("revoked")))
+    assert strangers.until(dealer, zmq.EVENT_HANDSHAKE_FAILED_AUTH) == []
+
+
+# --- routing ids are not who one is ----------------------------------------------------------------------------------
+
+
+def test_a_routing_id_that_another_has_brings_neither_his_name_nor_his_mail(site: Site, strangers: Strangers) -> None:
+    owner, thief = KeyPair.make(), KeyPair.make()
+    for keys in (owner, thief):
+        site.manager.allow(keys.public)
+    owners = strangers.dial(owner, routing_id=b"same")
+    owners.send(encode(Departure("owner")))
+    assert site.hear(1) == [(owner.public, Departure("owner"))]
+    thiefs = strangers.dial(thief, routing_id=b"same")
+    heard = strangers.until(thiefs, zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    for _ in range(10):
+        thiefs.send(encode(Departure("thief")))
+        owners.send(encode(Departure("owner")))
+    heard += site.serve_until(lambda heard: sum(key == owner.public for key, _ in heard) == 10)
+    assert set(heard) <= {(owner.public, Departure("owner")), (thief.public, Departure("thief"))}
+    assert site.manager.send(owner.public, Departure("for the owner"))
+    assert owners.poll(DEADLINE * 1000)
+    assert owners.recv() == encode(Departure("for the owner"))
+    assert not thiefs.poll(0)
+
+
+def test_who_takes_the_routing_id_of_one_who_has_gone_does_not_get_his_mail(site: Site, strangers: Strangers) -> None:
+    owner, heir = KeyPair.make(), KeyPair.make()
+    for keys in (owner, heir):
+        site.manager.allow(keys.public)
+    owners = strangers.dial(owner, routing_id=b"same")
+    owners.send(encode(Departure("owner")))
+    site.hear(1)
+    owners.close()
+    site.serve_until(lambda _: not site.manager.send(owner.public, Heartbeat()))
+    heirs = strangers.dial(heir, routing_id=b"same")
+    heirs.send(encode(Departure("heir")))
+    assert site.hear(1) == [(heir.public, Departure("heir"))]
+    assert not site.manager.send(owner.public, Departure("for the owner"))
+    assert site.manager.send(heir.public, Departure("for the heir"))
+    assert heirs.poll(DEADLINE * 1000)
+    assert heirs.recv() == encode(Departure("for the heir"))
+
+
+def test_a_key_is_answered_where_it_spoke_last(site: Site) -> None:
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    old, new = site.dial(keys), site.dial(keys)
+    for link in (old, new):
+        link.send(Heartbeat())
+        site.hear(1)
+    site.manager.send(keys.public, Departure("new"))
+    assert hear(new, 1) == [Departure("new")]
+    old.send(Heartbeat())
+    site.hear(1)
+    site.manager.send(keys.public, Departure("old"))
+    assert hear(old, 1) == [Departure("old")]
+
+
+# --- what can't be sent, and to whom ---------------------------------------------------------------------------------
+
+
+def test_nothing_can_be_sent_to_a_key_that_has_not_spoken(site: Site) -> None:
+    assert not site.manager.send(KeyPair.make().public, Heartbeat())
+
+
+def test_a_queue_that_is_full_says_so(site: Site) -> None:
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    reply = Reply(1, bytes(16384))
+    assert any(not site.manager.send(key, reply) for _ in range(20_000))  # nobody reads at the other end
+    site.manager.close()
+    assert any(not link.send(reply) for _ in range(20_000))
+
+
+def test_a_peer_that_has_stopped_is_noticed(site: Site) -> None:
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    source = f"""
+import sys
+from flowmesh.link.control import WorkerLink
+from flowmesh.link.keys import KeyPair
+from flowmesh.wire.messages import Heartbeat
+link = WorkerLink("{HOST}", {site.manager.port}, {site.keys.public!r}, KeyPair({keys.public!r}, sys.stdin.readline()[:-1]))
+link.send(Heartbeat())
+link.wait([0], None)
+"""
+    with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{keys.secret}\n")
+        process.stdin.flush()
+        assert site.hear(1) == [(keys.public, Heartbeat())]
+        process.send_signal(signal.SIGSTOP)
+        site.serve_until(lambda _: not site.manager.send(keys.public, Heartbeat()))
+        process.kill()
+
+
+def test_a_message_that_is_too_large_is_not_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "LARGEST", 1000)
+    link, key = site.join()
+    assert not link.send(Reply(1, bytes(1000)))
+    assert link.send(Heartbeat())
+    assert site.hear(1) == [(key, Heartbeat())]
+
+
+def test_a_message_that_is_too_large_cuts_its_sender_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "LARGEST", 1000)
+    site = Site()
+    strangers = Strangers(site)
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    dealer = strangers.dial(keys)
+    dealer.send(encode(Reply(1, bytes(5000))))
+    assert strangers.until(dealer, zmq.EVENT_DISCONNECTED) == []
+    strangers.close()
+    site.close()
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_can_not_be_read_is_counted_and_passed_over(site: Site, strangers: Strangers) -> None:
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    dealer = strangers.dial(keys)
+    for frames in ([b"junk"], [b""], [encode(Heartbeat()), b"more"], [encode(Heartbeat())[:-1]]):
+        dealer.send_multipart(frames)
+    dealer.send(encode(Heartbeat()))
+    assert site.hear(1) == [(keys.public, Heartbeat())]
+    assert site.manager.damaged == 4
+
+
+def test_a_worker_counts_them_too(site: Site) -> None:
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    site.manager._socket.send_multipart([site.manager._routes[key], b"junk"])
+    site.manager.send(key, Welcome())
+    assert hear(link, 1) == [Welcome()]
+    assert link.damaged == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(1000), b"\xff" * 100_000, b"\1\0\5\0text", b"\xff" + bytes(8) + b"\x7f\1\5"],
+    ids=["nothing", "HTTP", "zeros", "ones", "ZMTP 1", "ZMTP 2"],
+)  # fmt: skip
+def test_garbage_from_a_bare_tcp_client_disturbs_nobody(site: Site, garbage: bytes) -> None:
+    link, key = site.join()
+    with socket.create_connection((HOST, site.manager.port)) as client:
+        client.sendall(garbage)
+        link.send(Heartbeat())
+        assert site.hear(1) == [(key, Heartbeat())]
+        assert site.manager.send(key, Welcome())
+        assert hear(link, 1) == [Welcome()]
+    assert site.manager.damaged == 0
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_told(site: Site) -> None:
+    with pytest.raises(LinkError, match=f"{HOST}:{site.manager.port} .*another port.*: Address already in use"):
+        ManagerLink(HOST, site.manager.port, site.keys)
+
+
+def test_without_a_port_the_next_free_one_is_taken() -> None:
+    own = "127.83.7.11"  # a loopback address that nobody else listens at
+    first, second = (ManagerLink(own, None, KeyPair.make()) for _ in range(2))
+    assert 9000 <= first.port < second.port < 9100
+    assert first.host == own
+    taken = [socket.socket() for _ in range(100)]
+    for port, each in enumerate(taken, 9000):
+        if port not in (first.port, second.port):
+            try:
+                each.bind((own, port))
+                each.listen()
+            except OSError:
+                pass  # somebody listens there at all addresses
+    third = ManagerLink(own, None, KeyPair.make())
+    assert third.port not in range(9000, 9100)
+    for each in (first, second, third, *taken):
+        each.close()
+
+
+@pytest.mark.parametrize("port", [None, 0, 9000])
+def test_a_host_that_is_not_of_this_machine_is_told(port: int | None) -> None:
+    with pytest.raises(LinkError, match=r"can't listen at 203\.0\.113\.1:.*address of this machine"):
+        ManagerLink("203.0.113.1", port, KeyPair.make())
+
+
+@pytest.mark.parametrize(("host", "port"), [(HOST, 70_000), (HOST, -1), ("no such host", 9000), ("\udcff", 9000)])
+def test_what_is_no_address_is_told(host: str, port: int) -> None:
+    keys = KeyPair.make()
+    for make in (lambda: ManagerLink(host, port, keys), lambda: WorkerLink(host, port, keys.public, keys)):
+        with pytest.raises(LinkError):
+            make()
+
+
+def test_localhost_is_an_address() -> None:
+    keys = KeyPair.make()
+    manager = ManagerLink("localhost", 0, keys)
+    link = WorkerLink("localhost", manager.port, keys.public, keys)
+    link.close()
+    manager.close()
+
+
+@pytest.mark.parametrize("key", ["", "short", "ä" * 40, "~" * 40, "\udcff" * 40])
+def test_what_is_no_key_is_told(key: str) -> None:
+    keys = KeyPair.make()
+    with pytest.raises(LinkError, match="key"):
+        WorkerLink(HOST, 9000, key, keys)
+    with pytest.raises(LinkError, match="CURVE key pair"):
+        WorkerLink(HOST, 9000, keys.public, KeyPair(key, keys.secret))
+    with pytest.raises(LinkError, match="CURVE key pair"):
+        ManagerLink(HOST, 0, KeyPair(keys.public, key))

@@ -1,1 +1,0 @@
-"""Whole graphs in real processes, as a user runs them."""

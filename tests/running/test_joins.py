@@ -1,0 +1,160 @@
+"""Several inputs, and edges that may lose: what meets in a step, what is dropped, and that every drop is counted."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flowmesh as fm
+
+from .conftest import Cluster
+from .parts import Collect, Count, Relay, chain, collected, default
+
+Data = dict[str, fm.DataChunk]
+
+
+class Meets(fm.Node):
+    """Sends on the numbers of what met in its step, in the order of the inputs."""
+
+    def step(self, data: Data) -> dict[str, int]:
+        return {name: chunk.number for name, chunk in data.items()}
+
+
+def meeting(follow: str, path: Path) -> fm.Graph:
+    """Two sources, `fast` and `slow`, which meet; one is followed."""
+    fast, slow = Count("fast", until=200, rate=400), Count("slow", until=20, rate=40)
+    meets = Meets(name="meets")
+    graph = fm.Graph()
+    graph.add_edge(fast, meets)
+    graph.add_edge(slow, meets, follow=follow == "slow")
+    graph.add_edge(meets, Collect(name="sink", path=path))
+    return graph
+
+
+def test_the_first_edge_is_followed(cluster: Cluster, workers: int, tmp_path: Path) -> None:
+    status = cluster.run(meeting("fast", tmp_path / "got"), workers).status()
+    met = [default(chunk) for chunk in collected(tmp_path / "got")]
+    followed = [numbers["fast"] for numbers in met]
+    assert followed == list(range(201 - len(met), 201))
+    assert len(met) + status.edges["fast", "meets"].dropped.get("before_first", 0) == 200
+    sampled = [numbers["slow"] for numbers in met]
+    assert sampled == sorted(sampled)
+    assert len(set(sampled)) > 10
+
+
+def test_another_edge_can_be_followed(cluster: Cluster, workers: int, tmp_path: Path) -> None:
+    cluster.run(meeting("slow", tmp_path / "got"), workers)
+    met = [default(chunk) for chunk in collected(tmp_path / "got")]
+    assert [numbers["slow"] for numbers in met] == list(range(1, 21))
+    newest = [numbers["fast"] for numbers in met]
+    assert newest == sorted(newest)
+    assert newest[-1] > 100
+
+
+def test_a_sink_takes_any(cluster: Cluster, workers: int, tmp_path: Path) -> None:
+    sources = [Count(name, until=count) for name, count in {"a": 300, "b": 200, "c": 0}.items()]
+    sink = Collect(name="sink", path=tmp_path / "got")
+    graph = fm.Graph()
+    for source in sources:
+        graph.add_edge(source, sink)
+    cluster.run(graph, workers)
+    got = pickle.loads((tmp_path / "got").read_bytes())
+    assert [default(chunk) for sender, chunk in got if sender == "a"] == list(range(1, 301))
+    assert [default(chunk) for sender, chunk in got if sender == "b"] == list(range(1, 201))
+    assert len(got) == 500
+
+
+def test_a_step_can_take_any_too(cluster: Cluster, tmp_path: Path) -> None:
+    relay = Relay(name="relay", join="any")
+    graph = fm.Graph()
+    graph.add_edge(Count("a", until=50), relay)
+    graph.add_edge(Count("b", until=70), relay)
+    graph.add_edge(relay, Collect(name="sink", path=tmp_path / "got"))
+    cluster.run(graph)
+    assert len(collected(tmp_path / "got")) == 120
+
+
+class Slow(fm.Node):
+    """A sink that is slower than its source; it keeps each chunk's number and age in seconds."""
+
+    path: Path
+
+    def setup(self) -> None:
+        self.got: list[tuple[int, float]] = []
+
+    def step(self, data: Data) -> None:
+        (chunk,) = data.values()
+        self.got.append((chunk.number, time.time() - chunk.times.created))
+        time.sleep(0.01)
+
+    def teardown(self) -> None:
+        self.path.write_bytes(pickle.dumps(self.got))
+
+
+class Payload(Count):
+    """Counts in chunks that are too large for a packet."""
+
+    def step(self) -> Any:
+        return [super().step(), b"x" * 100_000]
+
+
+@pytest.mark.parametrize("kind", [Count, Payload], ids=["small", "large"])
+@pytest.mark.parametrize(("policy", "depth"), [("latest", 1), ("drop_oldest", 1), ("drop_oldest", 8)])
+def test_a_lossy_edge_keeps_a_slow_consumer_fresh(
+    policy: str, depth: int, kind: type[Count], cluster: Cluster, workers: int, tmp_path: Path
+) -> None:
+    source = kind("source", until=500, rate=1000)
+    status = cluster.run(
+        chain(source, Slow(name="slow", path=tmp_path / "got"), policy=policy, depth=depth), workers
+    ).status()
+    got = pickle.loads((tmp_path / "got").read_bytes())
+    numbers = [number for number, _ in got]
+    edge = status.edges["source", "slow"]
+    assert (edge.sent, edge.received, edge.in_flight) == (500, len(numbers), 0)
+    assert edge.sent == edge.received + sum(edge.dropped.values())
+    assert set(edge.dropped) == {"superseded" if policy == "latest" else "oldest"}
+    assert numbers == sorted(set(numbers))
+    assert numbers[-depth:] == list(range(501 - depth, 501)), "the newest must survive"
+    ages = sorted(age for _, age in got)
+    assert ages[len(ages) // 2] < 0.01 * (depth + 2)
+
+
+def test_a_live_source_is_not_held_up(cluster: Cluster, tmp_path: Path) -> None:
+    """Its lossless neighbour gets all all the same."""
+    source = Count("source", until=300, rate=1000, live=True)
+    graph = fm.Graph()
+    graph.add_edge(source, Slow(name="slow", path=tmp_path / "slow"))
+    graph.add_edge(source, Collect(name="all", path=tmp_path / "all"), policy="lossless")
+    status = cluster.run(graph).status()
+    assert [default(chunk) for chunk in collected(tmp_path / "all")] == list(range(1, 301))
+    assert status.edges["source", "slow"].policy == "drop_oldest"
+    assert status.edges["source", "slow"].dropped["oldest"] > 100
+    assert status.nodes["source"].rate == pytest.approx(1000, rel=0.2)
+
+
+def test_a_lossless_edge_holds_its_source_back(cluster: Cluster, workers: int, tmp_path: Path) -> None:
+    graph = chain(Count("source"), Slow(name="slow", path=tmp_path / "got"), depth=16)
+    manager = cluster.commit(graph, workers)
+    manager.start()
+    cluster.until(lambda: manager.status().nodes["slow"].steps > 40)
+    edge = manager.status().edges["source", "slow"]
+    assert edge.sent - edge.received <= 16 + 2
+    assert edge.dropped == {}
+
+
+def test_origins_and_times(cluster: Cluster, workers: int, tmp_path: Path) -> None:
+    before = time.time()
+    cluster.run(meeting("fast", tmp_path / "got"), workers)
+    after = time.time()
+    chunks = collected(tmp_path / "got")
+    assert [chunk.stamp.run for chunk in chunks] == [1] * len(chunks)
+    for chunk in chunks:
+        assert list(chunk.origin) == ["fast"]  # through the triggering input only
+        assert chunk.origin["fast"].number == default(chunk)["fast"] == chunk.stamp.trigger
+        assert before - 1 < chunk.origin["fast"].time <= chunk.times.created + chunk.times.offset < after + 1
+    created = [chunk.times.created for chunk in chunks]
+    assert created == sorted(created)
