@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import networkx  # type: ignore[import-untyped]
+import networkx
 
 from . import checks, drawing
 from .errors import GraphError

@@ -21,8 +21,10 @@ from ..wire.lifecycle import NodeState
 from ..wire.messages import Failure, LogLine, NodeNews, SetUp, decode, encode
 from ..wire.specs import decode_code
 from .explain import describe, sendable
-from .inputs import Arrived, Holder, InEdge, Inputs
-from .outputs import OutEdge, Outputs
+from .inedge import Arrived, Holder, InEdge
+from .inputs import Inputs
+from .outedge import OutEdge
+from .outputs import Outputs
 from .stepper import Stepper
 
 
@@ -95,9 +97,7 @@ def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]
     ]
     inputs = Inputs(in_edges, _join(setup), machine.input_paused, machine.input_ended) if in_edges else None
     send_up = inputs.send_up if inputs else lambda index, descriptor: None
-    outputs = Outputs(
-        setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room, send_up
-    )
+    outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room, send_up)
     for place, spec in enumerate(setup.outputs):
         end = End(next(given))
         receiving = None if spec.policy == "lossless" else End(next(given))

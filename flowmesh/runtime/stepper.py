@@ -31,7 +31,8 @@ from ..wire.lifecycle import NodeState
 from ..wire.messages import AnyMessage, Call, Failure, Gather, LogLine, Reply, Start, Stop, TearDown, decode, encode
 from .explain import describe
 from .inputs import Inputs
-from .outputs import Cause, OutEdge, Outputs
+from .outedge import OutEdge
+from .outputs import Cause, Outputs
 
 _now = time.monotonic_ns
 _wall = time.time_ns() - time.monotonic_ns()  # taken once, in the fork server: all nodes of a worker have the same

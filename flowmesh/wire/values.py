@@ -68,7 +68,6 @@ class Packed(msgspec.Struct, gc=False):
         self.size = offset + size
         return offset
 
-
     def move(self, places: dict[int, int], size: int) -> None:
         """The blobs, all arrays, lie in a payload of `size` bytes already: {the offset that one was given: where it lies}."""
         for _, _, form, value in self.records:

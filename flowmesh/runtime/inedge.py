@@ -1,0 +1,217 @@
+"""One edge into a node: packets are checked and mapped here, slots leased, and credit goes back."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import cached_property, partial
+
+import numpy as np
+
+from ..channel.leases import Lease, LeaseTable
+from ..channel.packets import End, PeerGone
+from ..channel.page import REASON_CELL, Page
+from ..channel.pipe import close_all
+from ..channel.slots import ArenaView
+from ..chunk import DataChunk
+from ..control.delivery import Intake
+from ..errors import ChunkError
+from ..wire import framing, values
+from ..wire.messages import EdgeEnd
+
+
+class Holder:
+    """The node as one that holds slots: its place in the graph, its limit an input, its lease table (made when needed)."""
+
+    def __init__(self, index: int, hold: int, warn: Callable[[str], None]) -> None:
+        self.index = index
+        self.hold = hold
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    @cached_property
+    def table(self) -> LeaseTable:
+        return LeaseTable()
+
+    def copied(self, sender: str) -> None:
+        """A chunk was copied: say so once an input."""
+        if sender not in self._warned:
+            self._warned.add(sender)
+            self._warn(
+                f"keeps more than {self.hold} chunks of {sender!r}: further ones are copied to private memory; "
+                "raise the node's hold= to keep more without copies"
+            )
+
+
+class Arrived:
+    """A chunk that waits, packed; it is opened when a step needs it, once."""
+
+    __slots__ = ("_edge", "_opened", "_view", "chunk", "shared", "slot")
+
+    def __init__(self, chunk: framing.Chunk, edge: InEdge, view: ArenaView | None, slot: int) -> None:
+        self.chunk = chunk
+        self.slot = slot
+        self.shared = view is not None  # whether the producer keeps a slot for it until credit is given
+        self._edge = edge
+        self._view = view
+        self._opened: DataChunk | None = None
+
+    def open(self) -> DataChunk:
+        """The user's DataChunk; what lies in a slot is read in place, under a lease."""
+        if self._opened is None:
+            chunk = self.chunk
+            payload: bytes | memoryview = chunk.payload
+            if self._view is not None and chunk.arena:
+                payload = self._edge.lease(self._view, self.slot, chunk.size)
+            self._view = None
+            stamp = partial(framing.stamp, chunk, self._edge.names, self._edge.sender)
+            self._opened = DataChunk(values.unpack(chunk.records, payload), stamp)
+        return self._opened
+
+
+class InEdge:
+    """One edge into the node. `introduce` is called before the first chunk in a slot is taken."""
+
+    def __init__(self, spec: EdgeEnd, names: tuple[str, ...], holder: Holder, end: End, page: Page, block: int) -> None:
+        self.peer = spec.peer
+        self.names = names
+        self.sender = names.index(spec.peer)  # the index of the producer's output
+        self.end = end
+        self.lossless = spec.policy == "lossless"
+        self.intake = Intake(spec.depth, self.lossless)
+        self.gone = False
+        self._holder = holder
+        self._held: set[int] = set()
+        self._cells = page.cells
+        self._block = block
+        self._announced: framing.Announce | None = None
+        self._views: dict[int, ArenaView] = {}
+        self._upward: deque[tuple[bytes, int]] = deque()  # lease tables for which the kernel had no room yet
+        self._introduced = False
+        self._owed = 0
+
+    def receive(self) -> framing.Packet | None:
+        """The next packet that is not about arenas; None when none waits.
+
+        Raises:
+            PeerGone, ChunkError
+        """
+        while (message := self._next()) is not None:
+            if isinstance(message, framing.Announce):
+                self._announced = message
+            elif not isinstance(message, framing.Descriptor):
+                return message
+        return None
+
+    def _next(self) -> framing.Packet | None:
+        """The next packet. Behind an announcement comes the arena's file, unless a lossy producer took it back."""
+        if self._announced is None:
+            packet = self.end.receive()
+            return None if packet is None else framing.decode(packet)
+        carried = self.end.receive_with_descriptors()
+        if carried is None:
+            return None
+        announced, self._announced = self._announced, None
+        if len(carried[1]) == 2:
+            self._map(announced, *carried[1])
+        else:
+            close_all(carried[1])
+        return framing.decode(carried[0])
+
+    def _map(self, announced: framing.Announce, file: int, bell: int) -> None:
+        ident = announced.arena
+        self._views[ident] = ArenaView(ident, file, bell, announced.slot_size, announced.slots)
+        if not self._introduced:
+            self._introduced = True
+            self.send_up(self._holder.index, self._holder.table.descriptor)
+
+    def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
+        """The chunk in a packet, its number checked."""
+        self.intake.arrive(packet.number)
+        if type(packet) is framing.Chunk:
+            return Arrived(packet, self, self._view(packet.arena) if packet.arena else None, packet.slot)
+        view = self._view(packet.arena)
+        memory = view.memory(packet.slot, packet.offset + packet.size)
+        chunk = framing.decode(bytes(memory[packet.offset :]))
+        if not isinstance(chunk, framing.Chunk):
+            raise ChunkError("a long packet does not hold a chunk")
+        return Arrived(chunk, self, view, packet.slot)
+
+    def lease(self, view: ArenaView, slot: int, size: int) -> memoryview:
+        """The payload in a slot, held until nothing refers to it; beyond the node's `hold`, a private copy."""
+        memory = view.memory(slot, size)
+        table = self._holder.table
+        cell = table.take(view.ident, slot) if len(self._held) < self._holder.hold else None
+        if cell is None:
+            self._cells[self._block + 1] += 1
+            self._holder.copied(self.peer)
+            return _private(memory)
+        self._count(cell, True)
+        ended, count = partial(self._lease_ended, cell, view), partial(self._count, cell)
+        return Lease.on(memory, view, slot, ended, count).data
+
+    def _count(self, cell: int, counts: bool) -> None:
+        (self._held.add if counts else self._held.discard)(cell)
+
+    def _lease_ended(self, cell: int, view: ArenaView) -> None:
+        self._holder.table.end(cell)
+        self._held.discard(cell)
+        view.lease_ended()
+
+    def send_up(self, reader: int, descriptor: int) -> None:
+        """Tell the producer of a lease table, behind those that it was told of and before any further credit."""
+        self._upward.append((framing.encode(framing.Reader(reader)), os.dup(descriptor)))
+        self._send_tables()
+
+    def _send_tables(self) -> bool:
+        try:
+            while self._upward:
+                packet, descriptor = self._upward[0]
+                if not self.gone and not self.end.send(packet, [descriptor]):
+                    return False
+                self._upward.popleft()
+                os.close(descriptor)
+        except PeerGone:
+            close_all([descriptor for _, descriptor in self._upward])
+            self._upward.clear()
+        return True
+
+    def _view(self, arena: int) -> ArenaView:
+        try:
+            return self._views[arena]
+        except KeyError:
+            raise ChunkError(f"a chunk names the arena {arena}, which was not announced") from None
+
+    def taken(self, number: int, shared: bool, reason: str | None = None) -> None:
+        """A chunk was taken into a step, or dropped for a reason; credit goes back when it is due."""
+        self._cells[self._block + (0 if reason is None else REASON_CELL[reason])] += 1
+        self._credit(self.intake.take(number, shared))
+
+    def retry(self) -> None:
+        """Give the credit for which the kernel had no room."""
+        self._send_tables()
+        self._credit(self._owed)
+
+    def close(self) -> None:
+        """Tell the producer that nothing more is taken."""
+        if not self.gone:
+            self._send(framing.encode(framing.Close()))
+
+    def _credit(self, number: int) -> None:
+        if number and not self.gone:
+            sent = self._send_tables() and self._send(framing.encode(framing.Credit(0, 0, number, number)))
+            self._owed = 0 if sent else number
+
+    def _send(self, packet: bytes) -> bool:
+        try:
+            return self.end.send(packet)
+        except PeerGone:
+            return True
+
+
+def _private(memory: memoryview) -> memoryview:
+    """A private copy; numpy's allocation is not zeroed first, unlike bytearray's."""
+    copy = np.empty(len(memory), np.uint8)
+    copy[:] = np.frombuffer(memory, np.uint8)
+    return copy.data.toreadonly()

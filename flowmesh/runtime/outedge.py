@@ -1,0 +1,212 @@
+"""One edge of a node's output: what waits to be sent, what is lent, what the consumer has taken.
+
+On a lossless edge a chunk waits for room in the window; on a lossy one, what the consumer has not yet read is taken back
+to make room. Marks are never dropped and take no room.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from ..channel.packets import End, PeerGone
+from ..channel.page import REASON_CELL, Page
+from ..control.delivery import Window
+from ..wire import framing
+from ..wire.messages import EdgeEnd
+
+
+class Lender(Protocol):
+    """What a slot belongs to: an arena of ours, or what was received and is passed on."""
+
+    ident: int
+    slots: int
+    slot_size: int
+    descriptor: int
+    bell: int
+
+    def memory(self, slot: int) -> memoryview: ...
+
+    def give_back(self, slot: int) -> None: ...
+
+
+Lent = tuple[Lender, int]
+
+
+class Parcel(NamedTuple):
+    """Something to send: a chunk (number > 0), or a mark or announcement. `lent` is the slot that the chunk lies in."""
+
+    packet: bytes
+    number: int = 0
+    lent: Lent | None = None
+    descriptors: tuple[int, ...] = ()
+
+
+class OutEdge:
+    """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end."""
+
+    def __init__(
+        self,
+        spec: EdgeEnd,
+        end: End,
+        receiving: End | None,
+        page: Page,
+        block: int,
+        reader: Callable[[int, int], None],
+    ) -> None:
+        self.spec = spec
+        self._reader = reader  # called with the place of a node that may read our slots, and its lease table
+        self.end = end
+        self.window = Window(spec.depth, spec.slots)
+        self.lossless = receiving is None
+        self.gone = False
+        self.closed = False
+        self.backlog: deque[Parcel] = deque()
+        self._receiving = receiving
+        self._cells = page.cells
+        self._block = block
+        self._lent: dict[int, Lent] = {}
+        self._announced: set[int] = set()
+
+    @property
+    def wants_room(self) -> bool:
+        """Whether the kernel's buffer, not the window, is what holds the backlog back."""
+        if not self.backlog:
+            return False
+        first = self.backlog[0]
+        return not first.number or not self.lossless or self.window.has_room(first.lent is not None)
+
+    def offer(self, packet: bytes, number: int, lent: Lent | None, size: int) -> bool:
+        """Send a chunk, or keep it as backlog until there is room; whether the edge needs to be looked after."""
+        cells = self._cells
+        cells[self._block] += 1
+        cells[self._block + 1] += size
+        if lent is None and not self.backlog and not self.gone and self.lossless and self.window.has_room_for(number):
+            try:
+                if self.end.send(packet):
+                    self.window.sent = number
+                    return False
+            except PeerGone:
+                self._peer_gone()
+        self._offer(Parcel(packet, number, lent))
+        return bool(self.backlog) or self.closed
+
+    def _offer(self, parcel: Parcel) -> None:
+        if self.closed or self.gone:
+            self._drop(parcel, "after_end" if self.closed else "died")
+            return
+        if self._receiving is not None:
+            self._make_room(self._receiving)
+        if parcel.lent is not None:
+            self._announce(parcel.lent[0])
+        self.backlog.append(parcel)
+        self.flush()
+
+    def mark(self, packet: bytes) -> None:
+        """Send a mark behind all chunks; it takes no room in the window."""
+        if not self.gone:
+            self.backlog.append(Parcel(packet))
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as window and kernel allow."""
+        backlog, window = self.backlog, self.window
+        try:
+            while backlog:
+                parcel = backlog[0]
+                if parcel.number and self.lossless and not window.has_room(parcel.lent is not None):
+                    self._collect()
+                    if not window.has_room(parcel.lent is not None) or self.closed:
+                        break
+                if not self.end.send(parcel.packet, parcel.descriptors):
+                    break
+                backlog.popleft()
+                if parcel.number:
+                    window.send(parcel.number, parcel.lent is not None)
+                    if parcel.lent is not None:
+                        self._lent[parcel.number] = parcel.lent
+        except PeerGone:
+            self._peer_gone()
+        if self.closed:
+            self._drop_backlog("after_end")
+
+    def collect(self) -> None:
+        """Read the credit that has come back."""
+        try:
+            self._collect()
+        except PeerGone:
+            self._peer_gone()
+
+    def _collect(self) -> None:
+        while (received := self.end.receive_with_descriptors()) is not None:
+            message = framing.decode(received[0])
+            if isinstance(message, framing.Close):
+                self.closed = True
+            elif isinstance(message, framing.Reader):
+                self._reader(message.index, received[1][0])
+            elif isinstance(message, framing.Credit):
+                for number in self.window.credit(message.taken):
+                    self._return(number)
+
+    def _make_room(self, receiving: End) -> None:
+        """Take back the oldest chunks beyond depth - 1; marks and what is kept are sent again, in order."""
+        self.collect()
+        waiting = [*self._take_back(receiving), *self.backlog]
+        self.backlog.clear()
+        surplus = sum(parcel.number > 0 for parcel in waiting) - (self.spec.depth - 1)
+        for parcel in waiting:
+            if parcel.number and surplus > 0:
+                surplus -= 1
+                self._drop(parcel, "superseded" if self.spec.policy == "latest" else "oldest")
+                continue
+            if parcel.lent is not None:
+                self._announce(parcel.lent[0])
+            self.backlog.append(parcel)
+
+    def _take_back(self, receiving: End) -> Iterator[Parcel]:
+        while (packet := receiving.receive()) is not None:
+            message = framing.decode(packet)
+            if isinstance(message, framing.CHUNKS):
+                self.window.withdraw(message.number)
+                yield Parcel(packet, message.number, self._lent.pop(message.number, None))
+            elif isinstance(message, framing.Mark):
+                yield Parcel(packet)
+            elif isinstance(
+                message, framing.Announce | framing.Descriptor
+            ):  # the file is closed with it: announced anew
+                self._announced.discard(message.arena)
+
+    def _announce(self, arena: Lender) -> None:
+        if arena.ident not in self._announced:
+            self._announced.add(arena.ident)
+            head = framing.Announce(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
+            self.backlog.append(Parcel(framing.encode(head)))
+            rights = framing.encode(framing.Descriptor(arena=arena.ident))
+            self.backlog.append(Parcel(rights, descriptors=(arena.descriptor, arena.bell)))
+
+    def _drop(self, parcel: Parcel, reason: str) -> None:
+        self._cells[self._block + REASON_CELL[reason]] += 1
+        self.window.withdraw(parcel.number)
+        if parcel.lent is not None:
+            self._lent.pop(parcel.number, None)
+            parcel.lent[0].give_back(parcel.lent[1])
+
+    def _drop_backlog(self, reason: str) -> None:
+        waiting, self.backlog = self.backlog, deque()
+        for parcel in waiting:
+            if parcel.number:
+                self._drop(parcel, reason)
+            elif reason == "after_end":
+                self.end.send(parcel.packet, parcel.descriptors)
+
+    def _return(self, number: int) -> None:
+        lent = self._lent.pop(number, None)
+        if lent is not None:
+            lent[0].give_back(lent[1])
+
+    def _peer_gone(self) -> None:
+        self.gone = True
+        self._drop_backlog("died")
+        for number in list(self._lent):
+            self._return(number)
