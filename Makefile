@@ -4,9 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-QUICK := tests/wire tests/control tests/shape
+DOCS_READY := $(VENV)/.ready-docs
+COVERAGE := $(BIN)/coverage
 
-.PHONY: help check test test-long demo bench docs format clean
+# The tests of what does no I/O.
+QUICK := tests/wire tests/control $(wildcard tests/codecs) \
+	$(wildcard $(addprefix tests/test_,$(addsuffix .py,checks chunk drawing errors exports graph keys node status)))
+CORE := flowmesh/wire/*,flowmesh/control/*,flowmesh/codecs/*
+
+.PHONY: help lint check test test-long coverage demo bench docs format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s'|'
@@ -17,32 +23,47 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-check: $(READY)  ## format, lint, types, imports, and the tests of what does no I/O (under a minute)
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+lint: $(READY)  ## format, lint, types and the rules of imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/wire tests/control tests/test_*.py
+	$(BIN)/lint-imports --no-logo
 
-test: check  ## check, and all that must hold (several minutes)
-	$(BIN)/python -m pytest -m "not long"
+check: lint  ## lint, and the tests of what does no I/O (under a minute)
+	$(BIN)/python -m pytest -q $(QUICK)
+
+test: lint  ## lint and all tests, and how much of what does no I/O they reach (several minutes)
+	$(COVERAGE) run -m pytest -m "not long"
+	$(COVERAGE) report --include '$(CORE)'
 
 test-long: $(READY)  ## the long runs: many cycles, many schedules
 	$(BIN)/python -m pytest -m long --timeout 3600
 
-demo: $(READY)  ## a real video through five processes; the results lie in demo-output/
+coverage: $(READY)  ## how much of everything the tests reach, nodes' processes too (slow: tests of speed may fail)
+	$(COVERAGE) erase
+	-$(COVERAGE) run --rcfile tests/children.coveragerc -m pytest -q -m "not long"
+	$(COVERAGE) combine --quiet --rcfile tests/children.coveragerc
+	$(COVERAGE) report
+
+demo: $(READY)  ## a real film through five processes; the results lie in demo-output/
+	$(BIN)/python examples/fetch_footage.py
 	$(BIN)/python examples/street.py --output demo-output
 
 bench: $(READY)  ## measure speed beside its floor
 	$(BIN)/python -m benchmarks
 
-docs: $(READY)  ## build the documentation into site/
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	$(BIN)/zensical build
+docs: $(DOCS_READY)  ## build the documentation into site/
+	$(BIN)/zensical build --clean --strict
 
 format: $(READY)  ## put the code in form
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean:  ## remove what the other commands made
-	rm -rf $(VENV) site dist build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) site dist build demo-output .cache .hypothesis .coverage*
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

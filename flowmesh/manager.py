@@ -108,6 +108,7 @@ class Manager:
             DeadlineError: it took too long.
             StateError: a graph is running: stop() or reset() it first.
         """
+        self._check_open()
         if not isinstance(graph, Graph):
             raise GraphError(f"commit_graph() takes a flowmesh.Graph, not {type(graph).__name__}")
         if self._machine.state in (GraphState.RUNNING, GraphState.STOPPING, GraphState.COMMITTING):
@@ -175,6 +176,7 @@ class Manager:
             GraphError: there is no such node.
             ShippingError: the parameters can't be pickled.
         """
+        self._check_open()
         name = node.name if isinstance(node, Node) else node
         if name not in self._machine.members:
             there = ", ".join(map(repr, self._machine.members)) or "none"
@@ -255,8 +257,7 @@ class Manager:
 
     def _ask(self, decide: Decide, timeout: float | None, slack: float = _SLACK) -> Any:
         """Have the Machine decide in the Manager's thread, and wait for the answer."""
-        if self._closed:
-            raise StateError("this Manager was shut down: make a new one")
+        self._check_open()
         token = next(self._tokens)
         future = self._futures[token] = Future()
         self._asked.append((token, decide))
@@ -269,6 +270,10 @@ class Manager:
             raise _GivenUpError(f"no answer within {timeout:g} s") from error
         finally:
             self._futures.pop(token, None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateError("this Manager was shut down: make a new one")
 
     def _serve(self) -> None:
         """The thread: what was asked, what was heard, what time it is."""

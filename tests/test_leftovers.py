@@ -112,9 +112,9 @@ def test_a_script_runs_in_a_folder_of_its_own(script: Script) -> None:
     assert ended.stdout == "word ['argument'] ['beside.py', 'script.py']\n"
 
 
-def test_a_script_that_leaves_a_process_fails(script: Script) -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(pytest.fail.Exception, match="sleep 1002"):
-        patch.setattr("tests.conftest.SETTLES_WITHIN", 0.01)
+def test_a_script_that_leaves_a_process_fails(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.conftest.SETTLES_WITHIN", 0.01)
+    with pytest.raises(pytest.fail.Exception, match="sleep 1002"):
         script("import subprocess; subprocess.Popen(['sleep', '1002'], start_new_session=True)")
 
 

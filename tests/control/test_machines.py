@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from flowmesh.control.effects import Answer
+from flowmesh.control.effects import Answer, Note
 from flowmesh.errors import DeadlineError, GraphError, NodeDied, NodeError, StateError, WorkerError
 from flowmesh.wire.lifecycle import GraphState, NodeState
+from flowmesh.wire.messages import Failure, LogLine, NodeNews, Reply, Report
 from flowmesh.wire.specs import Plan
 
 from .processes import Behaviour
@@ -563,6 +564,26 @@ def test_status_leaves_out_who_does_not_answer() -> None:
     assert world.result(world.inspect()) == {}
 
 
+def test_what_a_worker_logs_is_told_with_where_it_comes_from() -> None:
+    world = running()
+    world.workers["local"].up.append(LogLine("film", "local", logging.WARNING, "dark"))
+    world.settle()
+    assert world.notes[-1] == Note(logging.WARNING, "dark", "film", "local")
+
+
+@pytest.mark.parametrize("graph", ["graph.1", "graph.0", ""])
+def test_news_of_what_is_not_there_change_nothing(graph: str) -> None:
+    for world, node in ((running(), "stranger"), (World("local"), "film")):
+        state = world.manager.state
+        said = [NodeNews(graph, node, NodeState.DEAD), Reply(99, b"late"), Reply(99, error="late"), Report(99, graph)]
+        if graph != "graph.1":
+            said.append(Failure(graph, node, "local", "step", 1, "late"))
+        world.workers["local"].up.extend(said)
+        world.settle()
+        assert world.manager.state is state
+        assert node not in world.manager.members
+
+
 # --- any order -------------------------------------------------------------------------------------------------------
 
 SHAPES = (
@@ -592,8 +613,16 @@ def deeds(world: World, chance: random.Random, graph: Plan, calm: bool) -> list[
     """What may be done to the world next; what happens more often is there more often."""
     node, name = chance.choice(graph.names), chance.choice(list(world.workers))
     worker = world.workers[name]
+
+    def commit() -> None:
+        for lost in [name for name in world.workers if name not in world.manager.roster.workers]:
+            if not world.workers[lost].alive:
+                world.hire(lost)
+        world.settle()
+        world.commit(replace(graph, graph=f"graph{len(world.answers)}.1"), timeout=4.0)
+
     if world.manager.state is GraphState.EMPTY and chance.random() < 0.8:
-        return [lambda: world.commit(replace(graph, graph=f"graph{len(world.answers)}.1"), timeout=4.0)]
+        return [commit]
 
     def cut_or_mend() -> None:
         worker.cut = not worker.cut
@@ -602,11 +631,9 @@ def deeds(world: World, chance: random.Random, graph: Plan, calm: bool) -> list[
         if node in {process.name for process in world.processes if process.alive}:
             world.crash(node)
 
-    def lose_or_hire() -> None:
+    def lose() -> None:
         if worker.alive:
             chance.choice((world.vanish, world.interrupt))(name)
-        elif name not in world.manager.roster.workers:
-            world.hire(name)
 
     pauses = [lambda: world.pass_time(chance.choice((BEAT, BEAT, 2.0, 7.0)))] * 6
     verbs = [
@@ -619,8 +646,8 @@ def deeds(world: World, chance: random.Random, graph: Plan, calm: bool) -> list[
         world.gather,
         world.inspect,
     ]
-    requests = [lambda: world.call(node), lambda: world.commit(graph, timeout=4.0)]
-    accidents = [crash, crash, cut_or_mend, lose_or_hire, lambda: world.jump(chance.choice((1.0, 3.0, 30.0)))]
+    requests = [lambda: world.call(node), commit]
+    accidents = [crash, crash, cut_or_mend, lose, lambda: world.jump(chance.choice((1.0, 3.0, 30.0)))]
     return [*pauses, *verbs, *requests, *([] if calm else accidents)]
 
 

@@ -21,6 +21,8 @@ def shared_site(state_home: Path) -> Iterator[Site]:
 def site(shared_site: Site) -> Iterator[Site]:
     """The module's site; whatever the test did, the next graph runs on it."""
     yield shared_site
+    if shared_site.manager.state in ("running", "stopping"):
+        shared_site.manager.reset()
     shared_site.goes_on()
 
 

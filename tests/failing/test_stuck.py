@@ -17,10 +17,10 @@ STOPS_WITHIN = DRAIN + STOP_TIMEOUT + 1.0
 ENDS_WITHIN = STOP_TIMEOUT + 1.0
 
 
-def stick(site: Site, tmp_path: Path, kind: type[fm.Node], place: str = "mid") -> int:
+def stick(site: Site, tmp_path: Path, kind: type[fm.Node], place: str = "mid", last: int = 1 << 60) -> int:
     """Run until the node is stuck; its process id."""
     begun = tmp_path / "begun"
-    site.commit(src=c.Endless(name="src"), **{place: kind(name=place, begun=str(begun))})
+    site.commit(src=c.Count(name="src", last=last), **{place: kind(name=place, begun=str(begun))})
     site.manager.start()
     until(begun.exists, 5.0, "stuck")
     return site.pid(place)
@@ -64,7 +64,7 @@ def test_the_end_of_the_worker_ends_a_stuck_step(own_site: Site, tmp_path: Path)
 
 
 def test_requests_of_a_stuck_node_end_in_their_time(site: Site, tmp_path: Path) -> None:
-    stick(site, tmp_path, c.Sticks)
+    stick(site, tmp_path, c.Sticks, last=20)
     manager = site.manager
     with at_most(1.5), pytest.raises(fm.NodeError, match=r"'mid' did not answer in time: busy in step for \d"):
         manager.gather(timeout=0.5)
@@ -102,6 +102,7 @@ def test_a_slow_step_is_waited_for_by_stop(site: Site, tmp_path: Path) -> None:
     site.manager.reset()
 
 
+@pytest.mark.long
 def test_with_the_real_limits(state_home: Path, tmp_path: Path) -> None:
     site = Site(drain=5.0, stop_timeout=5.0)
     stick(site, tmp_path, c.Sticks)

@@ -10,7 +10,7 @@ import pytest
 import flowmesh as fm
 
 from . import culprits as c
-from .deadlines import SCALE, at_most
+from .deadlines import SCALE, at_most, until
 from .site import Site, chain
 
 Verb = Callable[[fm.Manager], object]
@@ -95,6 +95,8 @@ def test_after_shutdown(own_site: Site) -> None:
             verb(own_site.manager)
     with pytest.raises(fm.StateError, match="shut down"):
         own_site.commit()
+    with pytest.raises(fm.StateError, match="shut down"):
+        own_site.manager.request_registered_method("end", "all")
     for _ in range(2):
         own_site.worker.shutdown()
     with pytest.raises(fm.StateError, match="shut down"):
@@ -141,8 +143,6 @@ def test_a_reset_ends_another_thread_s_commit(site: Site) -> None:
     committing = threading.Thread(target=_collect, args=(commit, told))
     committing.start()
     assert begun.wait(5)
-    from .deadlines import until
-
     until(lambda: site.manager.state == "committing", 5.0)
     with at_most(4.0):
         site.manager.reset()

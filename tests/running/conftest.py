@@ -46,6 +46,10 @@ class Cluster:
             assert time.monotonic() < deadline, "it did not happen in time"
             assert not self.manager.wait(0.01), "the graph ended first"
 
+    def until_steps(self, node: str, steps: int) -> None:
+        """Let the graph go on until a node has done so many steps."""
+        self.until(lambda: self.manager.status().nodes[node].steps >= steps)
+
     def shutdown(self) -> None:
         self.manager.shutdown()
         for worker in self.workers:

@@ -28,7 +28,7 @@ def test_stop_and_start_go_on_with_the_same_objects(cluster: Cluster, workers: i
     for steps in (20, 40, 60):
         manager.start()
         assert manager.state == "running"
-        cluster.until(lambda least=steps: manager.status().nodes["sink"].steps >= least)
+        cluster.until_steps("sink", steps)
         manager.stop()
         status = manager.status()
         assert status.state == "ready"
@@ -44,7 +44,7 @@ def test_stop_and_start_go_on_with_the_same_objects(cluster: Cluster, workers: i
 def test_a_stop_works_off_what_is_in_flight(cluster: Cluster, workers: int) -> None:
     manager = cluster.commit(counting(), workers)
     manager.start()
-    cluster.until(lambda: manager.status().nodes["sink"].steps > 100)
+    cluster.until_steps("sink", 100)
     manager.stop()
     reached = manager.request_registered_method("count", "reached")
     assert manager.request_registered_method("sink", "values") == list(range(1, reached + 1))
@@ -60,7 +60,7 @@ def test_step_is_one_step_of_each_source(cluster: Cluster, workers: int) -> None
         manager.step()
         assert sorted(manager.request_registered_method("sink", "values")) == sorted(2 * list(range(1, number + 1)))
     manager.start()
-    cluster.until(lambda: manager.status().nodes["sink"].steps > 20)
+    cluster.until_steps("sink", 20)
     manager.stop()
     manager.start()
     with pytest.raises(fm.StateError, match="step"):
@@ -160,7 +160,7 @@ def test_a_busy_node_answers_between_steps_or_is_said_to_be_busy(cluster: Cluste
 def test_status(cluster: Cluster) -> None:
     cluster.commit(counting(rate=200), workers=2).start()
     manager = cluster.manager
-    cluster.until(lambda: manager.status().nodes["sink"].steps > 30)
+    cluster.until_steps("sink", 30)
     status = manager.status()
     assert status.state == "running"
     assert {name: worker.nodes for name, worker in status.workers.items()} == {
