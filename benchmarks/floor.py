@@ -1,7 +1,10 @@
 """The floors: bare loops without any framework, about the practical limit in Python on this machine, measured in the same run.
 
-    small    msgspec dicts over a seqpacket pair, a window of 256, acknowledgements every 64; with a relay between for two hops
-    frames   a ring of shared slots, a seqpacket descriptor a frame, the consumer sums a part of each frame
+small    msgspec dicts over a seqpacket pair, a window of 256, acknowledgements every 64; with a relay between for two hops
+frames   a ring of shared slots, a seqpacket descriptor a frame, written with one copy, read in place by each consumer
+paced    either of them at a given rate: one-way times instead of a throughput
+
+Each returns its figures by name; "cpu" is seconds of all processes per 1,000 chunks.
 """
 
 from __future__ import annotations
@@ -11,12 +14,22 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import pairwise
 
 import msgspec
 import numpy as np
 
+from .film import Frame, blank, mark, verify
+from .forks import Report, run
+
+Pair = tuple[socket.socket, socket.socket]
+
 WINDOW, BATCH = 256, 64
+SLOTS = 6
+WARM_UP = 5  # chunks of a paced run that are not counted
 
 
 class Header(msgspec.Struct, array_like=True):
@@ -30,70 +43,35 @@ _decode = msgspec.msgpack.Decoder(Header).decode
 _value = msgspec.msgpack.Decoder().decode
 
 
-def small(count: int, hops: int) -> float:
-    """Messages a second through `hops` hops."""
-    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(hops)]
-    result, report = os.pipe()
-    children = [_child(lambda: _produce(pairs[0][0], count))]
-    for hop in range(hops - 1):
-        children.append(_child(lambda hop=hop: _relay(pairs[hop][1], pairs[hop + 1][0], count)))
-    children.append(_child(lambda: _consume(pairs[-1][1], count, report)))
-    (seconds,) = struct.unpack("d", os.read(result, 8))
-    for child in children:
-        os.waitpid(child, 0)
-    for one, other in pairs:
-        one.close()
-        other.close()
-    os.close(result)
-    os.close(report)
-    return count / seconds
+# --- small chunks --------------------------------------------------------------------------------------------------------
 
 
-def frames(count: int, consumers: int, shape: tuple[int, ...], slots: int = 6) -> float:
-    """Frames a second to each of some consumers: copied into a slot once, read in place by all."""
-    size = int(np.prod(shape))
-    file = os.memfd_create("floor")
-    os.ftruncate(file, size * slots)
-    memory = mmap.mmap(file, size * slots)
-    np.frombuffer(memory, np.uint8)[:] = 1
-    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(consumers)]
-    result, report = os.pipe()
-    children = [_child(lambda: _film([pair[0] for pair in pairs], memory, shape, slots, count))]
-    for pair in pairs:
-        children.append(_child(lambda pair=pair: _watch(pair[1], memory, shape, slots, count, report)))
-    slowest = max(struct.unpack("d", os.read(result, 8))[0] for _ in pairs)
-    for child in children:
-        os.waitpid(child, 0)
-    for one, other in pairs:
-        one.close()
-        other.close()
-    for descriptor in (file, result, report):
-        os.close(descriptor)
-    return count / slowest
+def small(count: int, hops: int) -> dict[str, float]:
+    """Messages a second through `hops` hops ("rate"), and "cpu"."""
+    with _pairs(hops) as pairs:
+        relays = [partial(_relay, before[1], after[0], count) for before, after in pairwise(pairs)]
+        source, sink = partial(_produce, pairs[0][0], count), partial(_consume, pairs[-1][1], count)
+        return _throughput(count, run([source, *relays, sink]))
 
 
-def _child(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return pid
+def paced_small(count: int, rate: float) -> dict[str, float]:
+    """One-way times of small messages at a rate: "entry p50" and "entry p99" in µs."""
+    with _pairs(1) as [(out, source)]:
+        _, sink = run([partial(_produce_paced, out, count, rate), partial(_consume_paced, source, count)])
+        return sink.values
 
 
-def _produce(out: socket.socket, count: int) -> None:
+def _produce(out: socket.socket, count: int) -> dict[str, float]:
     acknowledged = 0
     for number in range(1, count + 1):
         while number - acknowledged > WINDOW:
             (acknowledged,) = struct.unpack("q", out.recv(8))
         value = msgspec.Raw(_encode({"n": number, "x": 1.5}))
         out.send(_encode(Header(number, time.monotonic_ns(), value)))
-    while acknowledged < count:
-        (acknowledged,) = struct.unpack("q", out.recv(8))
+    return _settle(out, acknowledged, count)
 
 
-def _relay(source: socket.socket, out: socket.socket, count: int) -> None:
+def _relay(source: socket.socket, out: socket.socket, count: int) -> dict[str, float]:
     acknowledged = 0
     for number in range(1, count + 1):
         header = _decode(source.recv(65536))
@@ -103,9 +81,10 @@ def _relay(source: socket.socket, out: socket.socket, count: int) -> None:
         out.send(_encode(Header(number, header.time, msgspec.Raw(_encode(value)))))
         if number % BATCH == 0 or number == count:
             source.send(struct.pack("q", number))
+    return _settle(out, acknowledged, count)
 
 
-def _consume(source: socket.socket, count: int, report: int) -> None:
+def _consume(source: socket.socket, count: int) -> dict[str, float]:
     begun = 0.0
     for number in range(1, count + 1):
         header = _decode(source.recv(65536))
@@ -114,43 +93,139 @@ def _consume(source: socket.socket, count: int, report: int) -> None:
         assert _value(header.value)["n"] == number
         if number % BATCH == 0 or number == count:
             source.send(struct.pack("q", number))
-    os.write(report, struct.pack("d", time.perf_counter() - begun))
+    return {"seconds": time.perf_counter() - begun}
 
 
-def _film(outs: list[socket.socket], memory: mmap.mmap, shape: tuple[int, ...], slots: int, count: int) -> None:
-    frame = np.ones(shape, np.uint8)
-    views = _views(memory, shape, slots)
+def _produce_paced(out: socket.socket, count: int, rate: float) -> dict[str, float]:
+    for number in _ticks(count, rate):
+        now = time.monotonic_ns()
+        out.send(_encode(Header(number, now, msgspec.Raw(_encode({"n": number, "at": now})))))
+    return _settle(out, 0, count)
+
+
+def _consume_paced(source: socket.socket, count: int) -> dict[str, float]:
+    entries = []
+    for _ in range(count):
+        header = _decode(source.recv(65536))
+        entered = time.monotonic_ns()
+        entries.append(entered - _value(header.value)["at"])
+    source.send(struct.pack("q", count))
+    return percentiles("entry", entries)
+
+
+# --- frames --------------------------------------------------------------------------------------------------------------
+
+
+def frames(count: int, consumers: int, shape: tuple[int, ...]) -> dict[str, float]:
+    """Frames a second to the slowest of some consumers ("rate"), and "cpu"."""
+    with _ring(shape) as slots, _pairs(consumers) as pairs:
+        watchers = [partial(_watch, source, slots, count) for _, source in pairs]
+        return _throughput(count, run([partial(_film, [out for out, _ in pairs], slots, count), *watchers]))
+
+
+def paced_frames(count: int, rate: float, shape: tuple[int, ...]) -> dict[str, float]:
+    """One-way times of frames at a rate: "entry ..." and, after reading, "read ..." in µs, p50 and p99."""
+    with _ring(shape) as slots, _pairs(1) as [(out, source)]:
+        _, sink = run([partial(_film_paced, out, slots, count, rate), partial(_watch_paced, source, slots, count)])
+        return sink.values
+
+
+def _film(outs: list[socket.socket], slots: list[Frame], count: int) -> dict[str, float]:
+    frame, words = blank(slots[0].shape)
     acknowledged = [0] * len(outs)
     for number in range(1, count + 1):
+        words[0] = number
         for place, out in enumerate(outs):
-            while number - acknowledged[place] > slots - 1:
+            while number - acknowledged[place] > len(slots) - 1:
                 (acknowledged[place],) = struct.unpack("q", out.recv(8))
-        views[number % slots][:] = frame
+        slots[number % len(slots)][:] = frame
         for out in outs:
             out.send(struct.pack("q", number))
     for place, out in enumerate(outs):
-        while acknowledged[place] < count:
-            (acknowledged[place],) = struct.unpack("q", out.recv(8))
+        _settle(out, acknowledged[place], count)
+    return {}
 
 
-def _watch(
-    source: socket.socket, memory: mmap.mmap, shape: tuple[int, ...], slots: int, count: int, report: int
-) -> None:
-    views = _views(memory, shape, slots)
+def _watch(source: socket.socket, slots: list[Frame], count: int) -> dict[str, float]:
     begun = 0.0
     for _ in range(count):
         (number,) = struct.unpack("q", source.recv(8))
         begun = begun or time.perf_counter()
-        checksum(views[number % slots])
+        verify(slots[number % len(slots)], number)
         source.send(struct.pack("q", number))
-    os.write(report, struct.pack("d", time.perf_counter() - begun))
+    return {"seconds": time.perf_counter() - begun}
 
 
-def _views(memory: mmap.mmap, shape: tuple[int, ...], slots: int) -> list[np.ndarray]:
+def _film_paced(out: socket.socket, slots: list[Frame], count: int, rate: float) -> dict[str, float]:
+    frame, words = blank(slots[0].shape)
+    for number in _ticks(count, rate):
+        words[0] = time.monotonic_ns()
+        slots[number % len(slots)][:] = frame
+        out.send(struct.pack("q", number))
+    return _settle(out, 0, count)
+
+
+def _watch_paced(source: socket.socket, slots: list[Frame], count: int) -> dict[str, float]:
+    entries, reads = [], []
+    for _ in range(count):
+        (number,) = struct.unpack("q", source.recv(8))
+        entered = time.monotonic_ns()
+        frame = slots[number % len(slots)]
+        sent = mark(frame)
+        verify(frame, sent)
+        reads.append(time.monotonic_ns() - sent)
+        entries.append(entered - sent)
+    source.send(struct.pack("q", count))
+    return percentiles("entry", entries) | percentiles("read", reads)
+
+
+# --- between the processes -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _pairs(count: int) -> Iterator[list[Pair]]:
+    with ExitStack() as stack:
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(count)]
+        for end in (end for pair in pairs for end in pair):
+            stack.enter_context(end)
+        yield pairs
+
+
+@contextmanager
+def _ring(shape: tuple[int, ...]) -> Iterator[list[Frame]]:
+    """Slots that every process sees, touched once: a page's first use costs as much as a frame."""
     size = int(np.prod(shape))
-    return [np.frombuffer(memory, np.uint8, size, place * size).reshape(shape) for place in range(slots)]
+    file = os.memfd_create("floor")
+    os.ftruncate(file, size * SLOTS)
+    memory = mmap.mmap(file, size * SLOTS)
+    os.close(file)
+    slots = [np.frombuffer(memory, np.uint8, size, place * size).reshape(shape) for place in range(SLOTS)]
+    for slot in slots:
+        slot[:] = 1
+    yield slots  # the memory goes with the last of them
 
 
-def checksum(frame: np.ndarray) -> int:
-    """What a consumer reads of a frame: every 64-bit word of it."""
-    return int(np.bitwise_xor.reduce(frame.reshape(-1).view(np.uint64)))
+def _ticks(count: int, rate: float) -> Iterator[int]:
+    due = time.monotonic()
+    for number in range(1, count + 1):
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield number
+        due += 1 / rate
+
+
+def _settle(out: socket.socket, acknowledged: int, count: int) -> dict[str, float]:
+    while acknowledged < count:
+        (acknowledged,) = struct.unpack("q", out.recv(8))
+    return {}
+
+
+def _throughput(count: int, reports: Iterable[Report]) -> dict[str, float]:
+    reports = list(reports)
+    slowest = max(report.values.get("seconds", 0.0) for report in reports)
+    return {"rate": (count - 1) / slowest, "cpu": sum(report.cpu for report in reports) * 1000 / count}
+
+
+def percentiles(name: str, nanoseconds: list[int]) -> dict[str, float]:
+    """p50 and p99 in µs, without the warm-up."""
+    p50, p99 = np.percentile(nanoseconds[WARM_UP:], (50, 99)) / 1000
+    return {f"{name} p50": float(p50), f"{name} p99": float(p99)}

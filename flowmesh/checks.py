@@ -16,7 +16,7 @@ from .node import Align, Node, check_options
 DEPTHS = {"lossless": 256, "latest": 1, "drop_oldest": 4}
 MAX_DEPTH = 65536
 OPTIONS = ("policy", "depth", "codec", "quality", "follow")
-JOINS = ("follow", "any")  # those that run: what is missing here is refused
+JOINS = ("follow", "zip", "any")
 
 
 def option_error(
@@ -63,8 +63,6 @@ def join_errors(
         inputs: {sender: the edge's options}, in order.
         triggers: those senders whose chunks cause a step; the others are sampled.
     """
-    if join not in JOINS:
-        yield f"{name}: join={join!r} is not supported yet"
     followed = [sender for sender, options in inputs.items() if options["follow"]]
     if len(followed) > 1:
         yield f"{name}: only one edge can be followed; follow=True is on those from {', '.join(followed)}"

@@ -5,17 +5,17 @@ A `networkx.DiGraph` whose keys are the nodes' names. Nothing is placed, shipped
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx
 
-from . import checks, drawing
+from . import checks, drawing, lineage
 from .errors import GraphError
 from .keys import ByName, key_of
 from .node import Align, Node, check_name
-from .wire.specs import EdgeSpec
+from .wire.specs import EdgeSpec, JoinSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,11 +30,17 @@ class GraphSpecs(NamedTuple):
         names: in topological order, and in that of `add_node` where there is a choice; a node's place is its index.
         kinds: {name: "source" | "step" | "sink"}.
         edges: by their target's index, then in the order of its inputs; policies, depths and `follow` are resolved.
+        joins: {name: how its inputs meet}.
+        marks: the nodes whose progress a join further down needs to know.
+        forks: outputs of no source by whose numbers some zip pairs.
     """
 
     names: tuple[str, ...]
     kinds: dict[str, str]
     edges: tuple[EdgeSpec, ...]
+    joins: dict[str, JoinSpec]
+    marks: frozenset[str]
+    forks: tuple[int, ...]
 
 
 class Graph(networkx.DiGraph):  # type: ignore[misc]
@@ -189,11 +195,30 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
             GraphError: as `check`.
         """
         self.check()
-        place = {name: place for place, name in enumerate(self)}
-        names = tuple(networkx.lexicographical_topological_sort(self, key=place.__getitem__))
+        names = self._order()
         pairs = [(source, target) for target in names for source in self.inputs(target)]
         edges = tuple(self._edge_spec(index, *pair) for index, pair in enumerate(pairs))
-        return GraphSpecs(names, {name: self._kind(name) for name in names}, edges)
+        joins, forks = joins_of(
+            {name: (self._kind_of_join(name), self.inputs(name)) for name in names}, self._lineage()
+        )
+        partnered = [name for name, join in joins.items() if join.kind in ("zip", "align")]
+        marks = lineage.above(names, self.edges, partnered)
+        return GraphSpecs(names, {name: self._kind(name) for name in names}, edges, joins, marks, forks)
+
+    def _order(self) -> tuple[str, ...]:
+        place = {name: place for place, name in enumerate(self)}
+        return tuple(networkx.lexicographical_topological_sort(self, key=place.__getitem__))
+
+    def _kind_of_join(self, name: str) -> str | Align:
+        """As `_join`; a single input needs none."""
+        return self._join(name) if len(self.pred[name]) > 1 else "any"
+
+    def _lineage(self) -> lineage.Lineage:
+        kinds = {name: self._kind_of_join(name) for name in self}
+        triggers = {name: self._triggers(name) for name in self}
+        triggers.update({name: triggers[name][:1] for name, kind in kinds.items() if isinstance(kind, Align)})
+        merging = [name for name, kind in kinds.items() if kind == "any" and len(self.pred[name]) > 1]
+        return lineage.Lineage(self._order(), triggers, merging)
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
@@ -277,6 +302,17 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
             inputs = {sender: self.edges[sender, name] for sender in self.inputs(name)}
             yield from checks.node_errors(name, node, has_inputs=bool(inputs))
             yield from checks.join_errors(name, self._join(name), inputs, self._triggers(name))
+        if networkx.is_directed_acyclic_graph(self):
+            yield from self._pairing_errors()
+
+    def _pairing_errors(self) -> Iterator[str]:
+        descent = self._lineage()
+        for name in self:
+            if self._kind_of_join(name) == "zip":
+                try:
+                    descent.pairing(name, self.inputs(name))
+                except ValueError as error:
+                    yield f"{name}: join='zip' can't pair its inputs: {error}"
 
     def _cycles(self) -> Iterator[str]:
         """One cycle of each knot."""
@@ -285,3 +321,30 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
                 first = next(name for name in self if name in knot)
                 path = [a for a, _ in networkx.find_cycle(self.subgraph(knot), first)]
                 yield f"the edges {' -> '.join([*path, path[0]])} form a cycle: a graph may have none"
+
+
+def joins_of(
+    kinds: Mapping[str, tuple[str | Align, Sequence[str]]], descent: lineage.Lineage
+) -> tuple[dict[str, JoinSpec], tuple[int, ...]]:
+    """How each node's inputs meet, and the outputs of no source by whose numbers zips pair.
+
+    Args:
+        kinds: {name: (its join, its senders)}, in topological order.
+    """
+    place = {name: index for index, name in enumerate(kinds)}
+    pairing = {name: descent.pairing(name, senders) for name, (kind, senders) in kinds.items() if kind == "zip"}
+    counted = {name for name, (_, senders) in kinds.items() if not senders} | {by for by in pairing.values() if by}
+    joins = {}
+    for name, (kind, senders) in kinds.items():
+        triggers = [(where, sender) for where, sender in enumerate(senders) if sender in descent.triggers[name]]
+        lines = {where: (descent.ancestors[sender] | {sender}) & counted for where, sender in triggers}
+        carries = {where: tuple(sorted(place[output] for output in line)) for where, line in lines.items()}
+        by = pairing.get(name)
+        joins[name] = JoinSpec(
+            "align" if isinstance(kind, Align) else kind,
+            kind.tolerance if isinstance(kind, Align) else 0.0,
+            -1 if by is None else place[by],
+            carries,
+        )
+    sources = {place[name] for name, (_, senders) in kinds.items() if not senders}
+    return joins, tuple(sorted({place[output] for output in counted} - sources))

@@ -211,13 +211,16 @@ class Manager:
         return Status(self.state, workers, nodes, edge_statuses(plan.edges if plan else (), counts))
 
     def shutdown(self) -> None:
-        """Tear down the graph, send the workers home, close. Twice does no harm."""
+        """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
         if self._closed or os.getpid() != self._owner:
             return
         try:
             self.reset()
             self._ask(lambda machine, token, now: [*machine.dismiss(), Answer(token)], 2.0)
             self._ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
+        except KeyboardInterrupt:  # a further Ctrl+C: no teardown is waited for any more
+            self._ask(lambda machine, token, now: [*machine.dismiss(at_once=True), Answer(token)], 1.0)
+            raise
         finally:
             self._closed = True
             atexit.unregister(self.shutdown)
@@ -248,7 +251,17 @@ class Manager:
         hold = {name: graph.nodes[name]["node"].hold for name in specs.names}
         slots = placement.slots_needed(specs.names, specs.edges, hold)
         nodes = tuple(
-            NodeSpec(index, name, specs.kinds[name], instances[name], assigned[name], slots[name])
+            NodeSpec(
+                index,
+                name,
+                specs.kinds[name],
+                instances[name],
+                assigned[name],
+                slots[name],
+                specs.joins[name],
+                name in specs.marks,
+                specs.forks,
+            )
             for index, name in enumerate(specs.names)
         )
         return Plan(f"{secrets.token_hex(4)}.1", 1, specs.names, nodes, edges, code)

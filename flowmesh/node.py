@@ -148,6 +148,8 @@ def check_options(node: Node) -> None:
         raise GraphError(f"{node.name}: on_error is 'stop' or 'skip', not {node.on_error!r}")
     if not isinstance(node.join, Align) and node.join not in (None, *JOINS):
         raise GraphError(f"{node.name}: join is 'follow', 'zip', 'any' or Align(seconds), not {node.join!r}")
+    if isinstance(node.join, Align) and not (isinstance(node.join.tolerance, int | float) and node.join.tolerance >= 0):
+        raise GraphError(f"{node.name}: Align takes a tolerance in seconds, from 0, not {node.join.tolerance!r}")
     if not isinstance(node.hold, int) or node.hold < 0:
         raise GraphError(f"{node.name}: hold is a whole number from 0, not {node.hold!r}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -103,6 +104,9 @@ class Worker:
             self._process.kill()
             self._process.wait()
             raise DeadlineError(f"worker {self.name!r} did not end within {_ENDS_WITHIN:g} s and was killed") from error
+        except KeyboardInterrupt:  # a further Ctrl+C: no teardown is waited for any more
+            self._process.send_signal(signal.SIGQUIT)
+            raise
 
     def __enter__(self) -> Worker:
         return self

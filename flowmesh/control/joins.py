@@ -30,6 +30,16 @@ class Join(Protocol[Item]):
     def over(self) -> bool: ...
 
 
+class Pairing(Join[Item], Protocol):
+    """A join that looks for partners; see `pairing`."""
+
+    def take(self, pressed: bool = False) -> tuple[int, dict[int, Item]] | None: ...
+
+    def mark(self, place: int, progress: int) -> None: ...
+
+    def shed(self) -> list[Dropped[Item]]: ...
+
+
 class AnyJoin(Generic[Item]):
     """Each item makes a step of its own, in the order in which they came. Also what a single input needs."""
 

@@ -135,9 +135,9 @@ class ManagerMachine:
         effects = [*self._requests.lost(self.members, gone), *self._fail("commit", "start", "stop", "wait", error=gone)]
         return effects + self._tell(TearDown(self._graph)) + self._look(now)
 
-    def dismiss(self) -> list[ManagerEffect]:
-        """Send all workers home."""
-        return [Send(worker.key, Dismiss()) for worker in self.roster.workers.values()]
+    def dismiss(self, *, at_once: bool = False) -> list[ManagerEffect]:
+        """Send all workers home; `at_once`, without any teardown."""
+        return [Send(worker.key, Dismiss(at_once)) for worker in self.roster.workers.values()]
 
     def all_gone(self, token: int, deadline: float) -> list[ManagerEffect]:
         """Answer when no worker is registered any more, or at the deadline."""

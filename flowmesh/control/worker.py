@@ -71,8 +71,8 @@ class WorkerMachine:
                     return [Say(_no_more(token, node))]
                 self._asked[token] = (node, now + message.timeout)
                 return [Tell(node, message)]
-            case Dismiss():
-                return self.leave(now)
+            case Dismiss(at_once=at_once):
+                return self.leave(now, at_once=at_once)
             case _:
                 return []
 
@@ -130,10 +130,18 @@ class WorkerMachine:
                 effects.append(Tell(name, TearDown(graph=self.plan.graph if self.plan else "")))
         return effects
 
-    def leave(self, now: float) -> list[WorkerEffect]:
+    def leave(self, now: float, *, at_once: bool = False) -> list[WorkerEffect]:
         """The worker is to end: dismissed, interrupted, or its script has gone."""
         self._leaving = True
-        return self.tear_down(now) + self._left()
+        return (self._kill_all() if at_once else self.tear_down(now)) + self._left()
+
+    def _kill_all(self) -> list[WorkerEffect]:
+        effects: list[WorkerEffect] = []
+        for name, member in self.members.items():
+            if not member.gone and not member.killed:
+                member.killed = True
+                effects.append(Kill(name))
+        return effects
 
     # --- from the nodes ----------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ def main() -> None:
         spawner.close()
         return
     signal.signal(signal.SIGTERM, lambda *_: setattr(daemon, "asked_to_leave", True))
+    signal.signal(signal.SIGQUIT, lambda *_: setattr(daemon, "asked_to_end", True))
     lifeline.send(encode(Joined()))
     daemon.run()
 

@@ -55,6 +55,7 @@ class Daemon:
         self._leaving = False
         self._beat_at = 0.0
         self.asked_to_leave = False  # set by a signal's handler, which must not do more
+        self.asked_to_end = False  # so is this: leave, and do not wait for any teardown
 
     def registration(self) -> Registration:
         """What this worker tells the Manager of itself."""
@@ -101,6 +102,9 @@ class Daemon:
         if self.asked_to_leave:
             self.asked_to_leave = False
             self.leave()
+        if self.asked_to_end:
+            self.asked_to_end = False
+            self._do(self._machine.leave(now, at_once=True))
         self._do(self._machine.tick(now))
 
     def _descriptors(self) -> list[int]:

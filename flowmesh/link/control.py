@@ -19,6 +19,8 @@ from .sockets import Context, Socket, endpoint, listen, make_socket, translated,
 
 BATCH = 1000  # messages a call of `receive`
 LARGEST = 256 * 1024**2  # bytes of a message to the Manager: an enrolled peer must not fill its memory
+HEARTBEAT = 500  # ms; without heartbeats a cut network is never noticed
+SILENCE = 1500  # ms without any sign after which the other end is dead: three missing heartbeats
 PORTS = (*range(9000, 9100), 0)  # 0: any that is free
 
 
@@ -134,7 +136,8 @@ class ManagerLink:
 class WorkerLink:
     """A worker's end: it dials the Manager whose public key is `server_key`, and dials again whenever it is cut off.
 
-    What is sent while there is no connection waits for the next one.
+    What is sent while there is no connection waits for the next one. A Manager that does not allow the key is not
+    dialled again: nothing comes, and `send` is False.
 
     Attributes:
         damaged: how many messages could not be read.
@@ -150,6 +153,11 @@ class WorkerLink:
             self._socket = make_socket(self._context, zmq.DEALER, keys)
             with translated(f"can't dial {host}:{port} with the key {server_key!r}"):
                 self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
+                # Only workers ask for signs of life. That serves both ends (TTL: how long the Manager may miss us), and
+                # keeps libzmq's fault with heartbeats (see make_socket) away from the Manager, whose peers are many.
+                self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
+                self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE)
+                self._socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)
                 self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
                 self._socket.connect(endpoint(host, port))  # IMMEDIATE stays 0: it lets messages wait
         except BaseException:
@@ -173,7 +181,7 @@ class WorkerLink:
         return messages
 
     def send(self, message: Message) -> bool:
-        """Send, or queue until there is a connection; False when too many wait (1000), or it is larger than LARGEST."""
+        """Send, or queue until there is a connection; False when 1000 wait already, or it is larger than LARGEST."""
         data = encode(message)
         if len(data) > LARGEST:  # the Manager would cut the connection for it
             return False

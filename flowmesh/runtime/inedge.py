@@ -79,6 +79,10 @@ class InEdge:
         self.sender = names.index(spec.peer)  # the index of the producer's output
         self.end = end
         self.lossless = spec.policy == "lossless"
+        self.follow = spec.follow
+        self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
+        self._depth = spec.depth
+        self._newest_shared = False
         self.intake = Intake(spec.depth, self.lossless)
         self.gone = False
         self._holder = holder
@@ -126,9 +130,16 @@ class InEdge:
             self._introduced = True
             self.send_up(self._holder.index, self._holder.table.descriptor)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the producer can send nothing more before something is taken."""
+        waiting = self.intake.arrived - self.intake.taken
+        return waiting >= (self.frames if self._newest_shared else self._depth)
+
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""
         self.intake.arrive(packet.number)
+        self._newest_shared = bool(packet.arena)
         if type(packet) is framing.Chunk:
             return Arrived(packet, self, self._view(packet.arena) if packet.arena else None, packet.slot)
         view = self._view(packet.arena)

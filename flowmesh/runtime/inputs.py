@@ -1,30 +1,47 @@
-"""What a node receives: the chunks of all its in-edges, joined into the data of one step."""
+"""What a node receives: the chunks of all its in-edges, joined into the data of one step, and how far upstream is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ..channel.packets import PeerGone
 from ..chunk import DataChunk
-from ..control.joins import Join
+from ..control.joins import AnyJoin, FollowJoin, Join, Pairing
+from ..control.marks import Cause, Progress
+from ..control.pairing import AlignJoin, ZipJoin
 from ..wire import framing
+from ..wire.framing import Origins
+from ..wire.specs import NodeSpec
 from .inedge import Arrived, InEdge
 
 _BATCH = 64  # packets taken from one edge before the others are looked at
+
+
+class Taken(NamedTuple):
+    """What the next step gets: its data by sender, and the triggering edge's place and number, and the origin."""
+
+    data: dict[str, DataChunk]
+    place: int
+    number: int
+    origin: Origins
 
 
 class Inputs:
     """All inputs of a node. `paused(place, turn)` and `ended(place)` are called for the marks that come."""
 
     def __init__(
-        self,
-        edges: list[InEdge],
-        join: Join[Arrived],
-        paused: Callable[[int, int], None],
-        ended: Callable[[int], None],
+        self, node: NodeSpec, edges: list[InEdge], paused: Callable[[int, int], None], ended: Callable[[int], None]
     ) -> None:
         self.edges = edges
-        self._join = join
+        self._pair_by = node.join.pair_by
+        self._pairing = _pairing(node, edges)
+        self._join: Join[Arrived] = self._pairing or _plain_join(edges)
+        self._progress = Progress(node.join.carries, frozenset(node.forks)) if node.marks or node.forks else None
+        self._says = node.marks
+        self._zips = node.join.kind == "zip"
+        self._causes: list[Cause] = []
+        self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
         self._paused = paused
         self._ended = ended
         self._closed_as: str | None = None
@@ -34,9 +51,9 @@ class Inputs:
         """Whether no step will ever come again."""
         return self._join.over
 
-    def take(self) -> tuple[dict[str, DataChunk], int, int, framing.Chunk] | None:
-        """The next step's data by sender; the place of the triggering edge, its sender's output, the chunk that triggers."""
-        taken = self._join.take()
+    def take(self) -> Taken | None:
+        """The next step's, if all that it needs is there."""
+        taken = self._join.take() if self._pairing is None else self._take_paired(self._pairing)
         if taken is None:
             return None
         place, items = taken
@@ -47,7 +64,60 @@ class Inputs:
             data[edge.peer] = item.open()
             if where == place or number > edge.intake.taken:
                 edge.taken(number, item.shared)
-        return data, place, self.edges[place].sender, items[place].chunk
+        chunk = items[place].chunk
+        if self._progress is None:
+            edge = self.edges[place]
+            origin = chunk.origin or {edge.sender: (chunk.number, chunk.created + chunk.offset)}
+        else:
+            origin = self._origin(self._progress, place, items)
+        return Taken(data, place, chunk.number, origin)
+
+    def _take_paired(self, join: Pairing[Arrived]) -> tuple[int, dict[int, Arrived]] | None:
+        taken = join.take()
+        if taken is None and any(edge.is_full for edge in self.edges):
+            taken = join.take(pressed=True)
+        self._drop(join.shed())
+        return taken
+
+    def _origin(self, progress: Progress, place: int, items: dict[int, Arrived]) -> Origins:
+        """The origin of what the step emits; notes what has caused it."""
+        causes = items if self._zips else {place: items[place]}
+        self._causes = [self._cause(where, item) for where, item in causes.items()]
+        origin: Origins = {}
+        for cause in self._causes:
+            origin.update(progress.origin(cause))
+        return origin
+
+    def _cause(self, place: int, item: Arrived) -> Cause:
+        chunk = item.chunk
+        sender = self.edges[place].sender
+        return Cause(place, sender, chunk.number, chunk.created + chunk.offset, chunk.origin, chunk.last)
+
+    def completes(self) -> bool:
+        """Whether the present step's last emission can say that all of its origin is done."""
+        return self._progress is None or self._progress.completes(self._causes)
+
+    def stepped(self) -> Origins:
+        """The step has ended: how far this node is now, as far as that is news to a join further down."""
+        if self._progress is None or not self._says:
+            return {}
+        self._progress.stepped(self._causes)
+        self._causes = []
+        return self._advance(self._progress)
+
+    def _advance(self, progress: Progress) -> Origins:
+        waiting = []
+        for place, behind, origin in self._behind:
+            if self.edges[place].intake.taken >= behind:
+                progress.marked(place, origin)
+            else:
+                waiting.append((place, behind, origin))
+        self._behind = waiting
+        return progress.advance()
+
+    def news(self) -> Origins:
+        """What marks that came without a chunk have told, and nobody further down knows."""
+        return self._advance(self._progress) if self._behind and self._progress is not None else {}
 
     def receive(self) -> bool:
         """Take what has arrived, without waiting; whether anything had."""
@@ -77,32 +147,72 @@ class Inputs:
         if self._closed_as is not None:
             return
         self._closed_as = reason
-        for place, item in self._join.rest():
-            self.edges[place].taken(item.chunk.number, True, reason)
+        self._drop([(place, item, reason) for place, item in self._join.rest()])
         for edge in self.edges:
             edge.close()
-
-    def _handle(self, place: int, edge: InEdge, packet: framing.Packet) -> None:
-        if isinstance(packet, framing.CHUNKS):
-            item = edge.arrived(packet)
-            if self._closed_as is not None:
-                edge.taken(item.chunk.number, True, self._closed_as)
-                return
-            dropped = self._join.put(place, item)
-            if dropped is not None:
-                where, old, reason = dropped
-                self.edges[where].taken(old.chunk.number, True, reason)
-        elif isinstance(packet, framing.Mark):
-            if packet.kind == framing.END:
-                self._end(place)
-            elif packet.kind == framing.PAUSE:
-                self._paused(place, packet.number)
 
     def send_up(self, reader: int, descriptor: int) -> None:
         """A node further down may read what comes from any of our producers: tell them all."""
         for edge in self.edges:
             edge.send_up(reader, descriptor)
 
+    def _handle(self, place: int, edge: InEdge, packet: framing.Packet) -> None:
+        if isinstance(packet, framing.CHUNKS):
+            item = edge.arrived(packet)
+            if self._closed_as is not None:
+                self._drop([(place, item, self._closed_as)])
+                return
+            dropped = self._join.put(place, item)
+            if dropped is not None:
+                self._drop([dropped])
+            if self._zips and self._pairing is not None and item.chunk.last:
+                self._pairing.mark(place, _number(item, self._pair_by))
+        elif isinstance(packet, framing.Mark):
+            self._handle_mark(place, edge, packet)
+
+    def _handle_mark(self, place: int, edge: InEdge, mark: framing.Mark) -> None:
+        if mark.kind == framing.END:
+            self._end(place)
+        elif mark.kind == framing.PAUSE:
+            self._paused(place, mark.number)
+        else:
+            if self._says:
+                self._behind.append((place, edge.intake.arrived, mark.origin))
+            if self._zips and self._pairing is not None and self._pair_by in mark.origin:
+                self._pairing.mark(place, mark.origin[self._pair_by][0])
+            elif self._pairing is not None and not self._zips:
+                self._pairing.mark(place, max(time for _, time in mark.origin.values()))
+
+    def _drop(self, dropped: list[tuple[int, Arrived, str]]) -> None:
+        for place, item, reason in dropped:
+            self.edges[place].taken(item.chunk.number, True, reason)
+
     def _end(self, place: int) -> None:
         self._join.end(place)
         self._ended(place)
+
+
+def _plain_join(edges: list[InEdge]) -> Join[Arrived]:
+    followed = [place for place, edge in enumerate(edges) if edge.follow]
+    if len(followed) == len(edges):
+        return AnyJoin(len(edges))
+    return FollowJoin(len(edges), followed[0], edges[followed[0]].frames - 1)
+
+
+def _pairing(node: NodeSpec, edges: list[InEdge]) -> Pairing[Arrived] | None:
+    if node.join.kind == "zip":
+        return ZipJoin(len(edges), lambda item: _number(item, node.join.pair_by))
+    if node.join.kind == "align":
+        return AlignJoin(len(edges), round(node.join.tolerance * 1e9), _time)
+    return None
+
+
+def _number(item: Arrived, output: int) -> int:
+    """The number by which a zip pairs an item: that of an output that it descends from, or its own."""
+    return item.chunk.origin[output][0] if output in item.chunk.origin else item.chunk.number
+
+
+def _time(item: Arrived) -> int:
+    """When what an item descends from was made, in ns."""
+    chunk = item.chunk
+    return min((time for _, time in chunk.origin.values()), default=chunk.created + chunk.offset)

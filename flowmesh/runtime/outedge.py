@@ -41,6 +41,7 @@ class Parcel(NamedTuple):
     number: int = 0
     lent: Lent | None = None
     descriptors: tuple[int, ...] = ()
+    progress: bool = False
 
 
 class OutEdge:
@@ -103,11 +104,14 @@ class OutEdge:
         self.backlog.append(parcel)
         self.flush()
 
-    def mark(self, packet: bytes) -> None:
-        """Send a mark behind all chunks; it takes no room in the window."""
-        if not self.gone:
-            self.backlog.append(Parcel(packet))
-            self.flush()
+    def mark(self, packet: bytes, done: bool) -> None:
+        """Send a mark behind all chunks; it takes no room in the window. One of progress replaces one that waits."""
+        if self.gone:
+            return
+        if done and self.backlog and self.backlog[-1].progress:
+            self.backlog.pop()
+        self.backlog.append(Parcel(packet, progress=done))
+        self.flush()
 
     def flush(self) -> None:
         """Send what waits, as far as window and kernel allow."""

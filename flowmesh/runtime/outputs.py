@@ -81,7 +81,7 @@ class Outputs:
         """Send a mark along all edges."""
         packet = framing.encode(framing.Mark(self._run, self._epoch, kind, number, origin))
         for edge in self.edges:
-            edge.mark(packet)
+            edge.mark(packet, kind == framing.DONE)
 
     def flush(self) -> None:
         """Read credit and send backlog."""

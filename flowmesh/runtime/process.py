@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from ..channel.packets import End, PeerGone
 from ..channel.page import Page
 from ..channel.pipe import Pipe, close_all, read_memory_file
-from ..control.joins import AnyJoin, FollowJoin, Join
 from ..control.node import NodeMachine
 from ..errors import FlowmeshError, LinkError, ShippingError
 from ..node import Node
@@ -21,7 +20,7 @@ from ..wire.lifecycle import NodeState
 from ..wire.messages import Failure, LogLine, NodeNews, SetUp, decode, encode
 from ..wire.specs import decode_code
 from .explain import describe, sendable
-from .inedge import Arrived, Holder, InEdge
+from .inedge import Holder, InEdge
 from .inputs import Inputs
 from .outedge import OutEdge
 from .outputs import Outputs
@@ -95,7 +94,7 @@ def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]
         InEdge(spec, setup.names, holder, End(next(given)), page, page.input(place))
         for place, spec in enumerate(setup.inputs)
     ]
-    inputs = Inputs(in_edges, _join(setup), machine.input_paused, machine.input_ended) if in_edges else None
+    inputs = Inputs(setup.node, in_edges, machine.input_paused, machine.input_ended) if in_edges else None
     send_up = inputs.send_up if inputs else lambda index, descriptor: None
     outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room, send_up)
     for place, spec in enumerate(setup.outputs):
@@ -104,14 +103,6 @@ def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]
         outputs.edges.append(OutEdge(spec, end, receiving, page, page.output(place), outputs.reader))
     stepper.attach(inputs, outputs)
     return stepper
-
-
-def _join(setup: SetUp) -> Join[Arrived]:
-    followed = [place for place, edge in enumerate(setup.inputs) if edge.follow]
-    if len(followed) == len(setup.inputs):
-        return AnyJoin(len(setup.inputs))
-    depth = setup.inputs[followed[0]]
-    return FollowJoin(len(setup.inputs), followed[0], min(depth.depth, depth.slots) - 1)
 
 
 class _ManagerHandler(logging.Handler):

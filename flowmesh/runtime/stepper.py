@@ -27,6 +27,7 @@ from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown,
 from ..control.node import NodeMachine
 from ..errors import EndOfStream, StateError
 from ..node import Node
+from ..wire.framing import DONE
 from ..wire.lifecycle import NodeState
 from ..wire.messages import AnyMessage, Call, Failure, Gather, LogLine, Reply, Start, Stop, TearDown, decode, encode
 from .explain import describe
@@ -62,6 +63,7 @@ class Stepper:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cause: Cause = (-1, 0, {})
         self._emissions = 0
+        self._said_last = False  # whether the step's last emission said that all of its origin is done
         self._tick = 0.0  # when a paced source's next step is due
         self._worker_gone = False
         self._pollers: dict[bool, select.poll] = {}
@@ -101,11 +103,14 @@ class Stepper:
     def _step_inputs(self, inputs: Inputs) -> None:
         taken = inputs.take()
         if taken is not None:
-            data, place, sender, chunk = taken
-            origin = chunk.origin or {sender: (chunk.number, chunk.created + chunk.offset)}
-            self._step((place, chunk.number, origin), data)
+            self._step((taken.place, taken.number, taken.origin), taken.data)
+            said = self._said_last
+            if (news := inputs.stepped()) and not said:
+                self._outputs.mark(DONE, 0, news)
             return
         if inputs.receive():
+            if news := inputs.news():
+                self._outputs.mark(DONE, 0, news)
             return
         if inputs.over:
             self._do(self._machine.ended())
@@ -120,6 +125,7 @@ class Stepper:
         self._cause = cause
         self._emissions = 0
         self._stepping = True
+        self._said_last = False
         ended = 0
         begun = cells[BUSY] = _now()
         try:
@@ -129,7 +135,8 @@ class Stepper:
                     value = self._await(value)
                 ended = _now()
                 if value is not None:
-                    self._send(value, True, ended)
+                    self._said_last = self._inputs is None or self._inputs.completes()
+                    self._send(value, self._said_last, ended)
         except EndOfStream:
             self._do(self._machine.ended())
             return

@@ -59,7 +59,9 @@ class Departure(Message, frozen=True):
 
 
 class Dismiss(Message, frozen=True):
-    """Manager → Worker: tear down all that you run and leave."""
+    """Manager → Worker: tear down all that you run and leave. `at_once`: kill it instead."""
+
+    at_once: bool = False
 
 
 # --- the life of a graph ---------------------------------------------------------------------------------------------

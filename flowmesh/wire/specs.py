@@ -31,6 +31,22 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     quality: int | None = None
 
 
+class JoinSpec(msgspec.Struct, frozen=True):
+    """How a node's inputs meet.
+
+    Attributes:
+        kind: "any" | "follow" | "zip" | "align".
+        tolerance: of an align, in seconds.
+        pair_by: of a zip, the output by whose numbers it pairs; -1: by those of its inputs.
+        carries: where a join further down needs marks: {input's place: the outputs whose numbers it is marked by}.
+    """
+
+    kind: str = "any"
+    tolerance: float = 0.0
+    pair_by: int = -1
+    carries: dict[int, tuple[int, ...]] = {}
+
+
 class NodeSpec(msgspec.Struct, frozen=True):
     """A node as a worker gets it. `index` is its place in the graph: its output's number in a chunk's origin. `slots` is
     how many slots of shared memory its output needs, so that none who may hold some can keep it waiting for ever."""
@@ -41,6 +57,9 @@ class NodeSpec(msgspec.Struct, frozen=True):
     instance: bytes  # the pickled Node
     worker: str = ""
     slots: int = 8
+    join: JoinSpec = JoinSpec()
+    marks: bool = False  # whether a join further down needs to know how far this node is
+    forks: tuple[int, ...] = ()  # outputs of no source by whose numbers some zip of the graph pairs
 
 
 class Module(msgspec.Struct, frozen=True):

@@ -18,7 +18,8 @@ def message(part: str, number: int) -> ManagerEffect:
 
 def asked(requests: Requests, token: int, *parts: str, deadline: float = 10.0, partial: bool = False) -> list[int]:
     """Ask; returns the number that each part was asked under."""
-    effects = requests.ask(token, "gather()", parts, deadline, message, partial=partial)
+    options = {"partial": True} if partial else {}
+    effects = requests.ask(token, "gather()", parts, deadline, message, **options)
     numbers = [effect.message.token for effect in effects if isinstance(effect, Send)]  # type: ignore[attr-defined]
     assert effects == [Send(part, Inspect(number)) for part, number in zip(parts, numbers, strict=True)]
     return numbers

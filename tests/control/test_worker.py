@@ -105,6 +105,7 @@ def test_the_nodes_of_the_graph_before_are_killed_and_their_calls_forgotten() ->
     machine.exited("edges", 0, "", 0.0)
     effects = machine.heard(Deploy(plan([], {"film": "local"}, "graph.2"), 5.0), 0.0)
     assert effects == [Kill("film"), Release(), Fork("film"), SetUpNode("film")]
+    assert list(machine.members) == ["film"]
     assert machine.tick(99.0) == []
 
 
@@ -191,6 +192,12 @@ def test_a_node_that_dies_is_a_failure_with_what_its_crash_has_left(state: NodeS
     ]
 
 
+def test_a_node_that_dies_before_it_is_set_up_is_a_failure_too() -> None:
+    failure, last = worker(set_up=False).exited("film", 0, "", 0.0)
+    assert failure == Say(Failure("graph.1", "film", "local", "process", 0, "ended by itself with exit status 0"))
+    assert last == news("film", S.DEAD, gone=True)
+
+
 def test_a_node_that_does_not_leave_in_time_is_killed_once() -> None:
     machine = worker()
     machine.heard(TEAR_DOWN, 10.0)
@@ -229,6 +236,21 @@ def test_a_worker_leaves_when_its_last_node_has(dismissed: bool) -> None:
     assert Leave() not in machine.exited("film", 0, "", 0.0)
     assert machine.heard(Deploy(GRAPH, 5.0), 0.0) == []
     assert machine.exited("edges", 0, "", 0.0)[-1] == Leave()
+
+
+def test_in_a_hurry_a_worker_kills_what_lives_once() -> None:
+    machine = worker()
+    machine.exited("film", 0, "", 0.0)
+    assert machine.heard(Dismiss(at_once=True), 0.0) == [Kill("edges")]
+    assert machine.leave(0.0, at_once=True) == []
+    assert machine.exited("edges", -9, "", 0.0)[-1] == Leave()
+
+
+def test_how_long_a_node_may_take_is_said_with_the_plan() -> None:
+    machine = WorkerMachine("local")
+    machine.heard(Deploy(plan([], {"film": "local"}), 2.0), 0.0)
+    machine.leave(10.0)
+    assert (machine.tick(11.9), machine.tick(12.0)) == ([], [Kill("film")])
 
 
 def test_a_worker_without_nodes_leaves_at_once() -> None:

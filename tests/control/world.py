@@ -135,9 +135,9 @@ class World:
     def inspect(self, timeout: float = 1.0) -> int:
         return self.ask(lambda manager, token: manager.inspect(token, timeout, self.now), timeout + 1.5)
 
-    def leave(self, within: float) -> int:
+    def leave(self, within: float, at_once: bool = False) -> int:
         """Send all workers home, and wait until they have gone."""
-        self._manager_does(self.manager.dismiss())
+        self._manager_does(self.manager.dismiss(at_once=at_once))
         return self.ask(lambda manager, token: manager.all_gone(token, self.now + within), within + 1)
 
     def ask(self, verb: Callable[[ManagerMachine, int], list[ManagerEffect]], within: float | None = None) -> int:

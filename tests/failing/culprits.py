@@ -29,6 +29,8 @@ def value_of(data: Data) -> Any:
 class Count(fm.Node):
     """1, 2, 3, ... to `last`."""
 
+    last: int
+
     def __init__(self, name: str, last: int = 100) -> None:
         super().__init__(name=name, last=last)
         self.number = 0
@@ -144,12 +146,12 @@ class Wrong(fm.Node):
 
 
 class WrongSource(Wrong):
-    def step(self) -> Any:  # type: ignore[override]
+    def step(self) -> Any:
         return super().step()
 
 
 class WrongStep(Wrong):
-    def step(self, data: Data) -> Any:  # type: ignore[override]
+    def step(self, data: Data) -> Any:
         return super().step(data)
 
 
@@ -160,7 +162,7 @@ class Skips(WrongStep):
 class Chained(WrongStep):
     def wrong(self) -> Any:
         try:
-            return {}["calibration"]
+            return dict[str, int]()["calibration"]
         except KeyError as error:
             raise RuntimeError("the camera is not calibrated") from error
 
@@ -224,7 +226,7 @@ class OutOfMemory(WrongStep):
 
 
 class AsyncWrong(WrongStep):
-    async def step(self, data: Data) -> Any:  # type: ignore[override]
+    async def step(self, data: Data) -> Any:
         await asyncio.sleep(0)
         return super().step(data)
 
@@ -334,6 +336,8 @@ class Kills(WrongStep):
 class Sticks(fm.Node):
     """Its step tells that it has begun (by a file), and does not return."""
 
+    begun: str
+
     def step(self, data: Data) -> None:
         Path(self.begun).touch()
         self.stick()
@@ -366,23 +370,3 @@ class SticksOn(Sticks):
                     pass
             except BaseException:
                 pass
-
-
-class Traced(fm.Node):
-    """Notes in a file that it was torn down."""
-
-    def teardown(self) -> None:
-        with open(self.trace, "a") as file:
-            file.write(f"{self.name}\n")
-
-
-class TracedCount(Traced, Endless):
-    pass
-
-
-class TracedPass(Traced, Pass):
-    pass
-
-
-class TracedKeep(Traced, Keep):
-    pass

@@ -20,7 +20,7 @@ from .deadlines import SCALE, ended, until
 _REPOSITORY = Path(flowmesh.__path__[0]).parent
 
 HEAD = """
-import os, signal, sys, threading, time
+import contextlib, os, signal, sys, threading, time
 import flowmesh as fm
 
 class Node(fm.Node):

@@ -18,7 +18,7 @@ STOP_TIMEOUT = 1.0
 
 
 class Site:
-    """`nodes` are by place: "src" -> "mid" -> "end"."""
+    """Its graphs are "src" -> "mid" -> "end": a node is put in the place that it is named for."""
 
     def __init__(self, drain: float = DRAIN, stop_timeout: float = STOP_TIMEOUT) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -43,27 +43,31 @@ class Site:
 
     @property
     def fork_server(self) -> int:
-        return next(pid for pid in process_table.children(self.worker.pid) if "forkserver" in process_table.command(pid))
+        return next(
+            pid for pid in process_table.children(self.worker.pid) if "forkserver" in process_table.command(pid)
+        )
 
     @property
     def node_processes(self) -> set[int]:
         return process_table.descendants(self.worker.pid) - {self.fork_server}
 
-    def commit(self, timeout: float = 30.0, depth: int | None = None, **nodes: fm.Node) -> None:
+    def commit(self, *nodes: fm.Node, timeout: float = 30.0, depth: int | None = None) -> None:
         """Commit src -> mid -> end; places that are not given are filled with what does no harm."""
-        self.manager.commit_graph(graph=chain(depth, **nodes), mapping={"local": ["src", "mid", "end"]}, timeout=timeout)
+        self.manager.commit_graph(
+            graph=chain(*nodes, depth=depth), mapping={"local": ["src", "mid", "end"]}, timeout=timeout
+        )
 
-    def run(self, **nodes: fm.Node) -> None:
+    def run(self, *nodes: fm.Node) -> None:
         """Commit, start, wait for the end."""
-        self.commit(**nodes)
+        self.commit(*nodes)
         self.manager.start()
         assert self.manager.wait(30 * SCALE), f"no end: {self.manager.status()}"
 
-    def failure(self, within: float = 10.0, **nodes: fm.Node) -> Any:
+    def failure(self, *nodes: fm.Node, within: float = 10.0) -> Any:
         """Run what has to fail; the error."""
         begun = time.monotonic()
         try:
-            self.run(**nodes)
+            self.run(*nodes)
         except fm.FlowmeshError as error:
             assert time.monotonic() - begun < within * SCALE
             return error
@@ -89,7 +93,7 @@ class Site:
 
     def goes_on(self) -> None:
         """The next graph commits and runs to its end in the same Manager, and what came is right."""
-        self.commit(src=culprits.Count(name="src", last=20))
+        self.commit(culprits.Count(name="src", last=20))
         self.manager.start()
         assert self.manager.wait(20 * SCALE)
         edges = self.manager.status().edges.values()
@@ -97,13 +101,12 @@ class Site:
         self.is_empty()
 
 
-def chain(depth: int | None = None, **nodes: fm.Node) -> fm.Graph:
-    """src -> mid -> end; no name twice."""
-    src = nodes.get("src") or culprits.Count(name="src")
-    mid = nodes.get("mid") or culprits.Pass(name="mid")
-    end = nodes.get("end") or culprits.Keep(name="end")
+def chain(*nodes: fm.Node, depth: int | None = None) -> fm.Graph:
+    """src -> mid -> end; places that are not given are filled with what does no harm."""
+    harmless = (culprits.Count(name="src"), culprits.Pass(name="mid"), culprits.Keep(name="end"))
+    places = {node.name: node for node in (*harmless, *nodes)}
     graph = fm.Graph()
-    graph.add_nodes_from([src, mid, end])
-    graph.add_edge(src, mid, depth=depth)
-    graph.add_edge(mid, end, depth=depth)
+    graph.add_nodes_from(places.values())
+    graph.add_edge("src", "mid", depth=depth)
+    graph.add_edge("mid", "end", depth=depth)
     return graph

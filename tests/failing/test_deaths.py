@@ -31,7 +31,7 @@ DEATHS = [
 @pytest.mark.parametrize(("kind", "text", "crashed"), DEATHS)
 def test_a_process_that_ends_in_a_step(site: Site, place: str, kind: type[fm.Node], text: str, crashed: bool) -> None:
     with at_most(SEEN + STOP_TIMEOUT):
-        error = site.failure(src=c.Endless(name="src"), **{place: kind(name=place)})
+        error = site.failure(c.Endless(name="src"), kind(name=place))
     assert (type(error), error.node, error.worker, error.phase) == (fm.NodeDied, place, "local", "process")
     assert f"the process of node '{place}' on worker 'local' {text}" in str(error)
     if crashed:
@@ -47,7 +47,7 @@ def test_a_node_is_killed(site: Site, place: str, when: str) -> None:
     source = c.Endless(name="src")
     if when == "idle":
         source.rate = 0.1  # the others wait for it
-    site.commit(src=source)
+    site.commit(source)
     if when != "ready":
         site.manager.start()
         until(lambda: site.manager.status().nodes["end"].steps > 0, 5.0)
@@ -58,7 +58,7 @@ def test_a_node_is_killed(site: Site, place: str, when: str) -> None:
 
 def test_a_node_that_is_blocked_in_an_emission_is_killed(site: Site, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    site.commit(src=c.Endless(name="src"), mid=c.SticksOn(name="mid", begun=str(begun)), depth=1)
+    site.commit(c.Endless(name="src"), c.SticksOn(name="mid", begun=str(begun)), depth=1)
     site.manager.start()
     until(begun.exists, 5.0)
     until(lambda: site.manager.status().nodes["src"].busy > 0.2, 5.0, "blocked")
@@ -79,7 +79,7 @@ def _kill_and_see(site: Site, place: str) -> None:
 
 
 def test_a_death_is_seen_at_once(site: Site) -> None:
-    site.commit(src=c.Endless(name="src"))
+    site.commit(c.Endless(name="src"))
     site.manager.start()
     os.kill(site.pid("end"), signal.SIGKILL)
     assert until(lambda: site.manager.state in ("failing", "failed"), SEEN) < SEEN
@@ -87,7 +87,7 @@ def test_a_death_is_seen_at_once(site: Site) -> None:
 
 def test_a_worker_is_killed(own_site: Site) -> None:
     manager = own_site.manager
-    own_site.commit(src=c.Endless(name="src"))
+    own_site.commit(c.Endless(name="src"))
     manager.start()
     nodes = own_site.node_processes | {own_site.fork_server}
     pid = own_site.worker.pid
@@ -116,14 +116,14 @@ def test_a_worker_is_killed_while_nodes_are_set_up(own_site: Site) -> None:
     thread = threading.Thread(target=kill)
     thread.start()
     with at_most(SEEN + 3.0), pytest.raises(fm.WorkerError, match="'local'.* vanished"):
-        own_site.commit(mid=c.SetupHangs(name="mid"))
+        own_site.commit(c.SetupHangs(name="mid"))
     thread.join()
 
 
 def test_a_fork_server_is_killed(own_site: Site) -> None:
     """Its nodes die with it; the worker makes a new one, and goes on."""
     manager = own_site.manager
-    own_site.commit(src=c.Endless(name="src"))
+    own_site.commit(c.Endless(name="src"))
     manager.start()
     nodes = own_site.node_processes
     os.kill(own_site.fork_server, signal.SIGKILL)
@@ -141,7 +141,7 @@ def test_a_fork_server_is_killed(own_site: Site) -> None:
 def test_a_worker_that_was_suspended_does_not_hang_anything(own_site: Site) -> None:
     """For the Manager it is lost. Suspended for longer than its time, it tears down and leaves when it comes back."""
     manager = own_site.manager
-    own_site.commit(src=c.Endless(name="src"))
+    own_site.commit(c.Endless(name="src"))
     manager.start()
     nodes = own_site.node_processes
     os.kill(own_site.worker.pid, signal.SIGSTOP)
@@ -160,7 +160,7 @@ def test_a_worker_that_was_suspended_does_not_hang_anything(own_site: Site) -> N
 
 
 def test_a_suspended_node_is_named_by_stop_and_killed_by_reset(site: Site) -> None:
-    site.commit(src=c.Endless(name="src"))
+    site.commit(c.Endless(name="src"))
     site.manager.start()
     pid = site.pid("mid")
     os.kill(pid, signal.SIGSTOP)

@@ -40,7 +40,13 @@ BY_THEMSELVES = {
         1,
     ),
     "os._exit": (f"{ENDLESS}manager.wait(0.2)\nos._exit(4)", 4),
-    "exit in a thread's wait": (f"{ENDLESS}threading.Thread(target=manager.wait, daemon=True).start()", 0),
+    "end while a thread waits": (
+        f"{ENDLESS}def wait():\n"
+        "    with contextlib.suppress(fm.StateError):\n"
+        "        manager.wait()\n"
+        "threading.Thread(target=wait, daemon=True).start()",
+        0,
+    ),
     "run": ("fm.run(graph(last=50))", 0),
     "run on two workers": ("fm.run(graph(last=50), workers=2)", 0),
 }
@@ -74,9 +80,20 @@ FLOWING = {
 }
 
 
-@pytest.mark.parametrize("body", FLOWING.values(), ids=FLOWING.keys())
-@pytest.mark.parametrize(("number", "group"), SIGNALS.values(), ids=SIGNALS.keys())
-def test_a_script_that_is_ended(scripts: Scripts, body: str, number: signal.Signals, group: bool) -> None:
+ENDED = [
+    pytest.param(
+        *SIGNALS[by],
+        FLOWING[while_],
+        id=f"{by} in {while_}",
+        marks=() if while_ == "wait" or by in ("ctrl+c", "SIGKILL") else pytest.mark.long,
+    )
+    for by in SIGNALS
+    for while_ in FLOWING
+]
+
+
+@pytest.mark.parametrize(("number", "group", "body"), ENDED)
+def test_a_script_that_is_ended(scripts: Scripts, number: signal.Signals, group: bool, body: str) -> None:
     script = scripts.start(body)
     script.until_says("FLOWING")
     script.signal(number, group)
@@ -92,18 +109,18 @@ STUCK = RUN.format("sink=EndlessSink") + "manager.wait()"
 
 
 def test_ctrl_c_twice(scripts: Scripts) -> None:
-    """The first waits for a step that does not return, the second does not."""
+    """The first waits for a step that does not return, the second kills."""
     script = scripts.start(STUCK)
     script.until_says("FLOWING")
     script.signal(signal.SIGINT, group=True)
     script.until_says("KeyboardInterrupt")
     script.signal(signal.SIGINT, group=True)
-    script.ends(within=4.0)
-    script.is_gone(within=10.0)
+    assert script.ends(within=3.0) == -signal.SIGINT
+    script.is_gone(within=0.5)
     _all_but_the_sink(script)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_step_that_does_not_return(scripts: Scripts, number: signal.Signals) -> None:
     script = scripts.start(STUCK)
     script.until_says("FLOWING")

@@ -32,8 +32,8 @@ def silent_port() -> int:
 
 MAPPINGS = {
     "mapped nowhere": ({"local": ["src", "mid"]}, ("'end'",)),
-    "mapped twice": ({"local": [*ALL, "mid"]}, ("'mid'", "twice")),
-    "unknown worker": ({"lokal": ALL}, ("'lokal'", "'local'")),
+    "mapped twice": ({"local": [*ALL, "mid"]}, ("'mid'", "2 times", "local")),
+    "unknown worker": ({"lokal": ALL}, ("'lokal'", "registered: local")),
     "unknown node": ({"local": [*ALL, "sink"]}, ("'sink'",)),
     "two mistakes": ({"local": ["src", "ent"]}, ("'ent'", "'mid'", "'end'")),
     "a text for a list": ({"local": "src"}, ("'local'",)),
@@ -70,7 +70,7 @@ GRAPHS: dict[str, tuple[Callable[[], fm.Graph], str]] = {
     "cycle": (_cycle, "cycle"),
     "duplicate name": (_duplicate, "'mid'"),
     "edge between unknown nodes": (_alone, "'src'"),
-    "empty": (fm.Graph, "no node"),
+    "empty": (fm.Graph, r"add_node\(\)"),
 }
 
 
@@ -82,7 +82,7 @@ def test_a_graph_that_contradicts_itself(site: Site, make: Callable[[], fm.Graph
 
 
 def test_a_mistake_leaves_the_present_graph_as_it_is(site: Site) -> None:
-    site.commit(src=c.Count(name="src", last=5))
+    site.commit(c.Count(name="src", last=5))
     with pytest.raises(fm.GraphError):
         site.manager.commit_graph(graph=_cycle(), mapping={"local": ALL})
     assert site.manager.state == "ready"
@@ -98,7 +98,7 @@ def test_what_is_no_graph_is_refused(site: Site) -> None:
 def test_a_node_that_can_not_be_pickled_is_named_with_its_attribute(site: Site) -> None:
     node = c.Pass(name="mid", camera=socket.socket())
     with at_most(2.0), pytest.raises(fm.ShippingError, match=r"mid.*camera"):
-        site.commit(mid=node)
+        site.commit(node)
     node.camera.close()  # type: ignore[attr-defined]
     site.is_empty()
 
@@ -120,7 +120,7 @@ def test_a_manager_without_workers(state_home: object) -> None:
 
 def test_a_port_that_is_taken(site: Site, taken_port: int) -> None:
     for port in (taken_port, site.manager.port):
-        with at_most(1.0), pytest.raises(fm.LinkError, match=f"port {port} of 127.0.0.1 is in use: choose another"):
+        with at_most(1.0), pytest.raises(fm.LinkError, match=rf"127\.0\.0\.1:{port} .*another port.* in use"):
             fm.Manager(port=port)
 
 
@@ -138,7 +138,11 @@ def test_an_address_of_another_machine(state_home: object) -> None:
 def test_a_worker_that_finds_no_manager(silent_port: int, taken_port: int, listening: str) -> None:
     port = silent_port if listening == "nobody" else taken_port
     worker = fm.Worker(name="lost")
-    with at_most(1.5 + 1.0), pytest.raises(fm.LinkError, match=rf"'lost': no Manager answered at 127\.0\.0\.1:{port}"):
+    starts = 0.5  # seconds of the worker's process
+    with (
+        at_most(1.5 + 1.0 + starts),
+        pytest.raises(fm.LinkError, match=rf"'lost': no Manager.* at 127\.0\.0\.1:{port}"),
+    ):
         worker.connect(host="127.0.0.1", port=port, timeout=1.5)
     worker.shutdown()
 

@@ -22,7 +22,7 @@ SETUPS = [
 @pytest.mark.parametrize(("kind", "phase", "text", "line"), SETUPS)
 def test_commit_raises_what_setup_raised(site: Site, kind: type[fm.Node], phase: str, text: str, line: str) -> None:
     with at_most(5.0), pytest.raises(fm.NodeError) as raised:
-        site.commit(mid=kind(name="mid"))
+        site.commit(kind(name="mid"))
     error = raised.value
     assert (type(error), error.node, error.worker, error.phase) == (fm.NodeError, "mid", "local", phase)
     told = str(error)
@@ -35,7 +35,7 @@ def test_commit_raises_what_setup_raised(site: Site, kind: type[fm.Node], phase:
 @pytest.mark.parametrize(("place", "kind"), [("mid", c.SetupHangs), ("src", c.SetupLoops)])
 def test_a_setup_that_hangs_is_named_and_killed(site: Site, place: str, kind: type[fm.Node]) -> None:
     with at_most(1.5 + 1.0), pytest.raises(fm.DeadlineError) as raised:
-        site.commit(timeout=1.5, **{place: kind(name=place)})
+        site.commit(kind(name=place), timeout=1.5)
     assert f"setup did not end within 1.5 s in: '{place}' on worker 'local'" in str(raised.value)
     with at_most(STOP_TIMEOUT + 1.0):
         site.is_failed()
@@ -45,7 +45,7 @@ def test_a_setup_that_hangs_is_named_and_killed(site: Site, place: str, kind: ty
 
 def test_a_setup_that_hangs_can_be_reset(site: Site) -> None:
     with pytest.raises(fm.DeadlineError):
-        site.commit(timeout=0.5, src=c.SetupLoops(name="src"))
+        site.commit(c.SetupLoops(name="src"), timeout=0.5)
     with at_most(STOP_TIMEOUT + 2.0):
         site.manager.reset()
     assert site.manager.state == "empty"
@@ -54,7 +54,7 @@ def test_a_setup_that_hangs_can_be_reset(site: Site) -> None:
 
 def test_teardown_follows_a_setup_that_raised(site: Site) -> None:
     with pytest.raises(fm.NodeError) as raised:
-        site.commit(mid=c.SetupAndTeardownRaise(name="mid"))
+        site.commit(c.SetupAndTeardownRaise(name="mid"))
     assert raised.value.phase == "setup"
     site.is_failed()
     assert any("failed in teardown" in note and "teardown fails as well" in note for note in raised.value.__notes__)
@@ -68,7 +68,7 @@ def test_teardown_follows_a_setup_that_raised(site: Site) -> None:
     ],
 )
 def test_wait_raises_what_teardown_raised(site: Site, kind: type[fm.Node], text: str, line: str) -> None:
-    error = site.failure(mid=kind(name="mid"))
+    error = site.failure(kind(name="mid"))
     assert (type(error), error.node, error.phase) == (fm.NodeError, "mid", "teardown")
     assert all(part in str(error) for part in (text, line, "node 'mid' on worker 'local' failed in teardown"))
     assert "/flowmesh/" not in str(error)
@@ -79,14 +79,14 @@ def test_wait_raises_what_teardown_raised(site: Site, kind: type[fm.Node], text:
 
 def test_a_teardown_that_hangs_is_killed_and_named(site: Site) -> None:
     with at_most(STOP_TIMEOUT + 3.0):
-        error = site.failure(mid=c.TeardownHangs(name="mid"))
+        error = site.failure(c.TeardownHangs(name="mid"))
     assert (type(error), error.node, error.worker) == (fm.NodeDied, "mid", "local")
     assert "did not end within 1 s of being told to, and was killed" in str(error)
     site.is_failed()
 
 
 def test_a_teardown_that_hangs_does_not_hold_up_a_reset(site: Site) -> None:
-    site.commit(mid=c.TeardownHangs(name="mid"))
+    site.commit(c.TeardownHangs(name="mid"))
     with at_most(STOP_TIMEOUT + 2.0):
         site.manager.reset()
     site.is_empty()

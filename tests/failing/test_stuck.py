@@ -12,7 +12,7 @@ from . import culprits as c
 from .deadlines import at_most, ended, until
 from .site import DRAIN, STOP_TIMEOUT, Site
 
-KINDS = [c.Sticks, c.SticksInC, c.SticksOn]
+KINDS = [c.SticksInC, *(pytest.param(kind, marks=pytest.mark.long) for kind in (c.Sticks, c.SticksOn))]
 STOPS_WITHIN = DRAIN + STOP_TIMEOUT + 1.0
 ENDS_WITHIN = STOP_TIMEOUT + 1.0
 
@@ -20,7 +20,7 @@ ENDS_WITHIN = STOP_TIMEOUT + 1.0
 def stick(site: Site, tmp_path: Path, kind: type[fm.Node], place: str = "mid", last: int = 1 << 60) -> int:
     """Run until the node is stuck; its process id."""
     begun = tmp_path / "begun"
-    site.commit(src=c.Count(name="src", last=last), **{place: kind(name=place, begun=str(begun))})
+    site.commit(c.Count(name="src", last=last), kind(name=place, begun=str(begun)))
     site.manager.start()
     until(begun.exists, 5.0, "stuck")
     return site.pid(place)
@@ -82,9 +82,7 @@ def test_requests_of_a_stuck_node_end_in_their_time(site: Site, tmp_path: Path) 
 
 def test_another_node_s_error_ends_a_stuck_step(site: Site, tmp_path: Path) -> None:
     """The first error is the one that is raised; that another node had to be killed is a note of it."""
-    site.commit(
-        src=c.WrongSource(name="src"), mid=c.Sticks(name="mid", begun=str(tmp_path / "begun")), end=c.Keep(name="end")
-    )
+    site.commit(c.WrongSource(name="src"), c.Sticks(name="mid", begun=str(tmp_path / "begun")), c.Keep(name="end"))
     site.manager.start()
     with at_most(DRAIN + STOP_TIMEOUT + 2.0), pytest.raises(fm.NodeError) as raised:
         site.manager.wait(10)

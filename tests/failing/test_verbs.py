@@ -39,7 +39,7 @@ def test_a_request_before_a_commit_names_the_node(site: Site) -> None:
 
 
 def test_a_commit_while_it_runs_is_refused_and_changes_nothing(site: Site) -> None:
-    site.commit(src=c.Endless(name="src"))
+    site.commit(c.Endless(name="src"))
     site.manager.start()
     with at_most(1.0), pytest.raises(fm.StateError, match=r"the graph is running: stop\(\) or reset\(\) it"):
         site.commit()
@@ -53,7 +53,7 @@ def test_a_commit_while_it_runs_is_refused_and_changes_nothing(site: Site) -> No
 
 
 def test_everything_twice(site: Site) -> None:
-    site.commit(src=c.Endless(name="src"))
+    site.commit(c.Endless(name="src"))
     for _ in range(2):
         site.manager.start()
     assert site.manager.state == "running"
@@ -72,7 +72,7 @@ def test_wait_before_start_ends_in_its_time(site: Site) -> None:
 
 
 def test_after_a_failure_verbs_raise_it_until_a_reset(site: Site) -> None:
-    error = site.failure(mid=c.WrongStep(name="mid"))
+    error = site.failure(c.WrongStep(name="mid"))
     for verb in ("start", "stop", "step", "wait"):
         with at_most(1.0), pytest.raises(fm.NodeError, match="seven is too much"):
             VERBS[verb](site.manager)
@@ -89,8 +89,7 @@ def test_after_shutdown(own_site: Site) -> None:
         own_site.manager.shutdown()
     with at_most(0.5):
         own_site.manager.shutdown()
-    verbs = [*VERBS.values(), lambda manager: manager.reset(), lambda manager: manager.status()]
-    for verb in verbs:
+    for verb in (*VERBS.values(), fm.Manager.reset, fm.Manager.status):
         with at_most(0.5), pytest.raises(fm.StateError, match="shut down"):
             verb(own_site.manager)
     with pytest.raises(fm.StateError, match="shut down"):
@@ -111,7 +110,7 @@ def test_a_worker_that_was_sent_home_is_no_error(own_site: Site) -> None:
 
 
 def test_a_worker_leaves_while_its_graph_runs(own_site: Site) -> None:
-    own_site.commit(src=c.Endless(name="src"))
+    own_site.commit(c.Endless(name="src"))
     own_site.manager.start()
     with at_most(5.0):
         own_site.worker.shutdown()
@@ -120,10 +119,10 @@ def test_a_worker_leaves_while_its_graph_runs(own_site: Site) -> None:
 
 
 def test_a_reset_ends_another_thread_s_wait(site: Site) -> None:
-    site.commit(src=c.Endless(name="src"))
+    site.commit(c.Endless(name="src"))
     site.manager.start()
     told: list[BaseException] = []
-    waiting = threading.Thread(target=_collect, args=(lambda: site.manager.wait(), told))
+    waiting = threading.Thread(target=_collect, args=(site.manager.wait, told))
     waiting.start()
     with at_most(3.0):
         site.manager.reset()
@@ -138,7 +137,7 @@ def test_a_reset_ends_another_thread_s_commit(site: Site) -> None:
 
     def commit() -> None:
         begun.set()
-        site.commit(mid=c.SetupHangs(name="mid"))
+        site.commit(c.SetupHangs(name="mid"))
 
     committing = threading.Thread(target=_collect, args=(commit, told))
     committing.start()
@@ -152,7 +151,7 @@ def test_a_reset_ends_another_thread_s_commit(site: Site) -> None:
 
 def test_verbs_of_many_threads_at_once(site: Site) -> None:
     """Each returns or raises one of ours; none hangs; the Manager is as good as before."""
-    site.commit(src=c.Endless(name="src"))
+    site.commit(c.Endless(name="src"))
     site.manager.start()
     told: list[BaseException] = []
     order = ["stop", "start", "stop", "step", "start", "gather", "stop", "start"]

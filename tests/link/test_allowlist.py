@@ -37,7 +37,7 @@ def ask(context: Context, allowed: AllowList, request: list[bytes]) -> list[byte
     socket.connect("inproc://zeromq.zap.01")
     socket.send_multipart(request)
     allowed.serve()
-    assert socket.poll(DEADLINE * 1000)
+    assert socket.poll(round(DEADLINE * 1000))
     answer = socket.recv_multipart()
     socket.close(linger=0)
     return answer
@@ -95,7 +95,7 @@ def test_all_that_wait_are_answered_and_none_is_waited_for(context: Context, all
         socket.connect("inproc://zeromq.zap.01")
         socket.send_multipart([*REQUEST, RAW])
     allowed.serve()
-    assert all(socket.poll(DEADLINE * 1000) for socket in sockets)
+    assert all(socket.poll(round(DEADLINE * 1000)) for socket in sockets)
     allowed.serve()
     for socket in sockets:
         socket.close()

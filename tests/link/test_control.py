@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from flowmesh.errors import LinkError
 from flowmesh.link import control
@@ -29,14 +30,14 @@ class Strangers:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._context = Context()
-        self._sockets: list[Socket] = []
+        self._monitors: dict[Socket, Socket] = {}
 
-    def dial(self, keys: KeyPair | None, server_key: str | None = None, routing_id: bytes = b"") -> Socket:
+    def dial(self, keys: KeyPair | None, server_key: str = "", options: Mapping[int, int | bytes] = {}) -> Socket:
         """Without keys it does not speak CURVE."""
         dealer = self._context.socket(zmq.DEALER)
-        self._sockets.append(dealer)
-        if routing_id:
-            dealer.setsockopt(zmq.ROUTING_ID, routing_id)
+        self._monitors[dealer] = dealer.get_monitor_socket()
+        for option, value in options.items():
+            dealer.setsockopt(option, value)
         if keys is not None:
             dealer.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
             dealer.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
@@ -46,12 +47,8 @@ class Strangers:
 
     def until(self, dealer: Socket, events: int) -> Heard:
         """Serve the Manager's link until one of the events has come to the dealer; what was heard."""
-        monitor = dealer.get_monitor_socket(events)
-        try:
-            return self._site.serve_until(lambda _: monitor.poll(0))
-        finally:
-            dealer.disable_monitor()
-            monitor.close(linger=0)
+        monitor = self._monitors[dealer]
+        return self._site.serve_until(lambda _: monitor.poll(0) and recv_monitor_message(monitor)["event"] & events)
 
     def refused(self, dealer: Socket) -> Heard:
         """As `until`, for a refusal, however it shows."""
@@ -60,8 +57,11 @@ class Strangers:
         )
 
     def close(self) -> None:
-        for each in self._sockets:
-            each.close(linger=0)
+        for dealer, monitor in self._monitors.items():
+            if not dealer.closed:
+                dealer.disable_monitor()
+                dealer.close(linger=0)
+            monitor.close(linger=0)
         self._context.term()
 
 
@@ -268,10 +268,10 @@ def test_a_routing_id_that_another_has_brings_neither_his_name_nor_his_mail(site
     owner, thief = KeyPair.make(), KeyPair.make()
     for keys in (owner, thief):
         site.manager.allow(keys.public)
-    owners = strangers.dial(owner, routing_id=b"same")
+    owners = strangers.dial(owner, options={zmq.ROUTING_ID: b"same"})
     owners.send(encode(Departure("owner")))
     assert site.hear(1) == [(owner.public, Departure("owner"))]
-    thiefs = strangers.dial(thief, routing_id=b"same")
+    thiefs = strangers.dial(thief, options={zmq.ROUTING_ID: b"same"})
     heard = strangers.until(thiefs, zmq.EVENT_HANDSHAKE_SUCCEEDED)
     for _ in range(10):
         thiefs.send(encode(Departure("thief")))
@@ -279,7 +279,7 @@ def test_a_routing_id_that_another_has_brings_neither_his_name_nor_his_mail(site
     heard += site.serve_until(lambda heard: sum(key == owner.public for key, _ in heard) == 10)
     assert set(heard) <= {(owner.public, Departure("owner")), (thief.public, Departure("thief"))}
     assert site.manager.send(owner.public, Departure("for the owner"))
-    assert owners.poll(DEADLINE * 1000)
+    assert owners.poll(round(DEADLINE * 1000))
     assert owners.recv() == encode(Departure("for the owner"))
     assert not thiefs.poll(0)
 
@@ -288,17 +288,18 @@ def test_who_takes_the_routing_id_of_one_who_has_gone_does_not_get_his_mail(site
     owner, heir = KeyPair.make(), KeyPair.make()
     for keys in (owner, heir):
         site.manager.allow(keys.public)
-    owners = strangers.dial(owner, routing_id=b"same")
+    owners = strangers.dial(owner, options={zmq.ROUTING_ID: b"same"})
     owners.send(encode(Departure("owner")))
     site.hear(1)
+    owners.disable_monitor()
     owners.close()
     site.serve_until(lambda _: not site.manager.send(owner.public, Heartbeat()))
-    heirs = strangers.dial(heir, routing_id=b"same")
+    heirs = strangers.dial(heir, options={zmq.ROUTING_ID: b"same"})
     heirs.send(encode(Departure("heir")))
     assert site.hear(1) == [(heir.public, Departure("heir"))]
     assert not site.manager.send(owner.public, Departure("for the owner"))
     assert site.manager.send(heir.public, Departure("for the heir"))
-    assert heirs.poll(DEADLINE * 1000)
+    assert heirs.poll(round(DEADLINE * 1000))
     assert heirs.recv() == encode(Departure("for the heir"))
 
 
@@ -324,14 +325,31 @@ def test_nothing_can_be_sent_to_a_key_that_has_not_spoken(site: Site) -> None:
     assert not site.manager.send(KeyPair.make().public, Heartbeat())
 
 
-def test_a_queue_that_is_full_says_so(site: Site) -> None:
+def test_a_queue_that_is_full_says_so(site: Site, strangers: Strangers) -> None:
+    keys = KeyPair.make()
+    site.manager.allow(keys.public)
+    strangers.dial(keys, options={zmq.RCVHWM: 1}).send(encode(Heartbeat()))
+    site.hear(1)
+    reply = Reply(1, bytes(16384))
+    assert any(not site.manager.send(keys.public, reply) for _ in range(20_000))  # nobody reads at the other end
+    site.manager.close()
+    link = site.dial(keys)
+    assert [link.send(reply) for _ in range(1001)] == [True] * 1000 + [False]
+
+
+def test_a_worker_that_has_much_to_read_survives_its_manager_and_dials_again(site: Site) -> None:
     link, key = site.join()
     link.send(Heartbeat())
     site.hear(1)
-    reply = Reply(1, bytes(16384))
-    assert any(not site.manager.send(key, reply) for _ in range(20_000))  # nobody reads at the other end
+    sent = 0
+    while sent < 5000:
+        sent += site.manager.send(key, Heartbeat())
     site.manager.close()
-    assert any(not link.send(reply) for _ in range(20_000))
+    site.manager = ManagerLink(HOST, site.manager.port, site.keys)
+    site.manager.allow(key)
+    link.send(Departure("again"))
+    assert site.hear(1) == [(key, Departure("again"))]
+    assert len(hear(link, sent)) == sent
 
 
 def test_a_peer_that_has_stopped_is_noticed(site: Site) -> None:
@@ -440,7 +458,9 @@ def test_without_a_port_the_next_free_one_is_taken() -> None:
                 pass  # somebody listens there at all addresses
     third = ManagerLink(own, None, KeyPair.make())
     assert third.port not in range(9000, 9100)
-    for each in (first, second, third, *taken):
+    for link in (first, second, third):
+        link.close()
+    for each in taken:
         each.close()
 
 

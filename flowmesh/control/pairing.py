@@ -1,0 +1,173 @@
+"""Joins that look for partners: zip by number, Align by time. The seam is that of `joins`; besides:
+
+mark(place, progress)   all that will ever come of an input up to this number (zip) or time (Align) has come
+shed()                  what was found to have no partner, since the last call
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic
+
+from .joins import Dropped, Item
+
+
+class ZipJoin(Generic[Item]):
+    """A step for each full set of partners: the i-th item of a number on one input with the i-th of it on every other.
+
+    Numbers never fall on an input, so an item has no partner once another input is beyond its number, or is said to be.
+
+    Args:
+        inputs: how many.
+        number: by which number an item is paired.
+    """
+
+    def __init__(self, inputs: int, number: Callable[[Item], int]) -> None:
+        self._number = number
+        self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(inputs)]
+        self._reached = [0] * inputs  # everything of an input up to this number has come
+        self._ended: set[int] = set()
+        self._shed: list[Dropped[Item]] = []
+
+    def put(self, place: int, item: Item) -> Dropped[Item] | None:
+        number = self._number(item)
+        self._queues[place].append((number, item))
+        self.mark(place, number - 1)
+        return None
+
+    def mark(self, place: int, progress: int) -> None:
+        self._reached[place] = max(self._reached[place], progress)
+
+    def end(self, place: int) -> None:
+        self._ended.add(place)
+
+    def take(self, pressed: bool = False) -> tuple[int, dict[int, Item]] | None:
+        while any(self._queues) and not self.over:
+            heads = [queue[0][0] if queue else None for queue in self._queues]
+            if None not in heads and len(set(heads)) == 1:
+                return 0, {place: queue.popleft()[1] for place, queue in enumerate(self._queues)}
+            if not self._shed_lone(heads):
+                return None
+        return None
+
+    def _shed_lone(self, heads: list[int | None]) -> bool:
+        """Drop the heads whose number another input has passed; whether there were any."""
+        passed = [reached if head is None else head - 1 for head, reached in zip(heads, self._reached, strict=True)]
+        found = False
+        for place, head in enumerate(heads):
+            others = passed[:place] + passed[place + 1 :]
+            if head is not None and max(others) >= head:
+                self._shed.append((place, self._queues[place].popleft()[1], "unmatched"))
+                found = True
+        return found
+
+    def shed(self) -> list[Dropped[Item]]:
+        gone, self._shed = self._shed, []
+        return gone
+
+    def rest(self) -> list[tuple[int, Item]]:
+        left = [(place, item) for place, queue in enumerate(self._queues) for _, item in queue]
+        for queue in self._queues:
+            queue.clear()
+        return left
+
+    @property
+    def over(self) -> bool:
+        return any(not self._queues[place] for place in self._ended)
+
+
+class AlignJoin(Generic[Item]):
+    """A step for each item of the first input that has a partner in time on every other: the nearest within `tolerance`.
+
+    It is decided once each other input has passed the item's time by `tolerance`, or has ended; or, `pressed`, with what
+    is there: a window is full, so that waiting longer would never end. An item may be the partner of several.
+
+    Args:
+        inputs: how many.
+        tolerance: in the unit of `time`.
+        time: an item's time; it never falls on an input.
+    """
+
+    def __init__(self, inputs: int, tolerance: int, time: Callable[[Item], int]) -> None:
+        self._tolerance = tolerance
+        self._time = time
+        self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(inputs)]
+        self._reached = [-1] * inputs
+        self._ended: set[int] = set()
+        self._used: set[int] = set()  # places whose oldest item was a partner already
+        self._shed: list[Dropped[Item]] = []
+
+    def put(self, place: int, item: Item) -> Dropped[Item] | None:
+        time = self._time(item)
+        self._queues[place].append((time, item))
+        self.mark(place, time)
+        return None
+
+    def mark(self, place: int, progress: int) -> None:
+        self._reached[place] = max(self._reached[place], progress)
+
+    def end(self, place: int) -> None:
+        self._ended.add(place)
+
+    def take(self, pressed: bool = False) -> tuple[int, dict[int, Item]] | None:
+        reference = self._queues[0]
+        while reference:
+            time = reference[0][0]
+            others = range(1, len(self._queues))
+            if not pressed and not all(self._has_passed(place, time + self._tolerance) for place in others):
+                return None
+            partners = [self._nearest(place, time) for place in others]
+            item = reference.popleft()[1]
+            if None not in partners:
+                return 0, {
+                    0: item,
+                    **{place: partner for place, partner in zip(others, partners, strict=True) if partner},
+                }
+            self._shed.append((0, item, "unaligned"))
+        self._forget_old()
+        return None
+
+    def _has_passed(self, place: int, time: int) -> bool:
+        return place in self._ended or self._reached[place] >= time
+
+    def _nearest(self, place: int, time: int) -> Item | None:
+        """The nearest item of an input; all that are older than it, and so nobody's partner any more, are shed."""
+        queue = self._queues[place]
+        while len(queue) > 1 and abs(queue[1][0] - time) <= abs(queue[0][0] - time):
+            self._drop_oldest(place)
+        if not queue or abs(queue[0][0] - time) > self._tolerance:
+            return None
+        self._used.add(place)
+        return queue[0][1]
+
+    def _forget_old(self) -> None:
+        """Without any item of the reference waiting, what is older than the reference has reached is nobody's partner."""
+        since = self._reached[0] - self._tolerance
+        for place in range(1, len(self._queues)):
+            queue = self._queues[place]
+            while queue and (queue[0][0] < since or (0 in self._ended and not self._queues[0])):
+                self._drop_oldest(place)
+
+    def _drop_oldest(self, place: int) -> None:
+        _, item = self._queues[place].popleft()
+        if place not in self._used:
+            self._shed.append((place, item, "unaligned"))
+        self._used.discard(place)
+
+    def shed(self) -> list[Dropped[Item]]:
+        gone, self._shed = self._shed, []
+        return gone
+
+    def rest(self) -> list[tuple[int, Item]]:
+        left = []
+        for place, queue in enumerate(self._queues):
+            items = [item for _, item in queue]
+            left += [(place, item) for item in items[1 if place in self._used else 0 :]]
+            queue.clear()
+        self._used.clear()
+        return left
+
+    @property
+    def over(self) -> bool:
+        return 0 in self._ended and not self._queues[0]

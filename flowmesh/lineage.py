@@ -1,0 +1,66 @@
+"""Who descends from whom through triggering edges, and what follows from it for joins and marks. Names only; no I/O.
+
+An edge triggers when its chunks cause steps: a single input, the followed one, each of a `zip` or `any`, the reference
+of an `Align`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+
+class Lineage:
+    """The triggering edges of a graph.
+
+    Args:
+        names: all nodes, in topological order.
+        triggers: {node: the senders of its triggering inputs}.
+        merging: the nodes that take from several inputs in any order.
+    """
+
+    def __init__(self, names: Sequence[str], triggers: Mapping[str, Sequence[str]], merging: Iterable[str]) -> None:
+        self._merging = frozenset(merging)
+        self.triggers = triggers
+        self.ancestors: dict[str, frozenset[str]] = {}
+        for name in names:
+            senders = triggers[name]
+            self.ancestors[name] = frozenset(senders).union(*(self.ancestors[sender] for sender in senders))
+
+    def pairing(self, name: str, senders: Sequence[str]) -> str | None:
+        """The output by whose numbers a zip pairs its inputs: their nearest common ancestor; None: by their own numbers.
+
+        Raises:
+            ValueError: neither; the text says why.
+        """
+        lines = [self.ancestors[sender] | {sender} for sender in senders]
+        common = frozenset.intersection(*lines)
+        if not common:
+            shared = [a & b for place, a in enumerate(lines) for b in lines[place + 1 :]]
+            if any(shared):
+                raise ValueError(
+                    f"some of its inputs descend from {_listed(frozenset().union(*shared))}, others do not"
+                )
+            return None
+        nearest = [output for output in common if not any(output in self.ancestors[other] for other in common)]
+        if len(nearest) > 1:
+            raise ValueError(f"its inputs descend from {_listed(nearest)} alike, none of which is nearer")
+        between = frozenset().union(*lines) & self._merging
+        unordered = [node for node in between if nearest[0] in self.ancestors[node]]
+        if unordered:
+            raise ValueError(f"{_listed(unordered)} mixes its inputs (join='any'), so that numbers come out of order")
+        return nearest[0]
+
+
+def above(names: Sequence[str], edges: Iterable[tuple[str, str]], targets: Iterable[str]) -> frozenset[str]:
+    """The nodes from which one of the targets can be reached, without the targets themselves unless they can."""
+    pairs = list(edges)
+    wanted = set(targets)
+    found: set[str] = set()
+    for name in reversed(names):
+        if any(source == name and (target in wanted or target in found) for source, target in pairs):
+            found.add(name)
+    return frozenset(found)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
