@@ -46,7 +46,8 @@ class Stamp(NamedTuple):
         number: 1, 2, 3, ... on the output that it came from.
         trigger: the number, on the triggering input, that caused the step; in a source, of the step.
         emission: which emission of that step, from 0.
-        last: whether it was the last emission of that step.
+        last: true on what the step returned, never on what it sent with `emit`; above a `zip` or `Align` only where nothing
+            else can follow that descends from the same numbers.
         origin: {source's name: Origin}, through triggering inputs only.
         times: see Times.
     """

@@ -114,12 +114,14 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         """Send what `a` emits to `b`. Nodes not yet in the graph are added; b's inputs are in the order of the calls.
 
         Args:
-            a, b: a Node, or the name of one that is in the graph.
+            a: the sender: a Node, or the name of one that is in the graph.
+            b: the receiver, given likewise.
             policy: "lossless" (`a` waits while the window is full), "latest" (only the newest chunk waits) or
                 "drop_oldest" (`depth` chunks wait, the oldest makes room). None: "latest" on an edge that is sampled,
                 "drop_oldest" out of a node with `live`, else "lossless".
             depth: the window in chunks, 1 to 65536. None: 256 for "lossless", 4 for "drop_oldest"; "latest" has 1.
-            codec, quality: how frames are compressed between hosts; not supported yet.
+            codec: how frames are compressed between hosts; not supported yet.
+            quality: the codec's; not supported yet.
             follow: of several inputs, step with each chunk of this one. Without it the first edge is followed.
 
         Raises:

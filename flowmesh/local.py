@@ -41,7 +41,7 @@ def run(
         the last status, or None if inline.
 
     Raises:
-        as `Manager.commit_graph` and `Manager.wait`.
+        FlowmeshError: as `Manager.commit_graph` and `Manager.wait` raise it.
     """
     if inline:
         run_inline(graph)

@@ -143,7 +143,8 @@ class Manager:
         """Let every source do a single step, and return when what follows from it is worked off.
 
         Raises:
-            as `stop`; DeadlineError after 60 s.
+            NodeError, WorkerError: the graph has failed meanwhile.
+            DeadlineError: it was not worked off within 60 s.
         """
         self._ask(lambda machine, token, now: machine.step(token, now), 60.0)
 

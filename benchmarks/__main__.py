@@ -1,0 +1,106 @@
+"""`python -m benchmarks`: measures, with lines of progress, and prints a table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+import flowmesh as fm
+
+from . import chain, frames, latency, small
+from .comparison import Benchmark, Outcome, add_round, outcomes
+from .table import pair, table
+
+_SUBJECTS = (small, frames, latency, chain)
+_FAILURES = (fm.FlowmeshError, TimeoutError, ChildProcessError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0, 1 if a gate was missed or something failed, 130 after Ctrl+C."""
+    options = _parser().parse_args(arguments)
+    chosen = [one for one in _all(options.quick) if one.name in options.names or not options.names]
+    rounds = options.rounds or (2 if options.quick else 5)
+    found: list[Outcome] = []
+    interrupted = False
+    try:
+        for benchmark in chosen:
+            _measure(benchmark, rounds, found)
+    except KeyboardInterrupt:
+        interrupted = True
+        _say("interrupted: the table holds the rounds that were finished")
+    print(f"\n{table(found)}\n\n{_machine()}; medians of {rounds} rounds{', --quick' if options.quick else ''}")
+    if options.json:
+        _write(options.json, found)
+    return 130 if interrupted else int(any(outcome.reached is False for outcome in found))
+
+
+def _measure(benchmark: Benchmark, rounds: int, found: list[Outcome]) -> None:
+    """All rounds, floor and flowmesh in turns; what fails is said, and the rest goes on."""
+    results = outcomes(benchmark)
+    found += results.values()
+    for turn in range(1, rounds + 1):
+        try:
+            floor = benchmark.floor() if benchmark.floor else {}
+            add_round(results, floor, benchmark.flowmesh())
+        except _FAILURES as error:
+            _say(f"{benchmark.name} {turn}/{rounds}  failed: {error}")
+            return
+        _say(f"{benchmark.name} {turn}/{rounds}  " + "; ".join(pair(outcome).strip() for outcome in results.values()))
+
+
+def _all(quick: bool) -> list[Benchmark]:
+    return [benchmark for subject in _SUBJECTS for benchmark in subject.benchmarks(quick)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    there = _all(quick=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure flowmesh's speed beside its floor, in turns.",
+        epilog="benchmarks:\n" + "\n".join(f"  {one.name:16}{one.about}" for one in there),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    # argparse checks the default of a "*" against `choices`, so an unknown name is told by hand
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all by default")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="pairs of each (default: 5; with --quick 2)")
+    parser.add_argument("--quick", action="store_true", help="small counts: shows that all of it works, no more")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("a number from 1")
+    return number
+
+
+def _machine() -> str:
+    return (
+        f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}, flowmesh {fm.__version__}"
+    )
+
+
+def _write(path: Path, found: Iterable[Outcome]) -> None:
+    figures = [
+        msgspec.structs.asdict(one) | {"gate": str(one.gate or ""), "ratios": one.ratios, "reached": one.reached}
+        for one in found
+    ]
+    path.write_bytes(msgspec.json.format(msgspec.json.encode({"machine": _machine(), "figures": figures})))
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

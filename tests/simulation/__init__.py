@@ -1,0 +1,1 @@
+"""The rules of delivery, tried in seeded schedules: the real Machines in a world of virtual time, crashes and late messages."""
