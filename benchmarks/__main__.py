@@ -25,8 +25,12 @@ _FAILURES = (fm.FlowmeshError, TimeoutError, ChildProcessError)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0, 1 if a gate was missed or something failed, 130 after Ctrl+C."""
-    options = _parser().parse_args(arguments)
-    chosen = [one for one in _all(options.quick) if one.name in options.names or not options.names]
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    there = {one.name: one for one in _all(options.quick)}
+    if unknown := [name for name in options.names if name not in there]:
+        parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(there)}")
+    chosen = [there[name] for name in options.names or there]
     rounds = options.rounds or (2 if options.quick else 5)
     found: list[Outcome] = []
     interrupted = False
@@ -61,14 +65,12 @@ def _all(quick: bool) -> list[Benchmark]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    there = _all(quick=False)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure flowmesh's speed beside its floor, in turns.",
-        epilog="benchmarks:\n" + "\n".join(f"  {one.name:16}{one.about}" for one in there),
+        epilog="benchmarks:\n" + "\n".join(f"  {one.name:16}{one.about}" for one in _all(quick=False)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    # argparse checks the default of a "*" against `choices`, so an unknown name is told by hand
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all by default")
     parser.add_argument("--rounds", type=_positive, metavar="N", help="pairs of each (default: 5; with --quick 2)")
     parser.add_argument("--quick", action="store_true", help="small counts: shows that all of it works, no more")

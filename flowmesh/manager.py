@@ -215,11 +215,21 @@ class Manager:
         """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
         if self._closed or os.getpid() != self._owner:
             return
+        at_once = False
         try:
             self.reset()
-            self._ask(lambda machine, token, now: [*machine.dismiss(), Answer(token)], 2.0)
-            self._ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
         except KeyboardInterrupt:  # a further Ctrl+C: no teardown is waited for any more
+            at_once = True
+            raise
+        finally:
+            self._send_home(at_once)
+
+    def _send_home(self, at_once: bool) -> None:
+        try:
+            self._ask(lambda machine, token, now: [*machine.dismiss(at_once=at_once), Answer(token)], 1.0)
+            if not at_once:
+                self._ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
+        except KeyboardInterrupt:
             self._ask(lambda machine, token, now: [*machine.dismiss(at_once=True), Answer(token)], 1.0)
             raise
         finally:

@@ -142,9 +142,49 @@ def test_what_was_spoilt_after_adding_is_found() -> None:
     ]
 
 
-@pytest.mark.parametrize(("join", "text"), [("zip", "'zip'"), (Align(0.1), "Align(tolerance=0.1)")])
-def test_joins_to_come_are_refused(join: Any, text: str) -> None:
-    assert lines(join_of_two(join).check) == [f"c: join={text} is not supported yet"]
+@pytest.mark.parametrize("join", ["zip", Align(0.1), "any", "follow"])
+@pytest.mark.parametrize("sink", [False, True])
+def test_every_join_can_be_of_two_strangers(join: Any, sink: bool) -> None:
+    join_of_two(join, sink=sink).check()
+
+
+def test_a_zip_of_one_input_pairs_nothing() -> None:
+    Graph([(Source(name="a"), Step(name="b", join="zip"))]).check()
+
+
+def net(*edges: str, **joins: Any) -> Graph:
+    """Edges as "ab", from a to b; the join of each node that is named."""
+    targets = {edge[1] for edge in edges}
+    nodes = {name: (Step if name in targets else Source)(name=name) for edge in edges for name in edge}
+    for name, join in joins.items():
+        nodes[name].join = join
+    return Graph([(nodes[edge[0]], nodes[edge[1]]) for edge in edges])
+
+
+@pytest.mark.parametrize(
+    ("graph", "why"),
+    [
+        (net("sa", "ac", "bc", "sc", c="zip"), "some of its inputs descend from 's', others do not"),
+        (
+            net("sm", "tm", "sn", "tn", "mz", "nz", m="zip", n="zip", z="zip"),
+            "its inputs descend from 's', 't' alike, none of which is nearer",
+        ),
+        (
+            net("sa", "sb", "am", "bm", "mz", "sz", m="any", z="zip"),
+            "'m' mixes its inputs (join='any'), so that numbers come out of order",
+        ),
+    ],
+)
+def test_a_zip_that_cannot_pair_is_refused(graph: Graph, why: str) -> None:
+    name = "c" if "c" in graph else "z"
+    assert lines(graph.check) == [f"{name}: join='zip' can't pair its inputs: {why}"]
+    graph.nodes[name]["node"].join = "any"
+    graph.check()
+
+
+def test_pairing_is_looked_at_once_the_cycles_are_gone() -> None:
+    graph = net("ab", "bc", "cb", "sa", "sc", c="zip")
+    assert lines(graph.check) == ["the edges b -> c -> b form a cycle: a graph may have none"]
 
 
 def test_only_one_edge_can_be_followed() -> None:
@@ -179,7 +219,7 @@ def test_a_sampled_edge_holds_the_newest_only(
 ) -> None:
     assert lines(join_of_two(join, sink=sink, second=options).check) == [
         f"{what} on the edge b -> c contradicts join='follow': each chunk of a causes a step, which sees the newest one"
-        f" of this edge; leave {what.split()[0]} out, or set join='any'"
+        f" of this edge; leave {what.split()[0]} out, or set join='zip' or join='any'"
         for what in said
     ]
     join_of_two("any", sink=sink, second=options).check()

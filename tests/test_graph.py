@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from flowmesh.errors import GraphError
 from flowmesh.graph import Graph
-from flowmesh.node import Node
-from flowmesh.wire.specs import EdgeSpec
+from flowmesh.node import Align, Node
+from flowmesh.wire.specs import EdgeSpec, JoinSpec
 
 
 class Source(Node):
@@ -359,7 +359,6 @@ def test_all_errors_are_told_at_once() -> None:
         "the edges c -> d -> c form a cycle",
         "a",
         "c",
-        "c",
         "follow=True on the edge a -> c contradicts join='zip'",
     ]
 
@@ -372,10 +371,10 @@ def resolved(graph: Graph) -> dict[str, tuple[str, int, int, bool]]:
 
 
 def test_specs_are_in_topological_order(graph: Graph) -> None:
-    names, kinds, edges = graph.specs()
-    assert names == ("film", "edges", "show")
-    assert kinds == {"film": "source", "edges": "step", "show": "sink"}
-    assert edges == (
+    specs = graph.specs()
+    assert specs.names == ("film", "edges", "show")
+    assert specs.kinds == {"film": "source", "edges": "step", "show": "sink"}
+    assert specs.edges == (
         EdgeSpec(0, "film", "edges", "lossless", 256, 4, True),
         EdgeSpec(1, "edges", "show", "lossless", 256, 4, True),
         EdgeSpec(2, "film", "show", "lossless", 256, 4, True),
@@ -393,7 +392,7 @@ def test_where_the_edges_leave_a_choice_the_order_of_adding_holds() -> None:
 def test_a_lone_node_is_a_source(film: Node) -> None:
     graph = Graph()
     graph.add_node(film)
-    assert graph.specs() == (("film",), {"film": "source"}, ())
+    assert graph.specs() == (("film",), {"film": "source"}, (), {"film": JoinSpec()}, frozenset(), ())
 
 
 def test_specs_of_a_graph_that_cannot_run_are_refused() -> None:
@@ -450,6 +449,49 @@ def test_out_of_a_live_source_the_oldest_is_dropped() -> None:
     assert resolved(asked)["ac"] == ("lossless", 256, 4, True)
 
 
+# --- how inputs meet -------------------------------------------------------------------------------------------------
+
+
+def diamond(join: Any, *, above: bool = False) -> Graph:
+    """s -> (f ->) a, b -> c, and c -> d."""
+    top, *others = [Source(name="s"), *([Step(name="f")] if above else [])]
+    graph = Graph([(top, *others)] if others else [])
+    top, a, b, c = [top, *others][-1], Step(name="a"), Step(name="b"), Step(name="c", join=join)
+    graph.add_edges_from([(top, a), (top, b), (a, c), (b, c), (c, Step(name="d"))])
+    return graph
+
+
+def test_a_zip_pairs_by_the_numbers_of_the_nearest_common_ancestor() -> None:
+    specs = diamond("zip").specs()
+    assert specs.names == ("s", "a", "b", "c", "d")
+    assert specs.joins["c"] == JoinSpec("zip", pair_by=0, carries={0: (0,), 1: (0,)})
+    assert specs.joins["a"] == JoinSpec("any", carries={0: (0,)})
+    assert (specs.marks, specs.forks) == ({"s", "a", "b"}, ())
+    below = diamond("zip", above=True).specs()
+    assert below.joins["c"] == JoinSpec("zip", pair_by=1, carries={0: (0, 1), 1: (0, 1)})
+    assert (below.marks, below.forks) == ({"s", "f", "a", "b"}, (1,))
+
+
+def test_a_zip_of_strangers_pairs_by_their_own_numbers() -> None:
+    specs = join_of_two("zip").specs()
+    assert specs.joins["c"] == JoinSpec("zip", pair_by=-1, carries={0: (0,), 1: (1,)})
+    assert resolved(join_of_two("zip"))["bc"] == ("lossless", 256, 4, True)
+
+
+def test_align_steps_with_its_first_input_and_drops_nothing_on_the_way() -> None:
+    specs = diamond(Align(0.5)).specs()
+    assert specs.joins["c"] == JoinSpec("align", 0.5, carries={0: (0,)})
+    assert specs.marks == {"s", "a", "b"}
+    assert resolved(join_of_two(Align(0.5)))["bc"] == ("lossless", 256, 4, True)
+
+
+def test_marks_are_sent_above_a_zip_only() -> None:
+    graph = diamond("zip")
+    graph.add_edge("d", Step(name="e"))
+    graph.add_edge(Source(name="t"), "e")
+    assert graph.specs().marks == {"s", "a", "b"}
+
+
 @st.composite
 def acyclic(draw: st.DrawFn) -> Graph:
     """A graph whose nodes and edges were added in any order."""
@@ -467,7 +509,7 @@ def acyclic(draw: st.DrawFn) -> Graph:
 @given(acyclic())
 @settings(deadline=None)
 def test_specs_of_any_graph_hold_together(graph: Graph) -> None:
-    names, kinds, edges = graph.specs()
+    names, kinds, edges, *_ = graph.specs()
     place = {name: index for index, name in enumerate(names)}
     assert sorted(names) == sorted(graph)
     assert all(place[edge.source] < place[edge.target] for edge in edges)

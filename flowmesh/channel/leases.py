@@ -4,7 +4,8 @@ its slots can reach, in the graph's order, givers before takers: a lease that is
     a table: 1,024 cells of 64 bits, one a lease: 0, or arena << 16 | slot
 
 A lease is taken before credit is given for its chunk and before the giver lets go. It ends when the last array on its slot
-is collected. Needs ordered stores and loads, as x86-64 has them.
+is collected. Before its first lease a reader introduces itself at the owner's door, a socket that comes with each arena:
+nobody stands between the two who could be slow or die. Needs ordered stores and loads, as x86-64 has them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..wire import framing
+from .packets import End, PeerGone, pair
+from .pipe import close_all
+
 CELLS = 1024
-_lock = threading.Lock()
-_lock.acquire()
 
 
 def fence() -> None:
-    """A full memory fence: a store before it is seen by whoever acts on a load after it."""
-    _lock.release()
-    _lock.acquire()
+    """A full memory fence: a store before it is seen by whoever acts on a load after it.
+
+    Of a lock that nobody else has: leases end in other threads too, and whenever the garbage collector runs.
+    """
+    threading.Lock().acquire()
 
 
 def key(arena: int, slot: int) -> int:
@@ -54,18 +60,42 @@ class LeaseTable:
         self._cells[cell] = 0
         self._free.append(cell)
 
+    def introduce(self, reader: int, door: int) -> bool:
+        """Show an owner of slots that we, the node of that place, lease here; False when the kernel has no room now."""
+        end = End(os.dup(door))
+        try:
+            return end.send(framing.encode(framing.Reader(reader)), [self.descriptor])
+        except PeerGone:
+            return True  # it will never write there again
+        finally:
+            end.close()
+
 
 class Tables:
     """The owner's side: the tables of those who may read its slots, by their place in the graph's order."""
 
     def __init__(self) -> None:
         self._tables: dict[int, np.ndarray] = {}
+        self._callers: End | None = None
 
-    def __len__(self) -> int:
-        return len(self._tables)
+    @cached_property
+    def door(self) -> int:
+        """The socket at which readers introduce themselves; it goes with each arena."""
+        ours, theirs = pair()
+        self._callers = End(ours)
+        return theirs
 
-    def __contains__(self, reader: int) -> bool:
-        return reader in self._tables
+    def listen(self) -> bool:
+        """Learn of those who have introduced themselves; whether anybody has."""
+        anybody = False
+        while self._callers is not None and (received := self._callers.receive_with_descriptors()) is not None:
+            anybody = True
+            message = framing.decode(received[0])
+            if isinstance(message, framing.Reader) and len(received[1]) == 1:
+                self.add(message.index, received[1][0])
+            else:
+                close_all(received[1])
+        return anybody
 
     def add(self, reader: int, descriptor: int) -> None:
         """Learn of a reader; takes over the descriptor and closes it. One that is known already is kept."""
@@ -93,10 +123,12 @@ class Lease(np.ndarray):
         lender: where the slot belongs (an ArenaView or an Arena).
         slot: its index there.
         count: called with whether the lease counts against the holder's limit; while it is passed on, it does not.
+        passing: how many times it is being passed on.
     """
 
     lender: Any = None
     slot: int = -1
+    passing: int = 0
     count: Callable[[bool], None] | None = None
     _ended: Callable[[], None] | None = None
 
@@ -127,6 +159,8 @@ def lease_of(arrays: Iterable[object]) -> Lease | None:
     found: Lease | None = None
     for array in arrays:
         base = array.base if isinstance(array, np.ndarray) else None
+        while type(base) is np.ndarray:  # a view of what was handed out
+            base = base.base
         if not isinstance(base, Lease) or (found is not None and base is not found):
             return None
         found = base

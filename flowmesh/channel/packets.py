@@ -9,8 +9,11 @@ import array
 import socket
 from collections.abc import Sequence
 
-_MOST_DESCRIPTORS = 2
+_MOST_DESCRIPTORS = 3
 LARGEST = 192 * 1024  # the kernel's default socket buffer refuses more than 208 kB
+# One for all ends of the process: a fresh one of this size for each packet costs ten times the call itself. A packet is
+# copied out at once, so that the ends must only not be read from two threads at the same time.
+_buffer = memoryview(bytearray(LARGEST))
 
 
 class PeerGone(Exception):
@@ -24,7 +27,7 @@ class End:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
         self._socket.setblocking(False)
         self._send = self._socket.send
-        self._recv = self._socket.recv
+        self._recv = self._socket.recv_into
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -53,14 +56,14 @@ class End:
             PeerGone: the peer has gone and all that it sent was read.
         """
         try:
-            packet = self._recv(LARGEST)
+            size = self._recv(_buffer)
         except BlockingIOError:
             return None
         except ConnectionResetError:  # said once, before what still waits: the peer left without reading all of ours
             return self.receive()
-        if not packet:
+        if not size:
             raise PeerGone
-        return packet
+        return bytes(_buffer[:size])
 
     def receive_with_descriptors(self) -> tuple[bytes, list[int]] | None:
         """The next packet and the file descriptors that it carries, which are the caller's; None when none waits.
@@ -71,17 +74,17 @@ class End:
         numbers = array.array("i")
         try:
             space = socket.CMSG_SPACE(_MOST_DESCRIPTORS * numbers.itemsize)
-            packet, rights, _, _ = self._socket.recvmsg(LARGEST, space, socket.MSG_CMSG_CLOEXEC)
+            size, rights, _, _ = self._socket.recvmsg_into([_buffer], space, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except ConnectionResetError:
             return self.receive_with_descriptors()
-        if not packet:
+        if not size:
             raise PeerGone
         for _, kind, data in rights:
             if kind == socket.SCM_RIGHTS:
                 numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
-        return packet, list(numbers)
+        return bytes(_buffer[:size]), list(numbers)
 
     def close(self) -> None:
         self._socket.close()

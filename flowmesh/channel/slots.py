@@ -2,7 +2,7 @@
 
     | header | slot 0 | slot 1 | ... | slot n-1 |        each slot `slot_size` bytes, a multiple of the page
 
-The header's first 64 bits say whether the producer waits for a free slot.
+The header's first 64 bits say whether the producer waits for a free slot, the next whether it has given the arena up.
 
 It is sealed: nobody can shrink or grow it, and nobody but the producer can map it for writing. It has no name, so it
 vanishes with its last file descriptor. It is never made for one frame: slots are used again, the lowest first.
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from ..errors import ChunkError
 from .leases import fence
+from .pipe import close_all
 
 # Not in Python 3.11's fcntl. From linux/fcntl.h.
 F_ADD_SEALS = 1033
@@ -33,13 +34,19 @@ HEADER = mmap.PAGESIZE
 
 
 class Arena:
-    """The producer's side of a set of slots. `bell` is the eventfd that wakes it when it waits for a free slot."""
+    """The producer's side of a set of slots.
 
-    def __init__(self, ident: int, slot_size: int, slots: int, bell: int) -> None:
+    Args:
+        bell: the eventfd that wakes the producer when it waits for a free slot.
+        door: the socket at which readers introduce themselves.
+    """
+
+    def __init__(self, ident: int, slot_size: int, slots: int, bell: int, door: int) -> None:
         self.ident = ident
         self.slot_size = slot_size
         self.slots = slots
         self.bell = bell
+        self.door = door
         size = HEADER + slot_size * slots
         self.descriptor = os.memfd_create("flowmesh-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.descriptor, size)
@@ -95,23 +102,29 @@ class Arena:
         self._header[0] = asking
 
     def close(self) -> None:
-        """Close the file; the mapping goes with its last view."""
+        """Close the file, and tell those who have mapped it; the mapping goes with its last view."""
         if self.descriptor >= 0:
+            self._header[1] = True
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 class ArenaView:
-    """A consumer's side: a read-only mapping of another process's arena. Owns both descriptors, to hand them on.
+    """A consumer's side: a read-only mapping of another process's arena. Owns the descriptors, to hand them on.
+
+    Attributes:
+        introduced: whether the owner knows of us; nothing may be leased before.
 
     Raises:
         ChunkError: the file is not what was announced, or could be shrunk under the mapping.
     """
 
-    def __init__(self, ident: int, descriptor: int, bell: int, slot_size: int, slots: int) -> None:
+    def __init__(self, ident: int, descriptor: int, bell: int, door: int, slot_size: int, slots: int) -> None:
         self.ident = ident
         self.descriptor = descriptor
         self.bell = bell
+        self.door = door
+        self.introduced = False
         self.slot_size = slot_size
         self.slots = slots
         size = HEADER + slot_size * slots
@@ -121,9 +134,18 @@ class ArenaView:
             if fcntl.fcntl(descriptor, F_GET_SEALS) & SEALS != SEALS:
                 raise ChunkError("an arena is not sealed")
             self._memory = memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ))
-        except OSError as error:
+        except ChunkError:
+            self.close()
+            raise
+        except (OSError, OverflowError) as error:
+            self.close()
             raise ChunkError(f"an arena can't be mapped: {error}") from error
         self._header = self._memory[:HEADER].cast("Q")
+
+    @property
+    def retired(self) -> bool:
+        """Whether the producer has given it up: nothing in it is on its way or leased."""
+        return bool(self._header[1])
 
     def memory(self, slot: int, size: int) -> memoryview:
         """The first `size` bytes of a slot.
@@ -144,8 +166,8 @@ class ArenaView:
 
     def close(self) -> None:
         """Close the descriptors; the mapping goes with its last view."""
-        for descriptor in (self.descriptor, self.bell):
-            os.close(descriptor)
+        close_all([descriptor for descriptor in (self.descriptor, self.bell, self.door) if descriptor >= 0])
+        self.descriptor = self.bell = self.door = -1
 
 
 def size_class(size: int) -> int:

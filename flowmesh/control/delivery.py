@@ -42,7 +42,7 @@ class Window:
             raise ChunkError(f"credit for chunk {taken}, but only {self.sent} were sent")
         self.taken = max(self.taken, taken)
         done = [number for number in self.lent if number <= self.taken]
-        del self.lent[: len(done)]
+        self.lent = [number for number in self.lent if number > self.taken]  # in any order: some were taken back
         return done
 
     def withdraw(self, number: int) -> bool:

@@ -60,6 +60,10 @@ class AnyJoin(Generic[Item]):
         place, item = self._queue.popleft()
         return place, {place: item}
 
+    def take_one(self) -> tuple[int, Item] | None:
+        """As `take`, without a dict of one."""
+        return self._queue.popleft() if self._queue else None
+
     def rest(self) -> list[tuple[int, Item]]:
         """All that waits, given up."""
         left = list(self._queue)

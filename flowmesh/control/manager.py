@@ -229,7 +229,9 @@ class ManagerMachine:
         """Time has passed: who has been silent, what has taken too long?"""
         effects = self._requests.tick(now)
         for worker in self.roster.silent(now):
-            effects += self._worker_gone(worker, "vanished: it was killed, or its network is cut", now)
+            effects += self._worker_gone(
+                worker, "vanished (it was killed, or its network is cut): start it again and commit anew", now
+            )
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             effects += self._late(now)

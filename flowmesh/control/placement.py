@@ -13,6 +13,7 @@ from ..wire.specs import EdgePlan, EdgeSpec, Host
 
 Nodes = Sequence[str | Node]
 NodeMapping = Mapping[str, Nodes] | Mapping[str | tuple[str, ...], Nodes]  # two, as a Mapping's key type is invariant
+ALLOCATED = 3  # the newest, which is kept for gather(), the one before while that is replaced, and one in the making
 NONE_REGISTERED = "no worker is registered: make one with Worker(name='local') and connect() it to the Manager"
 
 
@@ -116,11 +117,12 @@ def _node_errors(names: Sequence[str], pairs: Sequence[tuple[object, object]]) -
 
 
 def slots_needed(names: Sequence[str], edges: Sequence[EdgeSpec], hold: Mapping[str, int]) -> dict[str, int]:
-    """How many slots each node's output needs: one to write, and all that can lie on or be held behind any edge that a
-    frame of it may reach, as frames are handed on without copies. `hold` is each node's own limit."""
+    """How many slots each node's output needs: one to write, those that the node may keep of what it allocated, and all
+    that can lie on or be held behind any edge that a frame of it may reach, as frames are handed on without copies.
+    `hold` is each node's own limit."""
     taken = {edge.index: edge.slots + hold[edge.target] + 2 for edge in edges}
     reach: dict[str, set[int]] = {}
     for name in reversed(names):  # topological: all that follow come first
         leaving = [edge for edge in edges if edge.source == name]
         reach[name] = {edge.index for edge in leaving}.union(*(reach[edge.target] for edge in leaving))
-    return {name: 1 + sum(taken[index] for index in reach[name]) for name in names}
+    return {name: 1 + ALLOCATED + sum(taken[index] for index in reach[name]) for name in names}

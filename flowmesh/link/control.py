@@ -19,8 +19,6 @@ from .sockets import Context, Socket, endpoint, listen, make_socket, translated,
 
 BATCH = 1000  # messages a call of `receive`
 LARGEST = 256 * 1024**2  # bytes of a message to the Manager: an enrolled peer must not fill its memory
-HEARTBEAT = 500  # ms; without heartbeats a cut network is never noticed
-SILENCE = 1500  # ms without any sign after which the other end is dead: three missing heartbeats
 PORTS = (*range(9000, 9100), 0)  # 0: any that is free
 
 
@@ -153,11 +151,6 @@ class WorkerLink:
             self._socket = make_socket(self._context, zmq.DEALER, keys)
             with translated(f"can't dial {host}:{port} with the key {server_key!r}"):
                 self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
-                # Only workers ask for signs of life. That serves both ends (TTL: how long the Manager may miss us), and
-                # keeps libzmq's fault with heartbeats (see make_socket) away from the Manager, whose peers are many.
-                self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
-                self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE)
-                self._socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)
                 self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
                 self._socket.connect(endpoint(host, port))  # IMMEDIATE stays 0: it lets messages wait
         except BaseException:

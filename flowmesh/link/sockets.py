@@ -16,6 +16,8 @@ Socket = zmq.Socket[bytes]
 Context = zmq.Context[Socket]
 
 LINGER = 300  # ms that closing may take to send what waits: a last word needs one round, a dead peer must not hold us
+HEARTBEAT = 500  # ms; without heartbeats a cut network is never noticed
+SILENCE = 1500  # ms without any sign after which the other end is dead: three missing heartbeats
 LONGEST_WAIT = 1e6  # seconds: poll counts milliseconds in 32 bits
 
 
@@ -29,13 +31,16 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def make_socket(context: Context, kind: int, keys: KeyPair) -> Socket:
-    """A socket of `kind` that speaks with `keys`.
+    """A socket of `kind` that speaks with `keys` and notices a dead peer.
 
     Raises:
         LinkError: `keys` are no key pair.
     """
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, LINGER)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)
     # No limit to what waits to be read: libzmq 4.3.5 aborts the process when a heartbeat falls due on a connection that
     # has broken while its input was held up (https://github.com/zeromq/libzmq/issues/4767).
     socket.setsockopt(zmq.RCVHWM, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable
 from functools import cached_property, partial
 
@@ -33,6 +31,12 @@ class Holder:
     @cached_property
     def table(self) -> LeaseTable:
         return LeaseTable()
+
+    def lease(self, view: ArenaView, slot: int) -> int | None:
+        """Hold a slot; the cell of the lease, None when that can't be now."""
+        if not view.introduced:
+            view.introduced = self.table.introduce(self.index, view.door)
+        return self.table.take(view.ident, slot) if view.introduced else None
 
     def copied(self, sender: str) -> None:
         """A chunk was copied: say so once an input."""
@@ -71,7 +75,7 @@ class Arrived:
 
 
 class InEdge:
-    """One edge into the node. `introduce` is called before the first chunk in a slot is taken."""
+    """One edge into the node."""
 
     def __init__(self, spec: EdgeEnd, names: tuple[str, ...], holder: Holder, end: End, page: Page, block: int) -> None:
         self.peer = spec.peer
@@ -79,6 +83,7 @@ class InEdge:
         self.sender = names.index(spec.peer)  # the index of the producer's output
         self.end = end
         self.lossless = spec.policy == "lossless"
+        self._overtaken = REASON_CELL["superseded" if spec.policy == "latest" else "oldest"]
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
         self._depth = spec.depth
@@ -91,9 +96,12 @@ class InEdge:
         self._block = block
         self._announced: framing.Announce | None = None
         self._views: dict[int, ArenaView] = {}
-        self._upward: deque[tuple[bytes, int]] = deque()  # lease tables for which the kernel had no room yet
-        self._introduced = False
         self._owed = 0
+
+    @property
+    def wants_room(self) -> bool:
+        """Whether there is credit to give for which the kernel had no room."""
+        return self._owed > 0
 
     def receive(self) -> framing.Packet | None:
         """The next packet that is not about arenas; None when none waits.
@@ -102,11 +110,29 @@ class InEdge:
             PeerGone, ChunkError
         """
         while (message := self._next()) is not None:
+            if type(message) is framing.Chunk and self.lossless:
+                return message
             if isinstance(message, framing.Announce):
                 self._announced = message
+            elif isinstance(message, framing.CHUNKS):
+                if self.lossless or not self._is_overtaken(message):
+                    return message
             elif not isinstance(message, framing.Descriptor):
                 return message
         return None
+
+    def _is_overtaken(self, packet: framing.Chunk | framing.Long) -> bool:
+        """A lossy producer takes packets back while we read on: what it sends again may be older than what we have, and
+        an arena's announcement may be missing. Such a chunk is as good as taken back: dropped, counted here."""
+        number, intake = packet.number, self.intake
+        if number > intake.arrived:
+            if not packet.arena or packet.arena in self._views:
+                return False
+            intake.arrive(number)
+        self._cells[self._block + self._overtaken] += 1
+        if number <= intake.taken:  # else credit goes with a later one: what came before may still wait here
+            self._credit(intake.taken)
+        return True
 
     def _next(self) -> framing.Packet | None:
         """The next packet. Behind an announcement comes the arena's file, unless a lossy producer took it back."""
@@ -117,18 +143,20 @@ class InEdge:
         if carried is None:
             return None
         announced, self._announced = self._announced, None
-        if len(carried[1]) == 2:
+        if len(carried[1]) == 3:
             self._map(announced, *carried[1])
         else:
             close_all(carried[1])
         return framing.decode(carried[0])
 
-    def _map(self, announced: framing.Announce, file: int, bell: int) -> None:
-        ident = announced.arena
-        self._views[ident] = ArenaView(ident, file, bell, announced.slot_size, announced.slots)
-        if not self._introduced:
-            self._introduced = True
-            self.send_up(self._holder.index, self._holder.table.descriptor)
+    def _map(self, announced: framing.Announce, file: int, bell: int, door: int) -> None:
+        if announced.arena in self._views:  # a lossy producer took it back too late
+            close_all([file, bell, door])
+            return
+        for old in [view for view in self._views.values() if view.retired]:
+            self._views.pop(old.ident).close()
+        view = ArenaView(announced.arena, file, bell, door, announced.slot_size, announced.slots)
+        self._views[view.ident] = view
 
     @property
     def is_full(self) -> bool:
@@ -152,11 +180,11 @@ class InEdge:
     def lease(self, view: ArenaView, slot: int, size: int) -> memoryview:
         """The payload in a slot, held until nothing refers to it; beyond the node's `hold`, a private copy."""
         memory = view.memory(slot, size)
-        table = self._holder.table
-        cell = table.take(view.ident, slot) if len(self._held) < self._holder.hold else None
+        holder = self._holder
+        cell = holder.lease(view, slot) if len(self._held) < holder.hold else None
         if cell is None:
             self._cells[self._block + 1] += 1
-            self._holder.copied(self.peer)
+            holder.copied(self.peer)
             return _private(memory)
         self._count(cell, True)
         ended, count = partial(self._lease_ended, cell, view), partial(self._count, cell)
@@ -169,24 +197,6 @@ class InEdge:
         self._holder.table.end(cell)
         self._held.discard(cell)
         view.lease_ended()
-
-    def send_up(self, reader: int, descriptor: int) -> None:
-        """Tell the producer of a lease table, behind those that it was told of and before any further credit."""
-        self._upward.append((framing.encode(framing.Reader(reader)), os.dup(descriptor)))
-        self._send_tables()
-
-    def _send_tables(self) -> bool:
-        try:
-            while self._upward:
-                packet, descriptor = self._upward[0]
-                if not self.gone and not self.end.send(packet, [descriptor]):
-                    return False
-                self._upward.popleft()
-                os.close(descriptor)
-        except PeerGone:
-            close_all([descriptor for _, descriptor in self._upward])
-            self._upward.clear()
-        return True
 
     def _view(self, arena: int) -> ArenaView:
         try:
@@ -201,7 +211,6 @@ class InEdge:
 
     def retry(self) -> None:
         """Give the credit for which the kernel had no room."""
-        self._send_tables()
         self._credit(self._owed)
 
     def close(self) -> None:
@@ -211,7 +220,7 @@ class InEdge:
 
     def _credit(self, number: int) -> None:
         if number and not self.gone:
-            sent = self._send_tables() and self._send(framing.encode(framing.Credit(0, 0, number, number)))
+            sent = self._send(framing.encode(framing.Credit(0, 0, number, number)))
             self._owed = 0 if sent else number
 
     def _send(self, packet: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ..channel.packets import PeerGone
 from ..chunk import DataChunk
@@ -18,13 +17,8 @@ from .inedge import Arrived, InEdge
 _BATCH = 64  # packets taken from one edge before the others are looked at
 
 
-class Taken(NamedTuple):
-    """What the next step gets: its data by sender, and the triggering edge's place and number, and the origin."""
-
-    data: dict[str, DataChunk]
-    place: int
-    number: int
-    origin: Origins
+# What the next step gets: its data by sender; and the triggering edge's place, the number on it, the origin.
+Taken = tuple[dict[str, DataChunk], int, int, Origins]
 
 
 class Inputs:
@@ -37,8 +31,10 @@ class Inputs:
         self._pair_by = node.join.pair_by
         self._pairing = _pairing(node, edges)
         self._join: Join[Arrived] = self._pairing or _plain_join(edges)
-        self._progress = Progress(node.join.carries, frozenset(node.forks)) if node.marks or node.forks else None
-        self._says = node.marks
+        self._progress = Progress(node.join.carries, frozenset(node.forks))
+        self.says = node.marks  # whether a join further down wants to know how far this node is
+        simple = isinstance(self._join, AnyJoin) and not node.marks and not node.forks
+        self._single = self._join if simple and isinstance(self._join, AnyJoin) else None
         self._zips = node.join.kind == "zip"
         self._causes: list[Cause] = []
         self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
@@ -53,6 +49,8 @@ class Inputs:
 
     def take(self) -> Taken | None:
         """The next step's, if all that it needs is there."""
+        if self._single is not None:
+            return self._take_single(self._single)
         taken = self._join.take() if self._pairing is None else self._take_paired(self._pairing)
         if taken is None:
             return None
@@ -65,12 +63,19 @@ class Inputs:
             if where == place or number > edge.intake.taken:
                 edge.taken(number, item.shared)
         chunk = items[place].chunk
-        if self._progress is None:
-            edge = self.edges[place]
-            origin = chunk.origin or {edge.sender: (chunk.number, chunk.created + chunk.offset)}
-        else:
-            origin = self._origin(self._progress, place, items)
-        return Taken(data, place, chunk.number, origin)
+        origin = self._origin(self._progress, place, items)
+        return data, place, chunk.number, origin
+
+    def _take_single(self, join: AnyJoin[Arrived]) -> Taken | None:
+        """What most nodes need: each chunk makes a step, and nobody asks for marks."""
+        taken = join.take_one()
+        if taken is None:
+            return None
+        place, item = taken
+        edge, chunk = self.edges[place], item.chunk
+        data = {edge.peer: item.open()}
+        edge.taken(chunk.number, item.shared)
+        return data, place, chunk.number, chunk.origin or {edge.sender: (chunk.number, chunk.created + chunk.offset)}
 
     def _take_paired(self, join: Pairing[Arrived]) -> tuple[int, dict[int, Arrived]] | None:
         taken = join.take()
@@ -95,29 +100,27 @@ class Inputs:
 
     def completes(self) -> bool:
         """Whether the present step's last emission can say that all of its origin is done."""
-        return self._progress is None or self._progress.completes(self._causes)
+        return self._progress.completes(self._causes)
 
     def stepped(self) -> Origins:
         """The step has ended: how far this node is now, as far as that is news to a join further down."""
-        if self._progress is None or not self._says:
-            return {}
         self._progress.stepped(self._causes)
         self._causes = []
-        return self._advance(self._progress)
+        return self._advance()
 
-    def _advance(self, progress: Progress) -> Origins:
+    def _advance(self) -> Origins:
         waiting = []
         for place, behind, origin in self._behind:
             if self.edges[place].intake.taken >= behind:
-                progress.marked(place, origin)
+                self._progress.marked(place, origin)
             else:
                 waiting.append((place, behind, origin))
         self._behind = waiting
-        return progress.advance()
+        return self._progress.advance()
 
     def news(self) -> Origins:
         """What marks that came without a chunk have told, and nobody further down knows."""
-        return self._advance(self._progress) if self._behind and self._progress is not None else {}
+        return self._advance() if self._behind else {}
 
     def receive(self) -> bool:
         """Take what has arrived, without waiting; whether anything had."""
@@ -151,11 +154,6 @@ class Inputs:
         for edge in self.edges:
             edge.close()
 
-    def send_up(self, reader: int, descriptor: int) -> None:
-        """A node further down may read what comes from any of our producers: tell them all."""
-        for edge in self.edges:
-            edge.send_up(reader, descriptor)
-
     def _handle(self, place: int, edge: InEdge, packet: framing.Packet) -> None:
         if isinstance(packet, framing.CHUNKS):
             item = edge.arrived(packet)
@@ -176,7 +174,7 @@ class Inputs:
         elif mark.kind == framing.PAUSE:
             self._paused(place, mark.number)
         else:
-            if self._says:
+            if self.says:
                 self._behind.append((place, edge.intake.arrived, mark.origin))
             if self._zips and self._pairing is not None and self._pair_by in mark.origin:
                 self._pairing.mark(place, mark.origin[self._pair_by][0])

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..channel.leases import Lease, Tables, fence, key, lease_of, offset_in
 from ..channel.slots import Arena, ArenaView, size_class
+from ..control.placement import ALLOCATED
 from ..wire import values
 from .outedge import Lent
 
@@ -29,8 +30,10 @@ class Passed:
         self.slot_size = view.slot_size
         self.descriptor = view.descriptor
         self.bell = view.bell
+        self.door = view.door
         self._lease: Lease | None = lease
         self._takers = takers
+        lease.passing += 1
         if lease.count is not None:
             lease.count(False)
 
@@ -39,10 +42,12 @@ class Passed:
 
     def give_back(self, slot: int) -> None:
         self._takers -= 1
-        if not self._takers and self._lease is not None:
-            if self._lease.count is not None:
-                self._lease.count(True)
+        lease = self._lease
+        if not self._takers and lease is not None:
             self._lease = None
+            lease.passing -= 1
+            if not lease.passing and lease.count is not None:
+                lease.count(True)
 
 
 class Lending:
@@ -51,9 +56,8 @@ class Lending:
     Args:
         index: the node's place in the graph; its arenas' ids begin with it.
         slots: how many an arena has.
-        collect: reads what consumers have sent back.
+        collect: reads the credit that consumers have sent back.
         wait: waits until a consumer has sent something, or the eventfd that it is given rings; False when it must not wait.
-        send_up: tells our producers of a lease table.
     """
 
     def __init__(
@@ -62,26 +66,21 @@ class Lending:
         slots: int,
         collect: Callable[[], None],
         wait: Callable[[int], bool],
-        send_up: Callable[[int, int], None],
     ) -> None:
         self._index = index
         self._slots = slots
         self._collect = collect
         self._wait = wait
-        self._send_up = send_up
         self._serial = 0
         self._arena: Arena | None = None
         self._arenas: list[Arena] = []
         self._tables = Tables()
-
-    def reader(self, index: int, descriptor: int) -> None:
-        """A node further down may read our slots, and those that we pass on: its lease table."""
-        if index not in self._tables:
-            self._send_up(index, descriptor)
-        self._tables.add(index, descriptor)
+        self._allocated: set[int] = set()
 
     def allocate(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
-        """An array in a free slot; None when none is free. Never waits."""
+        """An array in a free slot; None when none is free, or the node keeps too many already. Never waits."""
+        if len(self._allocated) >= ALLOCATED:
+            return None
         size = prod(shape) * dtype.itemsize
         arena = self._fitting(size)
         self._reclaim(arena)
@@ -89,8 +88,13 @@ class Lending:
         if slot is None:
             return None
         arena.lend(slot, 1)  # to the user, until the array is collected
-        lease = Lease.on(arena.memory(slot)[:size], arena, slot, partial(arena.give_back, slot))
+        self._allocated.add(key(arena.ident, slot))
+        lease = Lease.on(arena.memory(slot)[:size], arena, slot, partial(self._collected, arena, slot))
         return np.ndarray(shape, dtype, lease.data)
+
+    def _collected(self, arena: Arena, slot: int) -> None:
+        self._allocated.discard(key(arena.ident, slot))
+        arena.give_back(slot)
 
     def place(self, packed: values.Packed, takers: int) -> Lent:
         """Put a payload into a slot for so many takers, unless it lies in one already."""
@@ -117,7 +121,7 @@ class Lending:
         if isinstance(lease.lender, ArenaView):
             return Passed(lease.lender, lease, takers), lease.slot
         for array in arrays:
-            array.flags.writeable = False
+            _freeze(array)
         lease.lender.lend_more(lease.slot, takers)
         return lease.lender, lease.slot
 
@@ -150,21 +154,20 @@ class Lending:
 
     def _fitting(self, size: int) -> Arena:
         if self._arena is None or self._arena.slot_size < size:
+            self._arena = None  # it may go as well
             self._arena = self._new_arena(size, self._slots)
         return self._arena
 
     def _reclaim(self, arena: Arena) -> None:
         """Free what was returned and nobody has a lease on. A reader that is heard of meanwhile has to be looked at too:
         its lease may have been handed to it by one that we found without."""
+        self._collect()
         candidates = arena.returned
         if not candidates:
             return
-        while True:
-            known = len(self._tables)
+        held = self._tables.held()
+        while self._tables.listen():
             held = self._tables.held()
-            self._collect()
-            if len(self._tables) == known:
-                break
         arena.reclaim(slot for slot in candidates if key(arena.ident, slot) not in held)
 
     def _new_arena(self, size: int, slots: int) -> Arena:
@@ -174,6 +177,14 @@ class Lending:
                 old.close()
                 self._arenas.remove(old)
         self._serial += 1
-        arena = Arena(self._index << 20 | self._serial, size_class(size), slots, self._bell)
+        arena = Arena(self._index << 20 | self._serial, size_class(size), slots, self._bell, self._tables.door)
         self._arenas.append(arena)
         return arena
+
+
+def _freeze(array: np.ndarray) -> None:
+    """What is emitted is written no more; neither is what it is a view of."""
+    base: object = array
+    while type(base) is np.ndarray:
+        base.flags.writeable = False
+        base = base.base

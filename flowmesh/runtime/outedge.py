@@ -7,7 +7,7 @@ to make room. Marks are never dropped and take no room.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from ..channel.packets import End, PeerGone
@@ -25,6 +25,7 @@ class Lender(Protocol):
     slot_size: int
     descriptor: int
     bell: int
+    door: int
 
     def memory(self, slot: int) -> memoryview: ...
 
@@ -35,12 +36,11 @@ Lent = tuple[Lender, int]
 
 
 class Parcel(NamedTuple):
-    """Something to send: a chunk (number > 0), or a mark or announcement. `lent` is the slot that the chunk lies in."""
+    """Something to send: a chunk (number > 0), or a mark. `lent` is the slot that the chunk lies in."""
 
     packet: bytes
     number: int = 0
     lent: Lent | None = None
-    descriptors: tuple[int, ...] = ()
     progress: bool = False
 
 
@@ -54,10 +54,8 @@ class OutEdge:
         receiving: End | None,
         page: Page,
         block: int,
-        reader: Callable[[int, int], None],
     ) -> None:
         self.spec = spec
-        self._reader = reader  # called with the place of a node that may read our slots, and its lease table
         self.end = end
         self.window = Window(spec.depth, spec.slots)
         self.lossless = receiving is None
@@ -99,8 +97,6 @@ class OutEdge:
             return
         if self._receiving is not None:
             self._make_room(self._receiving)
-        if parcel.lent is not None:
-            self._announce(parcel.lent[0])
         self.backlog.append(parcel)
         self.flush()
 
@@ -115,25 +111,32 @@ class OutEdge:
 
     def flush(self) -> None:
         """Send what waits, as far as window and kernel allow."""
-        backlog, window = self.backlog, self.window
         try:
-            while backlog:
-                parcel = backlog[0]
-                if parcel.number and self.lossless and not window.has_room(parcel.lent is not None):
-                    self._collect()
-                    if not window.has_room(parcel.lent is not None) or self.closed:
-                        break
-                if not self.end.send(parcel.packet, parcel.descriptors):
-                    break
-                backlog.popleft()
-                if parcel.number:
-                    window.send(parcel.number, parcel.lent is not None)
-                    if parcel.lent is not None:
-                        self._lent[parcel.number] = parcel.lent
+            self._send_backlog()
+            if self.closed and self.backlog:
+                self._drop_backlog("after_end")
+                self._send_backlog()
         except PeerGone:
             self._peer_gone()
-        if self.closed:
-            self._drop_backlog("after_end")
+
+    def _send_backlog(self) -> None:
+        backlog, window = self.backlog, self.window
+        while backlog:
+            parcel = backlog[0]
+            lent = parcel.lent
+            if parcel.number and self.lossless and not window.has_room(lent is not None):
+                self._collect()
+                if not window.has_room(lent is not None) or self.closed:
+                    return
+            if lent is not None and not self._announce(lent[0]):
+                return
+            if not self.end.send(parcel.packet):
+                return
+            backlog.popleft()
+            if parcel.number:
+                window.send(parcel.number, lent is not None)
+                if lent is not None:
+                    self._lent[parcel.number] = lent
 
     def collect(self) -> None:
         """Read the credit that has come back."""
@@ -143,12 +146,10 @@ class OutEdge:
             self._peer_gone()
 
     def _collect(self) -> None:
-        while (received := self.end.receive_with_descriptors()) is not None:
-            message = framing.decode(received[0])
+        while (packet := self.end.receive()) is not None:
+            message = framing.decode(packet)
             if isinstance(message, framing.Close):
                 self.closed = True
-            elif isinstance(message, framing.Reader):
-                self._reader(message.index, received[1][0])
             elif isinstance(message, framing.Credit):
                 for number in self.window.credit(message.taken):
                     self._return(number)
@@ -163,10 +164,8 @@ class OutEdge:
             if parcel.number and surplus > 0:
                 surplus -= 1
                 self._drop(parcel, "superseded" if self.spec.policy == "latest" else "oldest")
-                continue
-            if parcel.lent is not None:
-                self._announce(parcel.lent[0])
-            self.backlog.append(parcel)
+            else:
+                self.backlog.append(parcel)
 
     def _take_back(self, receiving: End) -> Iterator[Parcel]:
         while (packet := receiving.receive()) is not None:
@@ -176,18 +175,21 @@ class OutEdge:
                 yield Parcel(packet, message.number, self._lent.pop(message.number, None))
             elif isinstance(message, framing.Mark):
                 yield Parcel(packet)
-            elif isinstance(
-                message, framing.Announce | framing.Descriptor
-            ):  # the file is closed with it: announced anew
+            elif isinstance(message, framing.Announce | framing.Descriptor):  # its files are closed: announced anew
                 self._announced.discard(message.arena)
 
-    def _announce(self, arena: Lender) -> None:
-        if arena.ident not in self._announced:
-            self._announced.add(arena.ident)
-            head = framing.Announce(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
-            self.backlog.append(Parcel(framing.encode(head)))
-            rights = framing.encode(framing.Descriptor(arena=arena.ident))
-            self.backlog.append(Parcel(rights, descriptors=(arena.descriptor, arena.bell)))
+    def _announce(self, arena: Lender) -> bool:
+        """Send an arena's files, unless the consumer has them; whether it has now. A half is sent again with the other."""
+        if arena.ident in self._announced:
+            return True
+        head = framing.Announce(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
+        if not self.end.send(framing.encode(head)):
+            return False
+        rights = framing.encode(framing.Descriptor(arena=arena.ident))
+        if not self.end.send(rights, (arena.descriptor, arena.bell, arena.door)):
+            return False
+        self._announced.add(arena.ident)
+        return True
 
     def _drop(self, parcel: Parcel, reason: str) -> None:
         self._cells[self._block + REASON_CELL[reason]] += 1
@@ -197,12 +199,13 @@ class OutEdge:
             parcel.lent[0].give_back(parcel.lent[1])
 
     def _drop_backlog(self, reason: str) -> None:
+        """Drop the chunks that wait; marks stay, as long as there is somebody to read them."""
         waiting, self.backlog = self.backlog, deque()
         for parcel in waiting:
             if parcel.number:
                 self._drop(parcel, reason)
-            elif reason == "after_end":
-                self.end.send(parcel.packet, parcel.descriptors)
+            elif not self.gone:
+                self.backlog.append(parcel)
 
     def _return(self, number: int) -> None:
         lent = self._lent.pop(number, None)

@@ -36,7 +36,6 @@ class Outputs:
         epoch: int,
         slots: int,
         wait: Callable[[list[OutEdge], int], bool],
-        send_up: Callable[[int, int], None],
     ) -> None:
         self.edges: list[OutEdge] = []
         self.all_closed = False  # whether nobody takes any more what this node emits
@@ -44,8 +43,7 @@ class Outputs:
         self._epoch = epoch
         self._wait = wait
         self._number = 0
-        self._lending = Lending(index, slots, self._collect, self._wait_for_slot, send_up)
-        self.reader = self._lending.reader
+        self._lending = Lending(index, slots, self._collect, self._wait_for_slot)
 
     def emit(self, records: Iterable[values.Record], label: Label) -> None:
         """Send a chunk of these records along all edges; returns when none of the lossless ones holds it back.
@@ -105,7 +103,9 @@ class Outputs:
                 edge.collect()
 
     def _wait_for_slot(self, bell: int) -> bool:
-        return self._wait([edge for edge in self.edges if not edge.gone], bell)
+        waited = self._wait([edge for edge in self.edges if not edge.gone], bell)
+        self.flush()
+        return waited
 
     def _place(self, packed: values.Packed) -> tuple[Lent | None, bytes]:
         """Where the payload goes: into the packet or into a slot."""

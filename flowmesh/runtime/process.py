@@ -95,12 +95,11 @@ def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]
         for place, spec in enumerate(setup.inputs)
     ]
     inputs = Inputs(setup.node, in_edges, machine.input_paused, machine.input_ended) if in_edges else None
-    send_up = inputs.send_up if inputs else lambda index, descriptor: None
-    outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room, send_up)
+    outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room)
     for place, spec in enumerate(setup.outputs):
         end = End(next(given))
         receiving = None if spec.policy == "lossless" else End(next(given))
-        outputs.edges.append(OutEdge(spec, end, receiving, page, page.output(place), outputs.reader))
+        outputs.edges.append(OutEdge(spec, end, receiving, page, page.output(place)))
     stepper.attach(inputs, outputs)
     return stepper
 

@@ -103,9 +103,9 @@ class Stepper:
     def _step_inputs(self, inputs: Inputs) -> None:
         taken = inputs.take()
         if taken is not None:
-            self._step((taken.place, taken.number, taken.origin), taken.data)
-            said = self._said_last
-            if (news := inputs.stepped()) and not said:
+            data, place, number, origin = taken
+            self._step((place, number, origin), data)
+            if inputs.says and (news := inputs.stepped()) and not self._said_last:
                 self._outputs.mark(DONE, 0, news)
             return
         if inputs.receive():
@@ -135,7 +135,7 @@ class Stepper:
                     value = self._await(value)
                 ended = _now()
                 if value is not None:
-                    self._said_last = self._inputs is None or self._inputs.completes()
+                    self._said_last = self._inputs is None or not self._inputs.says or self._inputs.completes()
                     self._send(value, self._said_last, ended)
         except EndOfStream:
             self._do(self._machine.ended())
@@ -229,7 +229,7 @@ class Stepper:
         usual = (
             edges is self._outputs.edges
             and not any(edge.backlog or edge.gone for edge in edges)
-            and not any(source.gone for source in sources)
+            and not any(source.gone or source.wants_room for source in sources)
         )
         if usual and read_inputs in self._pollers:
             return self._pollers[read_inputs]
@@ -242,7 +242,7 @@ class Stepper:
                 poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
         for source in sources:
             if not source.gone:
-                poll.register(source.end, select.POLLIN)
+                poll.register(source.end, select.POLLIN | (select.POLLOUT if source.wants_room else 0))
         if usual:
             self._pollers[read_inputs] = poll
         return poll

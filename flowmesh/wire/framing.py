@@ -105,9 +105,9 @@ class Close(msgspec.Struct, frozen=True, array_like=True, tag=_CLOSE, forbid_unk
 
 
 class Reader(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_unknown_fields=True):
-    """Consumer → Producer → its producers, with the file descriptor of a lease table: this node may read your slots.
+    """Consumer → Owner of slots, at its door, with the file descriptor of a lease table: this node reads your slots.
 
-    Sent before the first credit for a chunk in a slot. `index` is the node's place in the graph's order.
+    Sent before the first lease there. `index` is the node's place in the graph's order.
     """
 
     index: Count

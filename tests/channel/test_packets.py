@@ -85,11 +85,11 @@ def test_what_was_sent_before_the_peer_was_killed_is_read_and_then_it_is_gone() 
             with pytest.raises(PeerGone):
                 end.receive()
             with pytest.raises(PeerGone):
-                end.receive_descriptor()
+                end.receive_with_descriptors()
         with pytest.raises(PeerGone):
             end.send(b"anyone?")
         with pytest.raises(PeerGone):
-            end.send(b"anyone?", 0)
+            end.send(b"anyone?", [0])
         end.close()
 
 
@@ -106,19 +106,17 @@ def test_a_process_that_waits_is_woken_by_the_death_of_its_peer() -> None:
         end.close()
 
 
-@pytest.mark.parametrize("how", ["receive", "receive_descriptor"])
-def test_a_peer_that_left_without_reading_is_no_reason_to_lose_what_it_sent(ends: Ends, file: int, how: str) -> None:
+@pytest.mark.parametrize("with_descriptors", [False, True])
+def test_a_peer_that_left_without_reading_is_no_reason_to_lose_what_it_sent(ends: Ends, with_descriptors: bool) -> None:
     one, other = ends
     one.send(b"never read")
-    other.send(b"first", file)
+    other.send(b"first")
     other.send(b"second")
     other.close()
-    if how == "receive":
-        assert one.receive() == b"first"
+    if with_descriptors:
+        assert one.receive_with_descriptors() == (b"first", [])
     else:
-        packet, descriptor = one.receive_descriptor() or (b"", -1)
-        assert (packet, os.pread(descriptor, 10, 0)) == (b"first", b"file")
-        os.close(descriptor)
+        assert one.receive() == b"first"
     assert one.receive() == b"second"
     with pytest.raises(PeerGone):
         one.receive()
@@ -133,25 +131,38 @@ def test_sending_to_a_peer_that_left_without_reading_says_so_every_time(ends: En
             one.send(b"more")
 
 
-def test_a_descriptor_travels_with_its_packet(ends: Ends, file: int) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_descriptors_travel_with_their_packet(ends: Ends, file: int, count: int) -> None:
     one, other = ends
     assert one.send(b"plain")
-    assert one.send(b"with a file", file)
-    assert other.receive_descriptor() == (b"plain", -1)
-    packet, descriptor = other.receive_descriptor() or (b"", -1)
-    assert packet == b"with a file"
-    assert not os.get_inheritable(descriptor)
-    assert os.path.sameopenfile(descriptor, file)
-    assert os.pread(descriptor, 10, 0) == b"file"
-    os.close(descriptor)
-    assert other.receive_descriptor() is None
+    assert one.send(b"with files", [file] * count)
+    assert other.receive_with_descriptors() == (b"plain", [])
+    packet, given = other.receive_with_descriptors() or (b"", [])
+    assert (packet, len(given)) == (b"with files", count)
+    for descriptor in given:
+        assert not os.get_inheritable(descriptor)
+        assert os.path.sameopenfile(descriptor, file)
+        assert os.pread(descriptor, 10, 0) == b"file"
+        os.close(descriptor)
+    assert other.receive_with_descriptors() is None
+
+
+def test_of_more_descriptors_than_anybody_sends_none_is_left_open(ends: Ends, file: int) -> None:
+    one, other = ends
+    before = descriptors()
+    one.send(b"with files", [file] * 20)
+    packet, given = other.receive_with_descriptors() or (b"", [])
+    assert packet == b"with files"
+    assert descriptors() == before + len(given)
+    for descriptor in given:
+        os.close(descriptor)
 
 
 def test_a_descriptor_that_nobody_asked_for_is_closed_by_the_kernel(ends: Ends, file: int) -> None:
     one, other = ends
     before = descriptors()
     for _ in range(10):
-        one.send(b"with a file", file)
+        one.send(b"with a file", [file])
         assert other.receive() == b"with a file"
     assert descriptors() == before
 
@@ -160,7 +171,7 @@ def test_a_full_buffer_takes_no_descriptor_either(ends: Ends, file: int) -> None
     one, other = ends
     sent = fill(one)
     before = descriptors()
-    assert not one.send(b"with a file", file)
+    assert not one.send(b"with a file", [file])
     assert descriptors() == before
     assert read_numbers(other) == list(range(sent))
 

@@ -67,7 +67,7 @@ def test_what_the_kernel_has_no_room_for_waits_in_order(pipes: Pipes) -> None:
     for number, size in enumerate(sizes):
         one.send(bytes([number]) + message(size))
     assert not one.flush()
-    received = []
+    received: list[bytes] = []
     while len(received) < len(sizes):
         received.append(receive(other)[0])
         one.flush()

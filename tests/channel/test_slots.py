@@ -6,12 +6,14 @@ import fcntl
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.channel.slots import F_ADD_SEALS, SEALS, Arena, ArenaView, size_class
+from flowmesh.channel.slots import F_ADD_SEALS, HEADER, SEALS, Arena, ArenaView, size_class
 from flowmesh.errors import ChunkError
 
 from .peers import Send, descriptors, peer
@@ -26,40 +28,69 @@ def memory_file(size: int, seals: int) -> int:
     return descriptor
 
 
+@contextmanager
+def shared() -> Iterator[tuple[Arena, ArenaView]]:
+    """An arena of three slots, with a bell but no door, and what a consumer makes of it."""
+    bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    arena = Arena(1, PAGE, 3, bell, -1)
+    view = ArenaView(1, os.dup(arena.descriptor), os.dup(bell), -1, PAGE, 3)
+    try:
+        yield arena, view
+    finally:
+        view.close()
+        arena.close()
+        os.close(bell)
+
+
 # --- the producer's side ---------------------------------------------------------------------------------------------
 
 
-def test_the_lowest_free_slot_is_taken_first() -> None:
-    arena = Arena(1, PAGE, 3)
-    assert arena.idle
-    assert [arena.take() for _ in range(4)] == [0, 1, 2, None]
-    for slot in (2, 0):
-        arena.lend(slot, 1)
-        arena.give_back(slot)
-    assert not arena.idle
-    assert [arena.take() for _ in range(3)] == [0, 2, None]
-    arena.close()
-
-
-def test_a_slot_is_free_when_its_last_reader_has_given_it_back() -> None:
-    arena = Arena(1, PAGE, 2)
-    slot = arena.take()
-    assert slot == 0
-    arena.lend(slot, 3)
-    for _ in range(2):
-        arena.give_back(slot)
-        assert not arena.idle
+def free(arena: Arena, slot: int) -> None:
+    """The slot's only reader is done with it, and nobody has a lease on it."""
+    arena.lend(slot, 1)
     arena.give_back(slot)
-    assert arena.idle
-    assert arena.take() == 0
-    arena.lend(0, 0)
-    assert arena.idle
-    arena.close()
+    arena.reclaim([slot])
 
 
-@given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["take", "lend", "back"]), st.integers(0, 9))))
+def test_the_lowest_free_slot_is_taken_first() -> None:
+    with shared() as (arena, _):
+        assert arena.idle
+        assert [arena.take() for _ in range(4)] == [0, 1, 2, None]
+        for slot in (2, 0):
+            free(arena, slot)
+        assert not arena.idle
+        assert [arena.take() for _ in range(3)] == [0, 2, None]
+
+
+def test_a_slot_is_free_when_its_last_reader_has_given_it_back_and_it_is_reclaimed() -> None:
+    with shared() as (arena, _):
+        assert arena.take() == 0
+        arena.lend(0, 1)
+        arena.lend_more(0, 2)
+        for _ in range(2):
+            arena.give_back(0)
+            assert arena.returned == frozenset()
+        arena.give_back(0)
+        assert arena.returned == {0}
+        assert not arena.idle
+        assert arena.take() == 1
+        arena.reclaim([0])
+        assert arena.returned == frozenset()
+        assert arena.take() == 0
+
+
+def test_what_is_lent_to_nobody_is_returned_at_once() -> None:
+    with shared() as (arena, _):
+        assert arena.take() == 0
+        arena.lend(0, 0)
+        assert arena.returned == {0}
+        arena.reclaim([0])
+        assert arena.idle
+
+
+@given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["take", "lend", "back", "claim"]), st.integers(0, 9))))
 def test_no_slot_is_ever_given_to_two(slots: int, acts: list[tuple[str, int]]) -> None:
-    arena = Arena(1, PAGE, slots)
+    arena = Arena(1, PAGE, slots, -1, -1)
     taken: list[int] = []
     lent: dict[int, int] = {}
     for what, number in acts:
@@ -71,12 +102,15 @@ def test_no_slot_is_ever_given_to_two(slots: int, acts: list[tuple[str, int]]) -
         elif what == "lend" and taken:
             slot = taken.pop(number % len(taken))
             arena.lend(slot, number % 3)
-            lent |= {slot: number % 3} if number % 3 else {}
-        elif what == "back" and lent:
-            slot = list(lent)[number % len(lent)]
+            lent[slot] = number % 3
+        elif what == "back" and any(lent.values()):
+            slot = next(slot for slot, readers in lent.items() if readers)
             arena.give_back(slot)
             lent[slot] -= 1
+        elif what == "claim":
+            arena.reclaim(arena.returned)
             lent = {slot: readers for slot, readers in lent.items() if readers}
+        assert arena.returned == {slot for slot, readers in lent.items() if not readers}
         assert arena.idle == (not taken and not lent)
     arena.close()
 
@@ -85,112 +119,118 @@ def test_no_slot_is_ever_given_to_two(slots: int, acts: list[tuple[str, int]]) -
 
 
 def test_another_process_reads_what_is_written_in_place() -> None:
-    arena = Arena(1, PAGE, 2)
+    with shared() as (arena, _):
+        wait_read, wait_write = os.pipe()
 
-    def work(say: Send) -> None:
-        view = ArenaView(os.dup(arena.descriptor), PAGE, 2)
-        say(b"mapped")
-        os.read(wait_read, 1)
-        say(bytes(view.memory(1, 5)))
+        def work(say: Send) -> None:
+            view = ArenaView(1, os.dup(arena.descriptor), -1, -1, PAGE, 3)
+            say(b"mapped")
+            os.read(wait_read, 1)
+            say(bytes(view.memory(1, 5)))
 
-    wait_read, wait_write = os.pipe()
-    with peer(work) as other:
-        assert other.heard() == b"mapped"
-        arena.memory(1)[:5] = b"later"
-        os.write(wait_write, b"!")
-        assert other.heard() == b"later"
-        other.end()
-    os.close(wait_read)
-    os.close(wait_write)
-    arena.close()
+        with peer(work) as other:
+            assert other.heard() == b"mapped"
+            arena.memory(1)[:5] = b"later"
+            os.write(wait_write, b"!")
+            assert other.heard() == b"later"
+            other.end()
+        os.close(wait_read)
+        os.close(wait_write)
 
 
 def test_a_consumer_can_not_write() -> None:
-    arena = Arena(1, PAGE, 2)
-    view = ArenaView(os.dup(arena.descriptor), PAGE, 2)
-    assert view.memory(0, PAGE).readonly
-    for descriptor in (arena.descriptor, os.open(f"/proc/self/fd/{arena.descriptor}", os.O_RDWR)):
-        with pytest.raises(PermissionError):
-            mmap.mmap(descriptor, PAGE)
-        with pytest.raises(PermissionError):
-            os.pwrite(descriptor, b"x", 0)
-    os.close(descriptor)
-    arena.memory(0)[0] = 7
-    assert view.memory(0, 1)[0] == 7
-    arena.close()
+    with shared() as (arena, view):
+        assert view.memory(0, PAGE).readonly
+        for descriptor in (arena.descriptor, os.open(f"/proc/self/fd/{arena.descriptor}", os.O_RDWR)):
+            with pytest.raises(PermissionError):
+                mmap.mmap(descriptor, PAGE)
+            with pytest.raises(PermissionError):
+                os.pwrite(descriptor, b"x", 0)
+        os.close(descriptor)
+        arena.memory(0)[0] = 7
+        assert view.memory(0, 1)[0] == 7
 
 
 def test_nobody_can_shrink_or_grow_it_or_unseal_it() -> None:
-    arena = Arena(1, PAGE, 2)
-    for size in (0, PAGE, 3 * PAGE):
+    with shared() as (arena, _):
+        for size in (0, PAGE, 9 * PAGE):
+            with pytest.raises(PermissionError):
+                os.ftruncate(arena.descriptor, size)
         with pytest.raises(PermissionError):
-            os.ftruncate(arena.descriptor, size)
-    with pytest.raises(PermissionError):
-        fcntl.fcntl(arena.descriptor, F_ADD_SEALS, 0)
-    arena.close()
+            fcntl.fcntl(arena.descriptor, F_ADD_SEALS, 0)
 
 
-def test_slots_lie_one_after_the_other() -> None:
-    arena = Arena(1, PAGE, 3)
-    view = ArenaView(os.dup(arena.descriptor), PAGE, 3)
-    for slot in range(3):
-        assert len(arena.memory(slot)) == PAGE
-        arena.memory(slot)[:] = bytes([slot + 1]) * PAGE
-    for slot in range(3):
-        assert view.memory(slot, PAGE) == bytes([slot + 1]) * PAGE
-    assert len(view.memory(2, 0)) == 0
-    arena.close()
+def test_slots_lie_one_after_the_other_and_not_in_the_header() -> None:
+    with shared() as (arena, view):
+        for slot in range(3):
+            assert len(arena.memory(slot)) == PAGE
+            arena.memory(slot)[:] = bytes([slot + 1]) * PAGE
+        for slot in range(3):
+            assert view.memory(slot, PAGE) == bytes([slot + 1]) * PAGE
+        assert len(view.memory(2, 0)) == 0
+        assert not view.retired
 
 
-@pytest.mark.parametrize(("slot", "size"), [(-1, 1), (2, 1), (2**62, 1), (0, -1), (0, PAGE + 1), (1, 2**62)])
+@pytest.mark.parametrize(("slot", "size"), [(-1, 1), (3, 1), (2**62, 1), (0, -1), (0, PAGE + 1), (1, 2**62)])
 def test_a_slot_or_size_that_the_arena_does_not_have_is_refused(slot: int, size: int) -> None:
-    arena = Arena(1, PAGE, 2)
-    view = ArenaView(os.dup(arena.descriptor), PAGE, 2)
-    with pytest.raises(ChunkError, match=f"slot {slot} with {size} bytes, which its arena does not have"):
+    refusal = f"slot {slot} with {size} bytes, which its arena does not have"
+    with shared() as (_, view), pytest.raises(ChunkError, match=refusal):
         view.memory(slot, size)
-    arena.close()
 
 
 @pytest.mark.parametrize(
-    ("slot_size", "slots"), [(PAGE, 3), (PAGE, 1), (2 * PAGE, 2), (0, 2), (PAGE, 0), (-PAGE, -2), (2**62, 2**62)]
+    ("slot_size", "slots"), [(PAGE, 4), (PAGE, 2), (2 * PAGE, 3), (0, 3), (PAGE, 0), (-PAGE, -3), (2**62, 2**62)]
 )
 def test_a_file_that_is_not_of_the_announced_size_is_refused_and_closed(slot_size: int, slots: int) -> None:
-    arena = Arena(1, PAGE, 2)
-    before = descriptors()
-    with pytest.raises(ChunkError, match="not of the size that was announced"):
-        ArenaView(os.dup(arena.descriptor), slot_size, slots)
-    assert descriptors() == before
-    arena.close()
+    with shared() as (arena, _):
+        before = descriptors()
+        with pytest.raises(ChunkError, match="not of the size that was announced"):
+            ArenaView(1, os.dup(arena.descriptor), os.dup(arena.bell), os.dup(arena.bell), slot_size, slots)
+        assert descriptors() == before
 
 
 @pytest.mark.parametrize("missing", [1 << bit for bit in range(5) if SEALS & 1 << bit])
 def test_a_file_that_is_not_sealed_is_refused_and_closed(missing: int) -> None:
-    descriptor = memory_file(PAGE, SEALS & ~missing)
+    descriptor = memory_file(HEADER + PAGE, SEALS & ~missing)
     before = descriptors()
     with pytest.raises(ChunkError, match="an arena is not sealed"):
-        ArenaView(descriptor, PAGE, 1)
+        ArenaView(1, descriptor, -1, -1, PAGE, 1)
     assert descriptors() == before - 1
 
 
 def test_a_file_that_is_no_memory_is_refused_and_closed() -> None:
     with tempfile.TemporaryFile() as file:
-        file.truncate(PAGE)
+        file.truncate(HEADER + PAGE)
         before = descriptors()
         with pytest.raises(ChunkError, match="an arena can't be mapped"):
-            ArenaView(os.dup(file.fileno()), PAGE, 1)
+            ArenaView(1, os.dup(file.fileno()), -1, -1, PAGE, 1)
         assert descriptors() == before
+
+
+def test_the_end_of_a_lease_rings_only_when_somebody_waits_for_it() -> None:
+    with shared() as (arena, view):
+        for asking in (False, True, False):
+            arena.ask_for_slots(asking)
+            view.lease_ended()
+            if asking:
+                assert os.eventfd_read(arena.bell) == 1
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(arena.bell)
 
 
 def test_closing_leaves_nothing_and_what_is_still_read_stays_readable() -> None:
     before = descriptors()
-    arena = Arena(1, PAGE, 2)
+    arena = Arena(1, PAGE, 2, -1, -1)
     arena.memory(0)[:4] = b"left"
-    view = ArenaView(os.dup(arena.descriptor), PAGE, 2)
+    view = ArenaView(1, os.dup(arena.descriptor), -1, -1, PAGE, 2)
     memory = view.memory(0, 4)
-    arena.close()
-    arena.close()
+    assert not view.retired
+    for _ in range(2):
+        arena.close()
+        assert view.retired
+        view.close()
     del arena, view
-    assert memory == b"left"
+    assert bytes(memory) == b"left"
     del memory
     assert descriptors() == before
 

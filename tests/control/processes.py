@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from flowmesh.control.delivery import Intake, Window
 from flowmesh.control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
@@ -70,7 +71,7 @@ class Process:
         self.stuck = False
         self.status = 0
         self.inbox: deque[Message] = deque()
-        self.outbox: deque[Message] = deque()
+        self.outbox: deque[Any] = deque()
         self.calls: list[str] = []  # of the user's methods, steps left out
         self.took: list[tuple[int, int]] = []  # (input, number) of all chunks that were stepped
         self.steps = 0

@@ -46,6 +46,14 @@ def test_credit_is_cumulative_and_never_goes_back() -> None:
     assert window.taken == 2
 
 
+def test_slots_come_back_in_any_order_in_which_they_were_lent() -> None:
+    window = Window(depth=9, slots=9)
+    for number in (1, 4, 2):
+        window.send(number, shared=True)
+    assert window.credit(2) == [1, 2]
+    assert window.credit(4) == [4]
+
+
 def test_credit_for_what_was_never_sent_is_refused() -> None:
     window = Window(depth=2, slots=2)
     window.send(1, shared=False)

@@ -71,7 +71,7 @@ def test_an_input_that_ends_keeps_its_last_value_and_one_without_any_ends_the_jo
 
 
 Events = st.lists(st.tuples(st.sampled_from(["put", "put", "put", "end", "take"]), st.integers(0, INPUTS - 1)))
-Joins = st.one_of(
+Joins: st.SearchStrategy[Any] = st.one_of(
     st.just(None).map(lambda _: AnyJoin(INPUTS)),
     st.builds(FollowJoin, st.just(INPUTS), st.integers(0, INPUTS - 1), st.integers(0, 3)),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -594,9 +595,9 @@ def test_nodes_answer_calls_and_gather() -> None:
 def test_a_busy_node_is_answered_for_by_its_worker() -> None:
     world = running("local", "other", edges=Behaviour(hangs_at=3))
     begun = world.now
-    for ask in (lambda: world.call("edges", timeout=2.0), lambda: world.gather(timeout=2.0)):
+    for ask in (partial(world.call, "edges"), world.gather):
         with pytest.raises(NodeError, match="'edges' is busy in step"):
-            world.result(ask(), within=3)
+            world.result(ask(timeout=2.0), within=3)
     assert world.now - begun >= 4.0
     assert world.result(world.call("film")) == {"film": b"film.method"}
 

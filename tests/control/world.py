@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from flowmesh.control import effects as do
@@ -15,7 +16,7 @@ from flowmesh.control.effects import Answer, Fail, ManagerEffect, Note, WorkerEf
 from flowmesh.control.manager import ManagerMachine
 from flowmesh.control.worker import WorkerMachine
 from flowmesh.wire.lifecycle import NODE, GraphState, NodeState
-from flowmesh.wire.messages import AnyMessage, Departure, Heartbeat, Registration, Reply, Report
+from flowmesh.wire.messages import Departure, Heartbeat, Registration, Reply, Report
 from flowmesh.wire.specs import Code, EdgePlan, EdgeSpec, Host, NodeSpec, Plan, Versions
 
 from .processes import STEPS_A_BEAT, Behaviour, Edge, Process
@@ -46,8 +47,8 @@ class Worker:
         self.key = f"key of {name}"
         self.alive = True
         self.cut = False
-        self.up: deque[AnyMessage] = deque()
-        self.down: deque[AnyMessage] = deque()
+        self.up: deque[Any] = deque()
+        self.down: deque[Any] = deque()
         self.processes: dict[str, Process] = {}
         self.spawner: deque[tuple[str, Process]] = deque()
         self.arrivals: deque[str] = deque()  # nonces of edges whose ends another worker has brought
@@ -224,21 +225,21 @@ class World:
     def _acts(self) -> Iterator[Act]:
         for worker in self.workers.values():
             if worker.up and not worker.cut:
-                yield lambda worker=worker: self._up(worker)
+                yield partial(self._up, worker)
             if not worker.alive:
                 continue
             if worker.down and not worker.cut:
-                yield lambda worker=worker: self._down(worker)
+                yield partial(self._down, worker)
             if worker.spawner:
-                yield lambda worker=worker: self._spawned(worker)
+                yield partial(self._spawned, worker)
             if worker.arrivals:
-                yield lambda worker=worker: self._arrived(worker)
+                yield partial(self._arrived, worker)
             for process in worker.processes.values():
                 if process.outbox:
-                    yield lambda worker=worker, process=process: self._node_says(worker, process)
+                    yield partial(self._node_says, worker, process)
         for process in self.processes:
             if process.is_ready:
-                yield lambda process=process: self._act(process)
+                yield partial(self._act, process)
 
     def _up(self, worker: Worker) -> None:
         if worker.up:

@@ -19,7 +19,7 @@ from flowmesh.link import control
 from flowmesh.link.control import ManagerLink, WorkerLink
 from flowmesh.link.keys import KeyPair
 from flowmesh.link.sockets import Context, Socket
-from flowmesh.wire.messages import Departure, Dismiss, Heartbeat, Reply, Welcome, encode
+from flowmesh.wire.messages import Departure, Heartbeat, Message, Reply, Welcome, encode
 
 from .conftest import DEADLINE, HOST, Heard, Site, hear
 
@@ -72,6 +72,11 @@ def strangers(site: Site) -> Iterator[Strangers]:
     strangers.close()
 
 
+def much() -> list[Message]:
+    """More than is sent by the time that `send` returns."""
+    return [*[Reply(number, bytes(16384)) for number in range(200)], Departure("last")]
+
+
 # --- both ways -------------------------------------------------------------------------------------------------------
 
 
@@ -106,21 +111,28 @@ def test_what_is_sent_before_the_manager_is_up_arrives(site: Site) -> None:
     assert site.hear(1) == [(keys.public, Departure("early"))]
 
 
-@pytest.mark.parametrize("who", ["manager", "worker"])
-def test_the_last_word_is_sent_on_closing_which_can_be_done_twice(site: Site, who: str) -> None:
+def test_closing_sends_what_waits_and_can_be_done_twice(site: Site) -> None:
     link, key = site.join()
     link.send(Heartbeat())
     site.hear(1)
-    if who == "manager":
-        site.manager.send(key, Dismiss())
-        site.manager.close()
-        assert hear(link, 1) == [Dismiss()]
-        site.manager.close()
-    else:
-        link.send(Departure("worker"))
-        link.close()
-        assert site.hear(1) == [(key, Departure("worker"))]
-        link.close()
+    words = much()
+    for word in words:
+        assert link.send(word)
+    link.close()
+    assert site.hear(len(words)) == [(key, word) for word in words]
+    link.close()
+
+
+def test_so_does_the_manager(site: Site) -> None:
+    link, key = site.join()
+    link.send(Heartbeat())
+    site.hear(1)
+    words = much()
+    for word in words:
+        assert site.manager.send(key, word)
+    site.manager.close()
+    assert hear(link, len(words)) == words
+    site.manager.close()
 
 
 def test_closing_is_brief_although_nobody_takes_what_waits(site: Site) -> None:
