@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _measure(benchmark, rounds, found)
     except KeyboardInterrupt:
         interrupted = True
-        _say("interrupted: the table holds the rounds that were finished")
+        _say("interrupted: the table is of the rounds that were finished")
     print(f"\n{table(found)}\n\n{_machine()}; medians of {rounds} rounds{', --quick' if options.quick else ''}")
     if options.json:
         _write(options.json, found)

@@ -32,7 +32,7 @@ def number(value: float) -> str:
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
     if not outcome.flowmesh:
-        return outcome.label, outcome.unit, "", "failed", "", str(outcome.gate or ""), _REACHED[outcome.reached]
+        return outcome.label, outcome.unit, "", "not measured", "", str(outcome.gate or ""), _REACHED[outcome.reached]
     ratios = outcome.ratios
     return (
         outcome.label,

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -49,6 +50,7 @@ def alone(test: Callable[Arguments, None]) -> Callable[Arguments, None]:
 def _run(test: Callable[[], None], report: int) -> NoReturn:
     unraised: list[str] = []
     sys.unraisablehook = lambda error: unraised.append(f"in {error.object!r}: {error.exc_value!r}")
+    threading.excepthook = lambda failed: unraised.append(f"in {failed.thread}: {failed.exc_value!r}")
     told = "passed"
     warnings.simplefilter("ignore", ResourceWarning)  # what is open closes with the process
     try:

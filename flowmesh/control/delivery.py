@@ -61,11 +61,17 @@ class Intake:
     """
 
     def __init__(self, depth: int, lossless: bool) -> None:
+        self._depth = depth
         self._batch = max(1, depth // 4)
         self._lossless = lossless
         self.arrived = 0
         self.taken = 0
         self._credited = 0
+
+    @property
+    def full(self) -> int:
+        """While so many small chunks wait, the producer may have to: on a lossy edge it never has to, and one more waits."""
+        return self._depth - self._batch + 1 if self._lossless else self._depth + 1
 
     def arrive(self, number: int) -> None:
         """A chunk has come.

@@ -42,7 +42,7 @@ class ZipJoin(Generic[Item]):
     def end(self, place: int) -> None:
         self._ended.add(place)
 
-    def take(self, pressed: bool = False) -> tuple[int, dict[int, Item]] | None:
+    def take(self) -> tuple[int, dict[int, Item]] | None:
         while any(self._queues) and not self.over:
             heads = [queue[0][0] if queue else None for queue in self._queues]
             if None not in heads and len(set(heads)) == 1:
@@ -80,18 +80,23 @@ class ZipJoin(Generic[Item]):
 class AlignJoin(Generic[Item]):
     """A step for each item of the first input that has a partner in time on every other: the nearest within `tolerance`.
 
-    It is decided once each other input has passed the item's time by `tolerance`, or has ended; or, `pressed`, with what
-    is there: a window is full, so that waiting longer would never end. An item may be the partner of several.
+    It is decided once each other input has passed the item's time by `tolerance`, or has ended; or with what is there,
+    when an input is full: what is waited for may come only after it. For the same reason an input that is full while no
+    item of the first waits drops its oldest. An item may be the partner of several.
 
     Args:
         inputs: how many.
         tolerance: in the unit of `time`.
         time: an item's time; it never falls on an input.
+        full: whether an input, by its place, may bring nothing more as long as so many of its items wait.
     """
 
-    def __init__(self, inputs: int, tolerance: int, time: Callable[[Item], int]) -> None:
+    def __init__(
+        self, inputs: int, tolerance: int, time: Callable[[Item], int], full: Callable[[int, int], bool]
+    ) -> None:
         self._tolerance = tolerance
         self._time = time
+        self._full = full
         self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(inputs)]
         self._reached = [-1] * inputs
         self._ended: set[int] = set()
@@ -110,36 +115,42 @@ class AlignJoin(Generic[Item]):
     def end(self, place: int) -> None:
         self._ended.add(place)
 
-    def take(self, pressed: bool = False) -> tuple[int, dict[int, Item]] | None:
+    def take(self) -> tuple[int, dict[int, Item]] | None:
         reference = self._queues[0]
+        others = range(1, len(self._queues))
         while reference:
             time = reference[0][0]
-            others = range(1, len(self._queues))
-            if not pressed and not all(self._has_passed(place, time + self._tolerance) for place in others):
+            if not all(self._has_passed(place, time + self._tolerance) for place in others) and not self._any_full():
                 return None
-            partners = [self._nearest(place, time) for place in others]
+            partners = {place: near for place in others if (near := self._nearest(place, time)) is not None}
             item = reference.popleft()[1]
-            if None not in partners:
-                return 0, {
-                    0: item,
-                    **{place: partner for place, partner in zip(others, partners, strict=True) if partner},
-                }
+            if len(partners) == len(others):
+                self._used.update(others)
+                return 0, {0: item, **{place: near for place, (_, near) in partners.items()}}
             self._shed.append((0, item, "unaligned"))
         self._forget_old()
+        for place in others:
+            while self._is_full(place):
+                self._drop_oldest(place)
         return None
+
+    def _any_full(self) -> bool:
+        return any(self._is_full(place) for place in range(len(self._queues)))
+
+    def _is_full(self, place: int) -> bool:
+        return self._full(place, len(self._queues[place]) - (place in self._used))
 
     def _has_passed(self, place: int, time: int) -> bool:
         return place in self._ended or self._reached[place] >= time
 
-    def _nearest(self, place: int, time: int) -> Item | None:
+    def _nearest(self, place: int, time: int) -> tuple[int, Item] | None:
         """The nearest item of an input; all that are older than it, and so nobody's partner any more, are shed."""
         queue = self._queues[place]
         while len(queue) > 1 and abs(queue[1][0] - time) <= abs(queue[0][0] - time):
             self._drop_oldest(place)
         if not queue or abs(queue[0][0] - time) > self._tolerance:
             return None
-        self._used.add(place)
-        return queue[0][1]
+        return queue[0]
 
     def _forget_old(self) -> None:
         """Without any item of the reference waiting, what is older than the reference has reached is nobody's partner."""

@@ -52,6 +52,7 @@ class Daemon:
         self._seats: dict[str, Seat] = {}
         self._pids: dict[int, str] = {}
         self._code_file = -1
+        self._told_full: set[int] = set()
         self._leaving = False
         self._beat_at = 0.0
         self.asked_to_leave = False  # set by a signal's handler, which must not do more
@@ -117,6 +118,7 @@ class Daemon:
         self._link.send(Heartbeat())
         for seat in self._seats.values():
             seat.sample(now)
+            self._warn_if_full(seat)
             if seat.pipe is not None:
                 seat.pipe.flush()
 
@@ -210,6 +212,7 @@ class Daemon:
         self._seats.clear()
         self._pids.clear()
         self._ends.clear()
+        self._told_full.clear()
         if self._code_file >= 0:
             os.close(self._code_file)
         assert self._machine.plan is not None
@@ -264,6 +267,20 @@ class Daemon:
         busy = self._seats[node].busy_for() if node in self._seats else 0.0
         doing = f"busy in step for {busy:.1f} s" if busy else "not listening: in setup, or waiting for a full edge"
         return Reply(token=token, error=f"node {node!r} did not answer in time: {doing}")
+
+    def _warn_if_full(self, seat: Seat) -> None:
+        edge = seat.full_edge()
+        if edge is None or edge.index in self._told_full:
+            return
+        target = self._seats.get(edge.target)
+        if target is not None and target.is_held:
+            return  # the slow node is further down: its own edge is told
+        self._told_full.add(edge.index)
+        slow = f", whose step takes {target.page.percentile(0.5) * 1000:.3g} ms" if target else ""
+        self._warn(
+            f"the edge {edge.source} -> {edge.target} has been full for 2 s: {edge.source!r} waits for {edge.target!r}{slow}; "
+            "make that step faster, or give the edge policy='latest' or 'drop_oldest' if chunks may be dropped"
+        )
 
     def _warn(self, text: str) -> None:
         self._link.send(LogLine("", self._name, logging.WARNING, text))

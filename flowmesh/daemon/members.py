@@ -6,12 +6,14 @@ import os
 import time
 from collections import deque
 
-from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, LAST, STEPS, Page
+from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, STEPS, Page
 from ..channel.pipe import Pipe
 from ..control.worker import Member
 from ..wire.lifecycle import NodeState
 from ..wire.messages import EdgeCount, NodeCount
+from ..wire.specs import EdgeSpec
 
+FULL_SAMPLES = 4  # as many in a row, half a second apart, make an edge full for two seconds
 _SAMPLES = 5  # of the step count, one each heartbeat: the rate is that of the last two seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
@@ -29,6 +31,8 @@ class Seat:
         self.kill_when_forked = False
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._used = (0.0, 0)
+        self._held = -1
+        self._held_samples = 0
 
     def tell(self, message: bytes) -> None:
         """Send the node a message, and say so in its page, where it looks between two steps."""
@@ -52,8 +56,20 @@ class Seat:
         return os.pread(self.crash_file, 20_000, 0).decode(errors="replace").strip()
 
     def sample(self, now: float) -> None:
-        """Note how many steps there have been."""
+        """Note how many steps there have been, and which output, if any, holds the node back."""
         self._samples.append((now, self.page.cells[STEPS]))
+        held = self.page.cells[HELD] - 1
+        self._held_samples = self._held_samples + 1 if held >= 0 and held == self._held else 0
+        self._held = held
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an emission waits for room right now."""
+        return self.page.cells[HELD] > 0
+
+    def full_edge(self) -> EdgeSpec | None:
+        """The edge that has been full at each of the last samples."""
+        return self._member.outputs[self._held].spec if self._held_samples >= FULL_SAMPLES else None
 
     def busy_for(self) -> float:
         """Seconds for which the step under way has lasted; 0 between steps."""

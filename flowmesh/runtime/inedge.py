@@ -87,7 +87,7 @@ class InEdge:
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
         self._depth = spec.depth
-        self._newest_shared = False
+        self._brings_frames = False
         self.intake = Intake(spec.depth, self.lossless)
         self.gone = False
         self._holder = holder
@@ -158,16 +158,14 @@ class InEdge:
         view = ArenaView(announced.arena, file, bell, door, announced.slot_size, announced.slots)
         self._views[view.ident] = view
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the producer can send nothing more before something is taken."""
-        waiting = self.intake.arrived - self.intake.taken
-        return waiting >= (self.frames if self._newest_shared else self._depth)
+    def is_full(self, waiting: int) -> bool:
+        """Whether the producer may be able to send nothing more while so many chunks wait here."""
+        return waiting >= (self.frames if self.lossless and self._brings_frames else self.intake.full)
 
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""
         self.intake.arrive(packet.number)
-        self._newest_shared = bool(packet.arena)
+        self._brings_frames |= bool(packet.arena)
         if type(packet) is framing.Chunk:
             return Arrived(packet, self, self._view(packet.arena) if packet.arena else None, packet.slot)
         view = self._view(packet.arena)

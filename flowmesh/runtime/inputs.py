@@ -31,13 +31,15 @@ class Inputs:
         self._pair_by = node.join.pair_by
         self._pairing = _pairing(node, edges)
         self._join: Join[Arrived] = self._pairing or _plain_join(edges)
-        self._progress = Progress(node.join.carries, frozenset(node.forks))
+        self._forks = frozenset(node.forks)
+        self._progress = Progress(node.join.carries, self._forks)
         self.says = node.marks  # whether a join further down wants to know how far this node is
         simple = isinstance(self._join, AnyJoin) and not node.marks and not node.forks
         self._single = self._join if simple and isinstance(self._join, AnyJoin) else None
         self._zips = node.join.kind == "zip"
         self._causes: list[Cause] = []
         self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
+        self._dropped = False  # since news were asked for
         self._paused = paused
         self._ended = ended
         self._closed_as: str | None = None
@@ -46,6 +48,12 @@ class Inputs:
     def over(self) -> bool:
         """Whether no step will ever come again."""
         return self._join.over
+
+    @property
+    def barren(self) -> str | None:
+        """Who has ended without ever sending what each step would have looked at, so that no step can come."""
+        place = self._join.barren if isinstance(self._join, FollowJoin) else None
+        return None if place is None else self.edges[place].peer
 
     def take(self) -> Taken | None:
         """The next step's, if all that it needs is there."""
@@ -79,8 +87,6 @@ class Inputs:
 
     def _take_paired(self, join: Pairing[Arrived]) -> tuple[int, dict[int, Arrived]] | None:
         taken = join.take()
-        if taken is None and any(edge.is_full for edge in self.edges):
-            taken = join.take(pressed=True)
         self._drop(join.shed())
         return taken
 
@@ -102,10 +108,13 @@ class Inputs:
         """Whether the present step's last emission can say that all of its origin is done."""
         return self._progress.completes(self._causes)
 
-    def stepped(self) -> Origins:
-        """The step has ended: how far this node is now, as far as that is news to a join further down."""
+    def stepped(self, said: bool) -> Origins:
+        """The step has ended: how far this node is now, as far as that is news to a join further down. `said`: its last
+        emission completed its origin."""
         self._progress.stepped(self._causes)
         self._causes = []
+        if said:
+            self._progress.advance()
         return self._advance()
 
     def _advance(self) -> Origins:
@@ -119,8 +128,10 @@ class Inputs:
         return self._progress.advance()
 
     def news(self) -> Origins:
-        """What marks that came without a chunk have told, and nobody further down knows."""
-        return self._advance() if self._behind else {}
+        """What marks have told and drops have done without a step, and nobody further down knows."""
+        anything = self._behind or self._dropped
+        self._dropped = False
+        return self._advance() if anything else {}
 
     def receive(self) -> bool:
         """Take what has arrived, without waiting; whether anything had."""
@@ -179,11 +190,15 @@ class Inputs:
             if self._zips and self._pairing is not None and self._pair_by in mark.origin:
                 self._pairing.mark(place, mark.origin[self._pair_by][0])
             elif self._pairing is not None and not self._zips:
-                self._pairing.mark(place, max(time for _, time in mark.origin.values()))
+                times = [time for output, (_, time) in mark.origin.items() if output not in self._forks]
+                self._pairing.mark(place, max(times, default=0))
 
     def _drop(self, dropped: list[tuple[int, Arrived, str]]) -> None:
         for place, item, reason in dropped:
             self.edges[place].taken(item.chunk.number, True, reason)
+            if self.says:
+                self._progress.stepped([self._cause(place, item)])
+                self._dropped = True
 
     def _end(self, place: int) -> None:
         self._join.end(place)
@@ -201,7 +216,8 @@ def _pairing(node: NodeSpec, edges: list[InEdge]) -> Pairing[Arrived] | None:
     if node.join.kind == "zip":
         return ZipJoin(len(edges), lambda item: _number(item, node.join.pair_by))
     if node.join.kind == "align":
-        return AlignJoin(len(edges), round(node.join.tolerance * 1e9), _time)
+        full = [edge.is_full for edge in edges]
+        return AlignJoin(len(edges), round(node.join.tolerance * 1e9), _time, lambda place, count: full[place](count))
     return None
 
 

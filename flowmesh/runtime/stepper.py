@@ -20,7 +20,7 @@ import cloudpickle
 import numpy as np
 
 from ..channel.packets import PeerGone
-from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HISTOGRAM, LAST, STEPS, Page, bucket
+from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, STEPS, Page, bucket
 from ..channel.pipe import Pipe
 from ..chunk import DEFAULT_NAME, DataChunk
 from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
@@ -105,14 +105,17 @@ class Stepper:
         if taken is not None:
             data, place, number, origin = taken
             self._step((place, number, origin), data)
-            if inputs.says and (news := inputs.stepped()) and not self._said_last:
+            if inputs.says and (news := inputs.stepped(self._said_last)):
                 self._outputs.mark(DONE, 0, news)
             return
-        if inputs.receive():
-            if news := inputs.news():
-                self._outputs.mark(DONE, 0, news)
+        arrived = inputs.receive()
+        if inputs.says and (news := inputs.news()):
+            self._outputs.mark(DONE, 0, news)
+        if arrived:
             return
         if inputs.over:
+            if inputs.barren is not None:
+                self.warn(f"ends without a step: {inputs.barren!r}, whose newest chunk each step sees, ended without one")
             self._do(self._machine.ended())
             return
         inputs.retry()
@@ -135,8 +138,9 @@ class Stepper:
                     value = self._await(value)
                 ended = _now()
                 if value is not None:
-                    self._said_last = self._inputs is None or not self._inputs.says or self._inputs.completes()
-                    self._send(value, self._said_last, ended)
+                    last = self._inputs is None or not self._inputs.says or self._inputs.completes()
+                    self._send(value, last, ended)
+                    self._said_last = last
         except EndOfStream:
             self._do(self._machine.ended())
             return
@@ -186,6 +190,8 @@ class Stepper:
     def _send(self, value: Any, last: bool, now: int) -> None:
         records = value.records() if isinstance(value, DataChunk) else ((DEFAULT_NAME, value, "other"),)
         self._outputs.emit(records, (*self._cause, self._emissions, last, now + _wall))
+        if self._cells[HELD]:
+            self._cells[HELD] = 0
         self._emissions += 1
         self._newest = value
 
@@ -195,6 +201,8 @@ class Stepper:
         """Called by the outputs while an emission can't go on; False when it must not wait any longer. `bell` is an eventfd
         that rings when a slot may be free; -1 when none is waited for."""
         if not self._interrupted:
+            slowest = max(edges, key=lambda edge: edge.window.sent - edge.window.taken, default=None)
+            self._cells[HELD] = 1 + self._outputs.edges.index(slowest) if slowest else 0
             self._poller(edges, False, bell).poll()
             self._hear()
         return not self._interrupted

@@ -32,6 +32,10 @@ class Peer:
         os.close(theirs)
         self._ours = ours
 
+    def fileno(self) -> int:
+        """Readable when it has said something."""
+        return self._ours
+
     def heard(self, within: float = 10.0) -> bytes:
         """What it says next; nothing when it has ended."""
         assert select.select([self._ours], [], [], within)[0], "the peer says nothing"

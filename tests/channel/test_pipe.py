@@ -166,7 +166,7 @@ def test_closing_leaves_no_descriptor_of_what_waited() -> None:
     for _ in range(20):
         both[0].send(message(60_000), [0])
         both[0].send(message(70_000), [0])
-    for pipe in both:
+    for pipe in (*both, *both):
         pipe.close()
     assert descriptors() == before
 
