@@ -45,7 +45,6 @@ class Viewer(running.Measuring):
 
     def setup(self) -> None:
         self.number = 0
-        self.seconds = 0.0
 
     def step(self, data: Data) -> None:
         number = self.number = self.number + 1
@@ -53,10 +52,7 @@ class Viewer(running.Measuring):
             self.begun = time.perf_counter()
         verify(data[self.sender].get("frame")["value"], number)
         if number == self.count:
-            self.seconds = time.perf_counter() - self.begun
-
-    def measured(self) -> dict[str, float]:
-        return {"rate": (self.number - 1) / self.seconds}
+            self.measured = {"rate": (number - 1) / (time.perf_counter() - self.begun)}
 
 
 def benchmarks(quick: bool) -> list[Benchmark]:

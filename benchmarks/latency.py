@@ -38,6 +38,8 @@ class Camera(fm.Node):
 
 
 class Viewer(running.Measuring):
+    count: int
+
     def setup(self) -> None:
         self.entries: list[int] = []
         self.reads: list[int] = []
@@ -49,9 +51,8 @@ class Viewer(running.Measuring):
         verify(frame, sent)
         self.reads.append(time.monotonic_ns() - sent)
         self.entries.append(entered - sent)
-
-    def measured(self) -> dict[str, float]:
-        return floor.percentiles("entry", self.entries) | floor.percentiles("read", self.reads)
+        if len(self.entries) == self.count:
+            self.measured = floor.percentiles("entry", self.entries) | floor.percentiles("read", self.reads)
 
 
 class Sensor(fm.Node):
@@ -70,15 +71,16 @@ class Sensor(fm.Node):
 
 
 class Listener(running.Measuring):
+    count: int
+
     def setup(self) -> None:
         self.entries: list[int] = []
 
     def step(self, data: Data) -> None:
         entered = time.monotonic_ns()
         self.entries.append(entered - data["source"].get("default")["value"]["at"])
-
-    def measured(self) -> dict[str, float]:
-        return floor.percentiles("entry", self.entries)
+        if len(self.entries) == self.count:
+            self.measured = floor.percentiles("entry", self.entries)
 
 
 def benchmarks(quick: bool) -> list[Benchmark]:
@@ -91,7 +93,7 @@ def benchmarks(quick: bool) -> list[Benchmark]:
                 Figure("entry p50", "1080p at 30 fps, to step's entry, p50", "µs", Gate(1.5, at_most=True)),
                 Figure("read p50", "1080p at 30 fps, after reading, p50", "µs", Gate(1.5, at_most=True)),
             ),
-            flowmesh=partial(_run, Camera(name="source", rate=FPS, count=shown), Viewer(name="sink")),
+            flowmesh=partial(_run, Camera(name="source", rate=FPS, count=shown), Viewer(name="sink", count=shown)),
             floor=partial(floor.paced_frames, shown, FPS, HD),
         ),
         Benchmark(
@@ -101,7 +103,9 @@ def benchmarks(quick: bool) -> list[Benchmark]:
                 Figure("entry p50", "small dicts at 1,000/s, p50", "µs"),
                 Figure("entry p99", "small dicts at 1,000/s, p99", "µs"),
             ),
-            flowmesh=partial(_run, Sensor(name="source", rate=SMALL_RATE, count=said), Listener(name="sink")),
+            flowmesh=partial(
+                _run, Sensor(name="source", rate=SMALL_RATE, count=said), Listener(name="sink", count=said)
+            ),
             floor=partial(floor.paced_small, said, SMALL_RATE),
         ),
     ]

@@ -21,13 +21,11 @@ WITHIN = 120.0  # seconds for any one wait
 class Measuring(fm.Node):
     """A sink that says at its end what it measured: a graph that has finished has no process left to ask."""
 
-    report = ""
-
-    def measured(self) -> dict[str, float]:
-        raise NotImplementedError
+    report = ""  # the file in which it says so
+    measured: dict[str, float] | None = None  # until everything has come
 
     def teardown(self) -> None:
-        Path(self.report).write_text(json.dumps(self.measured()))
+        Path(self.report).write_text(json.dumps(self.measured))
 
 
 def chain(*nodes: fm.Node) -> fm.Graph:
@@ -51,7 +49,7 @@ def run(graph: fm.Graph, sinks: Sequence[Measuring]) -> Run:
     """Commit the graph to a Worker that is up, and run it to its end.
 
     Raises:
-        DeadlineError: the graph did not finish in time; and what `commit_graph` and `wait` raise.
+        FlowmeshError: it did not finish in time, a sink did not get everything; and what `commit_graph` and `wait` raise.
     """
     with TemporaryDirectory() as folder, fm.Worker(name="benchmark") as worker, fm.Manager() as manager:
         worker.connect(host=manager.host, port=manager.port)
@@ -63,8 +61,14 @@ def run(graph: fm.Graph, sinks: Sequence[Measuring]) -> Run:
         manager.start()
         if not manager.wait(timeout=WITHIN):
             raise fm.DeadlineError(f"the graph did not finish within {WITHIN:g} s")
-        reports = [json.loads(Path(sink.report).read_bytes()) for sink in sinks]
-        return Run(reports, committed, _cpu(manager) - before)
+        return Run([_report(sink) for sink in sinks], committed, _cpu(manager) - before)
+
+
+def _report(sink: Measuring) -> dict[str, float]:
+    report: dict[str, float] | None = json.loads(Path(sink.report).read_bytes())
+    if report is None:
+        raise fm.FlowmeshError(f"{sink.name!r} did not get everything that was sent")
+    return report
 
 
 def _cpu(manager: fm.Manager) -> float:

@@ -8,97 +8,169 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .chunk import DataChunk, Origin, Stamp, Times
-from .control.joins import AnyJoin, FollowJoin, Join
+from .control.joins import AnyJoin, FollowJoin, Join, Pairing
+from .control.marks import Cause, Progress
+from .control.pairing import AlignJoin, ZipJoin
 from .errors import EndOfStream, FlowmeshError, NodeError, StateError
-from .graph import Graph
+from .graph import Graph, GraphSpecs
 from .node import Node
 from .wire import values
-from .wire.specs import EdgeSpec
+from .wire.framing import Origins
+from .wire.specs import EdgeSpec, JoinSpec
+
+
+class _Item(NamedTuple):
+    """What waits for a step, and what it will have caused."""
+
+    chunk: DataChunk
+    cause: Cause
 
 
 class _Seat:
     """A node and what waits for it. It is the node's host, as the stepper is in a process of its own."""
 
-    def __init__(self, node: Node, edges: tuple[EdgeSpec, ...]) -> None:
+    def __init__(self, node: Node, specs: GraphSpecs) -> None:
         self.node = node
-        self.senders = [edge.source for edge in edges if edge.target == node.name]
+        self.senders = [edge.source for edge in specs.edges if edge.target == node.name]
         self.followers: list[tuple[_Seat, int]] = []
         self.ended = False
         self.set_up = False
-        self.join = _join([edge for edge in edges if edge.target == node.name])
-        self._number = 0
+        self.number = 0
+        self.spec = specs.joins[node.name]
+        self.pairing = _pairing(self.spec, len(self.senders))
+        self.join = self.pairing or _plain_join([edge for edge in specs.edges if edge.target == node.name])
+        self._sent_by: dict[int, _Seat] = {}  # the senders by the places of their inputs
+        self._waiting: list[list[Cause]] = [[] for _ in self.senders]
+        self._names = specs.names
+        self._index = specs.names.index(node.name)
+        self._progress = Progress(self.spec.carries, frozenset(specs.forks))
+        self._says = node.name in specs.marks
         self._steps = 0
-        self._stamp = Stamp()
+        self._trigger = 0
+        self._causes: list[Cause] = []
         self._emissions = 0
         self._stepping = False
+
+    def send_to(self, follower: _Seat) -> None:
+        """Join the two by an edge of the graph."""
+        place = follower.senders.index(self.node.name)
+        self.followers.append((follower, place))
+        follower._sent_by[place] = self
 
     def work(self) -> bool:
         """Do one step if there is anything to do; whether there was."""
         if self.ended:
             return False
         if self.join is None:
-            self._step(Stamp(trigger=self._steps + 1))
+            self._step(self._steps + 1, [])
             return True
         taken = self.join.take()
-        if taken is None:
-            if self.join.over:
-                self._end()
-                return True
+        self._drop(self.pairing.shed() if self.pairing else [])
+        if taken is not None:
+            place, items = taken
+            self._drop([(where, item, "") for where, item in items.items()])
+            causes = items if self.spec.kind == "zip" else {place: items[place]}
+            data = {self.senders[where]: item.chunk for where, item in items.items()}
+            self._step(items[place].cause.number, [item.cause for item in causes.values()], data)
+        elif self.join.over:
+            self.end()
+        else:
             return False
-        place, chunks = taken
-        trigger = chunks[place].stamp
-        origin = trigger.origin
-        self._step(
-            Stamp(trigger=trigger.number, origin=origin),
-            {self.senders[where]: chunk for where, chunk in chunks.items()},
-        )
         return True
 
-    def _step(self, stamp: Stamp, *data: dict[str, DataChunk]) -> None:
-        self._stamp = stamp
+    def put(self, place: int, item: _Item) -> None:
+        if not self.ended and self.join is not None:
+            self._waiting[place].append(item.cause)
+            dropped = self.join.put(place, item)
+            self._drop([] if dropped is None else [dropped])
+
+    def _drop(self, gone: list[tuple[int, _Item, str]]) -> None:
+        for place, item, _ in gone:
+            self._waiting[place] = [cause for cause in self._waiting[place] if cause.number > item.cause.number]
+
+    def mark(self) -> None:
+        """Tell a join that looks for partners what has come: nothing is left to be worked off above it."""
+        if self.pairing is None:
+            return
+        for place, sender in self._sent_by.items():
+            if self.spec.kind == "align":
+                self.pairing.mark(place, min(sender._passed(output)[1] for output in sender._sources()))
+            elif self.spec.pair_by >= 0:
+                self.pairing.mark(place, sender._passed(self.spec.pair_by)[0])
+
+    def _sources(self) -> frozenset[int]:
+        """The sources' outputs that it descends from; its own, if it is one."""
+        above = frozenset().union(*self.spec.carries.values()) - self._progress.forks
+        return above or frozenset([self._index])
+
+    def _passed(self, output: int) -> tuple[int, int]:
+        """Up to which number and time of an output all that descends from it has been sent on."""
+        if output == self._index:
+            return self.number, time.time_ns()
+        return min(self._worked_off(place, output) for place, carried in self.spec.carries.items() if output in carried)
+
+    def _worked_off(self, place: int, output: int) -> tuple[int, int]:
+        if not self._waiting[place]:
+            return self._sent_by[place]._passed(output)
+        oldest = self._waiting[place][0]
+        number, at = oldest.origin.get(output, (oldest.number, oldest.time))
+        return number - 1, at - 1
+
+    def _step(self, trigger: int, causes: list[Cause], *data: dict[str, DataChunk]) -> None:
+        self._trigger = trigger
+        self._causes = causes
         self._emissions = 0
         self._steps += 1
         self._stepping = True
         try:
             value = call(self.node.step, *data)
             if value is not None:
-                self.emit(value)
+                self._send(value, not self._causes or not self._says or self._progress.completes(self._causes))
         except EndOfStream:
-            self._end()
+            self.end()
         except Exception as error:
             if self.node.on_error != "skip":
                 raise _node_error(self.node, "step", error) from error
-            self.node.logger.error("step raised at chunk %d, which is skipped", stamp.trigger, exc_info=error)
+            self.node.logger.error("step raised at chunk %d, which is skipped", trigger, exc_info=error)
         finally:
             self._stepping = False
 
     def emit(self, value: Any) -> None:
         if not self._stepping:
             raise StateError(f"{self.node.name}: emit() works only inside step()")
-        self._number += 1
+        self._send(value, False)
+
+    def _send(self, value: Any, last: bool) -> None:
         chunk = DataChunk.of(value)
-        now = time.time()
-        origin = self._stamp.origin or {self.node.name: Origin(self._number, now)}
-        stamp = self._stamp._replace(
-            run=1, epoch=1, number=self._number, emission=self._emissions, origin=origin, times=Times(now, 0.0, 0.0)
-        )
-        self._emissions += 1
         packed = values.pack(chunk.records())
         payload = bytearray(packed.size)
         values.write(packed, memoryview(payload))
+        self.number += 1
+        origin: Origins = {}
+        for cause in self._causes:
+            origin.update(self._progress.origin(cause))
+        now = time.time_ns()
+        stamp = self._stamp(origin, now, last)
+        self._emissions += 1
         for follower, place in self.followers:
-            if not follower.ended and follower.join is not None:
-                follower.join.put(place, DataChunk(values.unpack(packed.records, bytes(payload)), stamp))
+            received = DataChunk(values.unpack(packed.records, bytes(payload)), stamp)
+            follower.put(place, _Item(received, Cause(place, self._index, self.number, now, origin, last)))
+
+    def _stamp(self, origin: Origins, now: int, last: bool) -> Stamp:
+        numbers = origin or {self._index: (self.number, now)}
+        named = {self._names[output]: Origin(number, at / 10**9) for output, (number, at) in numbers.items()}
+        return Stamp(1, 1, self.number, self._trigger, self._emissions, last, named, Times(now / 10**9, 0.0, 0.0))
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         self.ended = True
         for follower, place in self.followers:
             if follower.join is not None:
@@ -114,10 +186,9 @@ def run_inline(graph: Graph) -> None:
     """
     graph.check()
     specs = graph.specs()
-    seats = {name: _Seat(graph.nodes[name]["node"], specs.edges) for name in specs.names}
+    seats = {name: _Seat(graph.nodes[name]["node"], specs) for name in specs.names}
     for edge in specs.edges:
-        target = seats[edge.target]
-        seats[edge.source].followers.append((target, target.senders.index(edge.source)))
+        seats[edge.source].send_to(seats[edge.target])
     failure: BaseException | None = None
     try:
         for seat in seats.values():
@@ -133,13 +204,30 @@ def run_inline(graph: Graph) -> None:
 
 
 def _flow(seats: list[_Seat]) -> None:
-    """Downstream first: what is in flight is worked off before a source steps again."""
+    """Downstream first: what is in flight is worked off before a source, each in its turn, steps again."""
+    sources = deque(seat for seat in seats if seat.join is None)
     while not all(seat.ended for seat in seats):
-        if not any(seat.work() for seat in reversed(seats)):
-            return
+        if not _work_off(seats):
+            while sources and sources[0].ended:
+                sources.popleft()
+            if not sources:
+                return
+            sources[0].work()
+            sources.rotate(-1)
         for seat in seats:
             if seat.followers and all(follower.ended for follower, _ in seat.followers) and not seat.ended:
-                seat._end()
+                seat.end()
+
+
+def _work_off(seats: list[_Seat]) -> bool:
+    """Do one step of what is in flight; whether there was any."""
+    if any(seat.work() for seat in reversed(seats) if seat.join is not None):
+        return True
+    for seat in seats:
+        seat.mark()
+        if seat.pairing is not None and seat.work():
+            return True
+    return False
 
 
 def _tear_down(seats: list[_Seat], failure: BaseException | None) -> None:
@@ -174,10 +262,20 @@ def _node_error(node: Node, phase: str, error: Exception) -> NodeError:
     return NodeError(f"node {node.name!r} failed in {phase}: {error!r}", node=node.name, worker="inline", phase=phase)
 
 
-def _join(edges: list[EdgeSpec]) -> Join[DataChunk] | None:
+def _plain_join(edges: list[EdgeSpec]) -> Join[_Item] | None:
     if not edges:
         return None
     followed = [place for place, edge in enumerate(edges) if edge.follow]
     if len(followed) == len(edges):
         return AnyJoin(len(edges))
-    return FollowJoin(len(edges), followed[0], edges[followed[0]].depth)
+    return FollowJoin(len(edges), followed[0], min(edges[followed[0]].depth, edges[followed[0]].slots) - 1)
+
+
+def _pairing(spec: JoinSpec, inputs: int) -> Pairing[_Item] | None:
+    if spec.kind == "zip":
+        return ZipJoin(inputs, lambda item: item.cause.origin.get(spec.pair_by, (item.cause.number, 0))[0])
+    if spec.kind == "align":
+        return AlignJoin(
+            inputs, round(spec.tolerance * 1e9), lambda item: item.cause.made, lambda place, waiting: False
+        )
+    return None

@@ -291,6 +291,8 @@ class Manager:
         except TimeoutError as error:
             if future.done():
                 raise  # a DeadlineError that the Machine answered with
+            if self._machine.error is not None and timeout is not None and slack:
+                raise self._machine.error from None  # it has failed, and is still being torn down
             raise _GivenUpError(f"no answer within {timeout:g} s") from error
         finally:
             self._futures.pop(token, None)

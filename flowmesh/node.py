@@ -101,8 +101,8 @@ class Node:
     def allocate(self, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
         """An uninitialised array to fill and return or emit, in shared memory where that spares a copy; it never waits.
 
-        Up to 8 KiB, with no edge to send it along, and where no slot is free, it is an ordinary array. Once it is sent it
-        is read-only; a view of it, or a crop, is sent as a copy.
+        Up to 8 KiB, with no edge to send it along, where no slot is free, and while the node keeps three already, it is
+        an ordinary array. Once it is sent it is read-only.
 
         Raises:
             StateError: outside of a running step.

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from flowmesh.wire.lifecycle import GRAPH, NODE, diagram
+from flowmesh.wire.specs import REASONS
 
 from .conftest import ROOT, Script
 
@@ -75,6 +76,12 @@ def test_every_block_of_python_can_be_parsed(block: Block) -> None:
 @pytest.mark.parametrize("picture", [diagram(GRAPH), diagram(NODE)], ids=["graph", "node"])
 def test_the_life_cycle_is_that_of_the_table(picture: str) -> None:
     assert f"```mermaid\n{picture}\n```" in (ROOT / "docs/architecture.md").read_text()
+
+
+def test_every_reason_of_a_drop_is_in_the_table() -> None:
+    text = (ROOT / "docs/delivery.md").read_text()
+    table = text.partition("| reason | the chunk was dropped because |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(REASONS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

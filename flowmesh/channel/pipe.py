@@ -1,6 +1,7 @@
 """The socket between a worker and a child of it: whole messages of any size, with file descriptors. It never blocks.
 
-A message begins with one byte: 0, the rest is the message; 1, the message lies in the first descriptor, a memfd.
+A packet begins with one byte: 0, the rest is the message; 1, the message lies in the first descriptor, a memfd; 2, only
+descriptors, the first of the next message's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import array
 import os
 import select
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from .packets import PeerGone
 
 _INLINE = 64 * 1024
 _MOST_DESCRIPTORS = 200  # the kernel takes 253 a message
+_PLAIN, _SPILLED, _MORE = b"\0", b"\1", b"\2"
 
 
 class Pipe:
@@ -26,36 +29,45 @@ class Pipe:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
         self._socket.setblocking(False)
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
+        self._lock = threading.RLock()  # a node's threads may log at any time
+        self._carried: list[int] = []
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send a message. The descriptors are duplicated: the caller keeps its own. No error if the peer has gone."""
-        spilled = []
-        if len(message) > _INLINE:
-            spilled = [memory_file(message)]
-            message = b""
-        self._waiting.append((bytes([len(spilled)]) + message, spilled + [os.dup(fd) for fd in descriptors]))
-        self.flush()
+        given = [os.dup(descriptor) for descriptor in descriptors]
+        with self._lock:
+            while len(given) >= _MOST_DESCRIPTORS:
+                self._waiting.append((_MORE, given[: _MOST_DESCRIPTORS - 1]))
+                given = given[_MOST_DESCRIPTORS - 1 :]
+            if len(message) > _INLINE:
+                self._waiting.append((_SPILLED, [memory_file(message), *given]))
+            else:
+                self._waiting.append((_PLAIN + message, given))
+            self.flush()
 
     def flush(self, within: float = 0.0) -> bool:
         """Send what waits, for at most so many seconds; whether all is sent (or the peer has gone)."""
         deadline = time.monotonic() + within
-        while self._waiting:
-            packet, descriptors = self._waiting[0]
-            try:
-                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-                self._socket.sendmsg([packet], rights)
-            except BlockingIOError:
-                if not self._has_room(deadline - time.monotonic()):
-                    return False
-                continue
-            except OSError:  # the peer has gone: its end of file is read elsewhere
-                pass
-            self._waiting.popleft()
-            close_all(descriptors)
-        return True
+        with self._lock:
+            while self._waiting:
+                packet, descriptors = self._waiting[0]
+                try:
+                    rights = (
+                        [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+                    )
+                    self._socket.sendmsg([packet], rights)
+                except BlockingIOError:
+                    if not self._has_room(deadline - time.monotonic()):
+                        return False
+                    continue
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # the peer has gone: its end of file is read elsewhere
+                self._waiting.popleft()
+                close_all(descriptors)
+            return True
 
     def _has_room(self, within: float) -> bool:
         """Wait for it; not with select(), which takes no descriptor above 1023."""
@@ -77,15 +89,19 @@ class Pipe:
             return None
         except ConnectionResetError:
             return self.receive()
-        for _, kind, data in rights:
-            if kind == socket.SCM_RIGHTS:
+        for _, right, data in rights:
+            if right == socket.SCM_RIGHTS:
                 numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
         if not packet:
             raise PeerGone
-        descriptors = list(numbers)
-        if packet[0] == 0:
-            return packet[1:], descriptors
-        return read_memory_file(descriptors[0]), descriptors[1:]
+        kind, descriptors = packet[:1], list(numbers)
+        if kind == _MORE:
+            self._carried += descriptors
+            return self.receive()
+        carried, self._carried = self._carried, []
+        if kind == _PLAIN:
+            return packet[1:], carried + descriptors
+        return read_memory_file(descriptors[0]), carried + descriptors[1:]
 
     def close(self) -> None:
         for _, descriptors in self._waiting:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from ..errors import ChunkError
+from ..wire.framing import Origins
 from .connections import Connection, Report
 from .delivery import Window
 
@@ -25,10 +26,13 @@ class Keeping(Generic[Item]):
         edges: the places of its lossless edges.
         cap: how many chunks may be unsettled; then the node waits.
         first: the number of the first chunk: 1, or `next` of the page that an earlier incarnation has left.
+        marked: how far that page says the node's marks are.
     """
 
-    def __init__(self, edges: Iterable[int], cap: int, first: int = 1) -> None:
+    def __init__(self, edges: Iterable[int], cap: int, first: int = 1, marked: Origins | None = None) -> None:
         self.cap = cap
+        self.marked: Origins = marked or {}  # the newest mark; each new connection is told it again
+        self.marked_behind = first - 1  # the number of the chunk that it comes behind
         self.highest = first - 1  # the number given last
         self.end = 0  # the number of the end; 0 until it is given
         self._settled = dict.fromkeys(edges, first - 1)
@@ -59,6 +63,11 @@ class Keeping(Generic[Item]):
         """Nothing follows; the end needs no room."""
         self.end = self.give(item)
         return self.end
+
+    def mark(self, origin: Origins) -> None:
+        """The node is this far; replaces the mark before."""
+        self.marked = origin
+        self.marked_behind = self.highest
 
     def item(self, number: int) -> Item:
         """A kept chunk.
@@ -100,11 +109,18 @@ class KeptEdge(Generic[Item]):
         self.connection: Connection | None = None
         self.window: Window | None = None  # of this connection, once the consumer has reported
         self.closed = False
+        self._told: Origins = {}  # the mark that was sent on this connection
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the window keeps something from being sent; without a connection, only the output's cap does."""
+        return self.window is not None and not self.closed and self.window.sent < self._keeping.highest
 
     def connected(self, connection: Connection) -> None:
         """There is a new connection; any other is over."""
         self.connection = connection
         self.window = None
+        self._told = {}
 
     def reported(self, connection: Connection, report: Report) -> list[int]:
         """The consumer says what it has; returns the numbers that are forgotten for it."""
@@ -140,6 +156,16 @@ class KeptEdge(Generic[Item]):
         if number != self._keeping.end and not window.has_room_for(number):
             return None
         return number, self._keeping.item(number)
+
+    def mark_due(self) -> Origins | None:
+        """The node's newest mark, once all chunks before it are sent, unless it was sent already."""
+        keeping = self._keeping
+        if self.window is None or self.closed or self.window.sent < keeping.marked_behind:
+            return None
+        if keeping.marked == self._told:
+            return None
+        self._told = keeping.marked
+        return self._told
 
     def sent(self, number: int, shared: bool = False) -> None:
         """What was due has gone."""

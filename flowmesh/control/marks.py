@@ -31,6 +31,11 @@ class Cause(NamedTuple):
     origin: Origins
     last: bool
 
+    @property
+    def made(self) -> int:
+        """When what it descends from was made: the earliest."""
+        return min((time for _, time in self.origin.values()), default=self.time)
+
 
 class Progress:
     """One node's marks.
@@ -42,7 +47,7 @@ class Progress:
 
     def __init__(self, carries: Mapping[int, Sequence[int]], forks: frozenset[int]) -> None:
         self._carries = {place: frozenset(outputs) for place, outputs in carries.items()}
-        self._forks = forks
+        self.forks = forks
         self._reached: dict[int, Origins] = {place: {} for place in carries}
         self._said: Origins = {}
 
@@ -50,7 +55,7 @@ class Progress:
         """The origin that emissions caused by this chunk have: its own, and itself if it is a source's or a fork's."""
         if not cause.origin:
             return {cause.sender: (cause.number, cause.time)}
-        if cause.sender in self._forks:
+        if cause.sender in self.forks:
             return {**cause.origin, cause.sender: (cause.number, cause.time)}
         return cause.origin
 
@@ -64,7 +69,7 @@ class Progress:
             done = {
                 output: (number if cause.last else number - 1, time) for output, (number, time) in cause.origin.items()
             }
-            if not cause.origin or cause.sender in self._forks:
+            if not cause.origin or cause.sender in self.forks:
                 done[cause.sender] = (cause.number, cause.time)
             self.marked(cause.place, done)
 

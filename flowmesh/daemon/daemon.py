@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from itertools import count
 
 from .. import __version__
 from ..channel.packets import PeerGone
@@ -28,7 +29,7 @@ from ..control.effects import (
 from ..control.worker import WorkerMachine
 from ..errors import WorkerError
 from ..link.control import WorkerLink
-from ..runtime.forkserver import Exited, Forked
+from ..runtime.forking import Exited, Forked
 from ..runtime.spawn import Spawner
 from ..wire import messages
 from ..wire.messages import Departure, Heartbeat, LogLine, Message, Registration, Reply, decode, encode
@@ -50,6 +51,7 @@ class Daemon:
         self._machine = WorkerMachine(name)
         self._ends = Ends()
         self._seats: dict[str, Seat] = {}
+        self._numbers = count(1)
         self._pids: dict[int, str] = {}
         self._code_file = -1
         self._told_full: set[int] = set()
@@ -155,14 +157,14 @@ class Daemon:
                 self._exited(news, now)
 
     def _forked(self, news: Forked) -> None:
-        seat = self._seats.get(news.node)
-        if seat is None or seat.pid or seat.pipe is None:
-            return
+        name, seat = next(((name, seat) for name, seat in self._seats.items() if seat.number == news.seat), ("", None))
+        if seat is None:
+            return self._spawner.kill(news.pid)  # of a graph that was released before it was forked
         seat.pid = news.pid
-        self._pids[news.pid] = news.node
+        self._pids[news.pid] = name
         if seat.kill_when_forked:
             self._spawner.kill(news.pid)
-        self._do(self._machine.forked(news.node, news.pid))
+        self._do(self._machine.forked(name, news.pid))
 
     def _exited(self, news: Exited, now: float) -> None:
         name = self._pids.pop(news.pid, None)
@@ -223,8 +225,8 @@ class Daemon:
 
     def _fork(self, node: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._seats[node] = Seat(self._machine.members[node], Pipe(ours.detach()))
-        self._spawner.fork(node, theirs.fileno())
+        seat = self._seats[node] = Seat(next(self._numbers), self._machine.members[node], Pipe(ours.detach()))
+        self._spawner.fork(seat.number, theirs.fileno())
         theirs.close()
 
     def _open(self, plan: EdgePlan) -> None:
@@ -261,7 +263,9 @@ class Daemon:
     def _report(self, token: int) -> messages.Report:
         graph = self._machine.plan.graph if self._machine.plan else ""
         now = time.monotonic()
-        return messages.Report(token, graph, {name: seat.count(now) for name, seat in self._seats.items()})
+        # consumers first: what they have received is read before what was sent, so that in flight is never below zero
+        counts = {name: self._seats[name].count(now) for name in reversed(self._seats)}
+        return messages.Report(token, graph, counts)
 
     def _busy(self, token: int, node: str) -> Message:
         busy = self._seats[node].busy_for() if node in self._seats else 0.0

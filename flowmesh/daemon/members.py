@@ -22,7 +22,8 @@ _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 class Seat:
     """A node's place on this worker. It outlives the node's process: counters are read from it until the next graph."""
 
-    def __init__(self, member: Member, pipe: Pipe) -> None:
+    def __init__(self, number: int, member: Member, pipe: Pipe) -> None:
+        self.number = number
         self._member = member
         self.pipe: Pipe | None = pipe
         self.page = Page.make(len(member.outputs), len(member.inputs))

@@ -134,8 +134,8 @@ class ManagerLink:
 class WorkerLink:
     """A worker's end: it dials the Manager whose public key is `server_key`, and dials again whenever it is cut off.
 
-    What is sent while there is no connection waits for the next one. A Manager that does not allow the key is not
-    dialled again: nothing comes, and `send` is False.
+    What is sent while there is no connection waits for the next one. libzmq gives up a Manager that
+    does not allow the key: it is not dialled again, and what is sent waits in vain.
 
     Attributes:
         damaged: how many messages could not be read.

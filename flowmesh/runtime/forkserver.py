@@ -16,49 +16,13 @@ import signal
 import sys
 import time
 
-import msgspec
-
 from ..channel.packets import PeerGone
 from ..channel.pipe import Pipe
 from . import process
+from .forking import Exited, Forked, ForkNode, Preload, decode_request, encode
 
 GRACE = 6.0  # seconds that children have to tear down after the worker's death
 PR_SET_PDEATHSIG = 1
-
-
-class ForkNode(msgspec.Struct, frozen=True, tag=True):
-    """Worker → fork server, with the child's end of its pipe."""
-
-    node: str
-
-
-class Preload(msgspec.Struct, frozen=True, tag=True):
-    """Worker → fork server: import this before the next fork."""
-
-    module: str
-
-
-class Forked(msgspec.Struct, frozen=True, tag=True):
-    """Fork server → worker."""
-
-    node: str
-    pid: int
-
-
-class Exited(msgspec.Struct, frozen=True, tag=True):
-    """Fork server → worker: `status` is negative for a signal; `cpu` in seconds, `memory` its largest, in bytes."""
-
-    pid: int
-    status: int
-    cpu: float
-    memory: int
-
-
-Request = ForkNode | Preload
-News = Forked | Exited
-encode = msgspec.msgpack.Encoder().encode
-decode_request = msgspec.msgpack.Decoder(Request).decode
-decode_news = msgspec.msgpack.Decoder(News).decode
 
 
 class ForkServer:
@@ -92,16 +56,16 @@ class ForkServer:
                         pass  # the node that needs it says so
                     gc.collect()
                     gc.freeze()
-                case ForkNode(node=node):
-                    self._fork(node, received[1][0])
+                case ForkNode(seat=seat):
+                    self._fork(seat, received[1][0])
 
-    def _fork(self, node: str, descriptor: int) -> None:
+    def _fork(self, seat: int, descriptor: int) -> None:
         pid = os.fork()
         if pid == 0:
             self._become_node(descriptor)
         os.close(descriptor)
         self._children[os.pidfd_open(pid)] = pid
-        self._pipe.send(encode(Forked(node, pid)))
+        self._pipe.send(encode(Forked(seat, pid)))
 
     def _become_node(self, descriptor: int) -> None:
         status = 1

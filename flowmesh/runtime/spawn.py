@@ -11,7 +11,7 @@ import sys
 from ..channel.packets import PeerGone
 from ..channel.pipe import Pipe
 from ..errors import WorkerError
-from .forkserver import Exited, Forked, ForkNode, News, Preload, decode_news, encode
+from .forking import Exited, Forked, ForkNode, News, Preload, decode_news, encode
 
 
 class Spawner:
@@ -35,9 +35,9 @@ class Spawner:
         """Import a module in the server, so that the nodes forked from now on have it."""
         self._pipe.send(encode(Preload(module)))
 
-    def fork(self, node: str, descriptor: int) -> None:
+    def fork(self, seat: int, descriptor: int) -> None:
         """Start a process for a node; `descriptor` is its end of the pipe to it, which the caller closes."""
-        self._pipe.send(encode(ForkNode(node)), [descriptor])
+        self._pipe.send(encode(ForkNode(seat)), [descriptor])
 
     def news(self) -> list[Forked | Exited]:
         """What has happened since.

@@ -115,7 +115,9 @@ class Stepper:
             return
         if inputs.over:
             if inputs.barren is not None:
-                self.warn(f"ends without a step: {inputs.barren!r}, whose newest chunk each step sees, ended without one")
+                self.warn(
+                    f"ends without a step: {inputs.barren!r}, whose newest chunk each step sees, ended without one"
+                )
             self._do(self._machine.ended())
             return
         inputs.retry()
@@ -213,10 +215,16 @@ class Stepper:
 
     def _idle(self) -> None:
         """Nothing to step: wait for a message; what comes to a node that has ended is dropped."""
-        closed = self._machine.state in (NodeState.ENDED, NodeState.FAILED)
-        if closed and self._inputs is not None and self._inputs.receive():
-            return
-        self._wait(None, read_inputs=closed)
+        if not self._drop_some():
+            self._wait(None, read_inputs=self._closed)
+
+    @property
+    def _closed(self) -> bool:
+        return self._machine.state in (NodeState.ENDED, NodeState.FAILED)
+
+    def _drop_some(self) -> bool:
+        """A node that has ended takes nothing more: what has come is dropped, and counted. Whether anything had come."""
+        return self._closed and self._inputs is not None and self._inputs.receive()
 
     def _wait(self, seconds: float | None, read_inputs: bool = True) -> None:
         """One wait for inputs, credit, room and messages alike."""
@@ -288,6 +296,8 @@ class Stepper:
             case Stop(turn=turn, now=now):
                 self._do(self._machine.stop(turn, now))
             case TearDown():
+                while self._drop_some():
+                    pass
                 self._do(self._machine.tear_down())
             case Call(token=token, method=method, arguments=arguments):
                 self._answer(token, lambda: self._call(method, arguments))

@@ -125,16 +125,16 @@ def cycle(array: np.ndarray) -> list[Any]:
     return ring
 
 
-@pytest.mark.parametrize("way", WAYS)
 @alone
-def test_whatever_is_made_on_it_keeps_the_lease_and_its_end_is_told_once(way: str) -> None:
-    handed = Handed()
-    made = WAYS[way](handed.array())
-    gc.collect()
-    assert handed.ended == 0
-    del made
-    gc.collect()
-    assert handed.ended == 1
+def test_whatever_is_made_on_it_keeps_the_lease_and_its_end_is_told_once() -> None:
+    for way, make in WAYS.items():
+        handed = Handed()
+        made = make(handed.array())
+        gc.collect()
+        assert handed.ended == 0, way
+        del made
+        gc.collect()
+        assert handed.ended == 1, way
 
 
 @pytest.mark.parametrize(
@@ -340,12 +340,11 @@ def test_a_table_is_read_while_its_process_writes_it() -> None:
         tables.add(1, os.dup(table.descriptor))
         possible = {key(9, 9), *(key(2, slot) for slot in range(50))}
         seen: set[int] = set()
-        for _ in range(5000):
+        while len(seen) <= 25:
             held = tables.held()
             assert key(9, 9) in held
             assert held <= possible
             seen |= held
-        assert len(seen) > 25
 
 
 @alone

@@ -97,6 +97,19 @@ def test_credit_comes_in_quarters_of_the_window_and_at_once_for_a_slot() -> None
     assert [Intake(depth=1, lossless=False).take(number, shared=False) for number in (1, 2)] == [1, 2]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 7, 8, 256])
+def test_full_is_the_least_that_waits_when_the_producer_has_to(depth: int) -> None:
+    window, intake = Window(depth, slots=1), Intake(depth, lossless=True)
+    waiting = []
+    for taken in range(1, 3 * depth):
+        while window.has_room(shared=False):
+            window.send(window.sent + 1, shared=False)
+        waiting.append(window.sent - intake.taken)
+        window.credit(intake.take(taken, shared=False))
+    assert min(waiting) == intake.full
+    assert Intake(depth, lossless=False).full == depth + 1
+
+
 @given(
     depth=st.integers(1, 12), slots=st.integers(1, 5), acts=st.lists(st.sampled_from(["send", "slot", "take", "back"]))
 )

@@ -24,6 +24,14 @@ def test_any_gives_what_came_in_its_order() -> None:
     assert steps(join) == [(0, {0: "a"}), (1, {1: "b"}), (0, {0: "c"})]
 
 
+def test_any_gives_one_at_a_time_in_the_same_order() -> None:
+    join: AnyJoin[str] = AnyJoin(2)
+    for place, item in ((1, "a"), (0, "b"), (1, "c")):
+        join.put(place, item)
+    assert (join.take_one(), join.take(), join.take_one()) == ((1, "a"), (0, {0: "b"}), (1, "c"))
+    assert join.take_one() is None
+
+
 def test_follow_steps_for_the_followed_and_samples_the_others() -> None:
     join: FollowJoin[str] = FollowJoin(2, followed=1, full=4)
     join.put(1, "f1")

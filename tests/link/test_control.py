@@ -315,6 +315,22 @@ def test_who_takes_the_routing_id_of_one_who_has_gone_does_not_get_his_mail(site
     assert heirs.recv() == encode(Departure("for the heir"))
 
 
+def test_who_takes_an_id_that_another_no_longer_has_takes_nothing_else(site: Site, strangers: Strangers) -> None:
+    owner, heir = KeyPair.make(), KeyPair.make()
+    for keys in (owner, heir):
+        site.manager.allow(keys.public)
+    first = strangers.dial(owner, options={zmq.ROUTING_ID: b"first"})
+    first.send(encode(Departure("owner")))
+    site.hear(1)
+    strangers.dial(owner, options={zmq.ROUTING_ID: b"second"}).send(encode(Departure("owner")))
+    site.hear(1)
+    first.disable_monitor()
+    first.close()
+    heirs = strangers.dial(heir, options={zmq.ROUTING_ID: b"first"})
+    site.serve_until(lambda heard: heirs.send(encode(Departure("heir"))) or (heir.public, Departure("heir")) in heard)
+    assert site.manager.send(owner.public, Heartbeat())
+
+
 def test_a_key_is_answered_where_it_spoke_last(site: Site) -> None:
     keys = KeyPair.make()
     site.manager.allow(keys.public)

@@ -13,7 +13,6 @@ import numpy as np
 from flowmesh.channel.packets import End, pair
 from flowmesh.channel.page import Page
 from flowmesh.chunk import DataChunk
-from flowmesh.control.joins import AnyJoin
 from flowmesh.control.placement import slots_needed
 from flowmesh.runtime.inedge import Holder, InEdge
 from flowmesh.runtime.inputs import Inputs
@@ -21,7 +20,7 @@ from flowmesh.runtime.outedge import OutEdge
 from flowmesh.runtime.outputs import Outputs
 from flowmesh.wire.framing import END
 from flowmesh.wire.messages import EdgeEnd
-from flowmesh.wire.specs import EdgeSpec
+from flowmesh.wire.specs import EdgeSpec, NodeSpec
 
 Wait = Callable[[list[OutEdge], int], bool]
 
@@ -116,14 +115,15 @@ class Actor:
         holder = Holder(index, rig.hold[name], self.warnings.append)
         self.outputs = Outputs(index, 1, 1, rig.slots(name), wait or wait_for_the_kernel)
         for place, wire in enumerate(rig.out[name]):
-            spec = EdgeEnd(wire.index, wire.target, wire.policy, wire.depth, wire.slots, True)
+            out = EdgeEnd(wire.index, wire.target, wire.policy, wire.depth, wire.slots, True)
             other = receiving(os.dup(wire.ends[1])) if wire.lossy else None
-            self.outputs.edges.append(OutEdge(spec, End(wire.ends[0]), other, page, page.output(place)))
+            self.outputs.edges.append(OutEdge(out, End(wire.ends[0]), other, page, page.output(place)))
         edges = []
         for place, wire in enumerate(rig.into[name]):
-            spec = EdgeEnd(wire.index, wire.source, wire.policy, wire.depth, wire.slots, True)
-            edges.append(InEdge(spec, rig.names, holder, End(wire.ends[1]), page, page.input(place)))
-        self.inputs = Inputs(edges, AnyJoin(len(edges)), lambda place, turn: None, self._count_end)
+            into = EdgeEnd(wire.index, wire.source, wire.policy, wire.depth, wire.slots, True)
+            edges.append(InEdge(into, rig.names, holder, End(wire.ends[1]), page, page.input(place)))
+        spec = NodeSpec(index, name, "step", b"")
+        self.inputs = Inputs(spec, edges, lambda place, turn: None, self._count_end)
 
     def emit(self, value: Any) -> None:
         self.outputs.emit(list(DataChunk.of(value).records()), (-1, 0, {}, 0, True, 0))

@@ -1,0 +1,1 @@
+"""The `flowmesh-worker` command."""
