@@ -1,7 +1,8 @@
 """The counters' page of a node: 64-bit cells in shared memory. Made and held by the worker, so it outlives the node.
 
     0 control   1 steps   2 errors   3 busy since   4 first start   5 last step's end
-    6 one more than the place of the output that holds an emission back, 0 for none        8.. step-time histogram
+    6 one more than the place of the output that holds an emission back, 0 for none   7 whether the node has a pace to keep
+    8.. step-time histogram
     then a block each output, a block each input: sent or received | bytes or copied | dropped, one cell each reason
 
 Times are nanoseconds of the host's monotonic clock, 0 for never.
@@ -17,7 +18,7 @@ import os
 
 from ..wire.specs import REASONS
 
-CONTROL, STEPS, ERRORS, BUSY, FIRST, LAST, HELD = range(7)
+CONTROL, STEPS, ERRORS, BUSY, FIRST, LAST, HELD, PACED = range(8)
 HISTOGRAM = 8
 BUCKETS = 256
 BLOCK = 2 + len(REASONS)

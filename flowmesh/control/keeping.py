@@ -8,7 +8,7 @@ The end of the stream is a number like any other. It is kept until each consumer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Generic, TypeVar
 
 from ..errors import ChunkError
@@ -40,6 +40,11 @@ class Keeping(Generic[Item]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def kept(self) -> Collection[int]:
+        """The numbers of what is kept."""
+        return self._items.keys()
 
     @property
     def has_room(self) -> bool:

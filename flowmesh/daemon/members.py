@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 
-from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, STEPS, Page
+from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, PACED, STEPS, Page
 from ..channel.pipe import Pipe
 from ..control.worker import Member
 from ..wire.lifecycle import NodeState
@@ -33,6 +33,7 @@ class Seat:
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._used = (0.0, 0)
         self._held = -1
+        self._held_sent = 0
         self._held_samples = 0
 
     def tell(self, message: bytes) -> None:
@@ -57,11 +58,17 @@ class Seat:
         return os.pread(self.crash_file, 20_000, 0).decode(errors="replace").strip()
 
     def sample(self, now: float) -> None:
-        """Note how many steps there have been, and which output, if any, holds the node back."""
-        self._samples.append((now, self.page.cells[STEPS]))
-        held = self.page.cells[HELD] - 1
-        self._held_samples = self._held_samples + 1 if held >= 0 and held == self._held else 0
-        self._held = held
+        """Note how many steps there have been, and which output, if any, holds the node back.
+
+        A source without a pace is held back by rights, as long as things move; one that has to keep a pace is not.
+        """
+        cells = self.page.cells
+        self._samples.append((now, cells[STEPS]))
+        held = cells[HELD] - 1
+        sent = cells[self.page.output(held)] if held >= 0 else 0
+        stuck = held >= 0 and held == self._held and (cells[PACED] or sent == self._held_sent)
+        self._held_samples = self._held_samples + 1 if stuck else 0
+        self._held, self._held_sent = held, sent
 
     @property
     def is_held(self) -> bool:

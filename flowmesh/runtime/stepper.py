@@ -20,7 +20,7 @@ import cloudpickle
 import numpy as np
 
 from ..channel.packets import PeerGone
-from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, STEPS, Page, bucket
+from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, Page, bucket
 from ..channel.pipe import Pipe
 from ..chunk import DEFAULT_NAME, DataChunk
 from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
@@ -291,6 +291,7 @@ class Stepper:
             case Start(turn=turn, steps=steps):
                 self._tick = time.monotonic()
                 self._cells[FIRST] = self._cells[FIRST] or _now()
+                self._cells[PACED] = bool(self._node.rate or self._node.live)
                 self._interrupted = False
                 self._do(self._machine.start(turn, steps))
             case Stop(turn=turn, now=now):

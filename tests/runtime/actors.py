@@ -108,7 +108,7 @@ class Actor:
 
     def __init__(self, rig: Rig, name: str, wait: Wait | None, receiving: Callable[[int], End]) -> None:
         self.name = name
-        self.ended = 0  # inputs that have
+        self.ended: set[int] = set()  # the places of inputs that have
         self.warnings: list[str] = []
         index = rig.names.index(name)
         page = rig.pages[name]
@@ -123,7 +123,7 @@ class Actor:
             into = EdgeEnd(wire.index, wire.source, wire.policy, wire.depth, wire.slots, True)
             edges.append(InEdge(into, rig.names, holder, End(wire.ends[1]), page, page.input(place)))
         spec = NodeSpec(index, name, "step", b"")
-        self.inputs = Inputs(spec, edges, lambda place, turn: None, self._count_end)
+        self.inputs = Inputs(spec, edges, lambda place, turn: None, self.ended.add)
 
     def emit(self, value: Any) -> None:
         self.outputs.emit(list(DataChunk.of(value).records()), (-1, 0, {}, 0, True, 0))
@@ -153,7 +153,7 @@ class Actor:
     def step(self, within: float = 20.0) -> dict[str, DataChunk] | None:
         """The next step's data, waited for; None when all inputs have ended."""
         while (data := self.take()) is None:
-            if self.ended == len(self.inputs.edges):
+            if len(self.ended) == len(self.inputs.edges):
                 return None
             poll = select.poll()
             for edge in self.inputs.edges:
@@ -170,16 +170,15 @@ class Actor:
     def drain(self, within: float = 20.0) -> None:
         """Wait until all is sent and credited, or the consumers have gone."""
         self.outputs.flush()
-        while waiting := [e for e in self.outputs.edges if not e.gone and (e.backlog or e.window.sent > e.window.taken)]:
+        while waiting := [
+            e for e in self.outputs.edges if not e.gone and (e.backlog or e.window.sent > e.window.taken)
+        ]:
             poll = select.poll()
             for edge in waiting:
                 poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
             if not poll.poll(within * 1000):
                 raise Stuck(f"{self.name}: no credit comes")
             self.outputs.flush()
-
-    def _count_end(self, place: int) -> None:
-        self.ended += 1
 
 
 def wait_for_the_kernel(edges: list[OutEdge], bell: int) -> bool:

@@ -5,9 +5,7 @@ Here nodes are moved by the test, in one process where the order of acts matters
 
 from __future__ import annotations
 
-import os
 import random
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +18,7 @@ from flowmesh.runtime.outedge import OutEdge
 
 from ..alone import alone
 from ..channel.peers import Peer, Send, forever, peer
-from .actors import Actor, Rig, Stuck, Wire, value
+from .actors import Actor, Rig, Stuck, Wire, value, wait_for_the_kernel
 
 FRAME = (128, 256)  # 32 kB: in a slot
 
@@ -56,7 +54,25 @@ def two(wire: Wire | None = None, wait: Any = None, **options: Any) -> tuple[Rig
 
 # --- what travels ----------------------------------------------------------------------------------------------------
 
-DTYPES = ["?", "b", "B", "<i2", ">i2", "<u4", "<i8", ">u8", "<f2", "<f4", ">f8", "<c8", "<c16", "S7", "<U5", "<M8[ns]", "<m8[s]"]
+DTYPES = [
+    "?",
+    "b",
+    "B",
+    "<i2",
+    ">i2",
+    "<u4",
+    "<i8",
+    ">u8",
+    "<f2",
+    "<f4",
+    ">f8",
+    "<c8",
+    "<c16",
+    "S7",
+    "<U5",
+    "<M8[ns]",
+    "<m8[s]",
+]
 SHAPES = [(), (0,), (1,), (7,), (0, 3), (3, 0, 2), (5, 7), (64, 64), (129, 257), (1, 1, 1, 1, 9), (2, 3, 4, 5, 6, 7)]
 
 
@@ -198,7 +214,12 @@ def arenas_mapped() -> set[str]:
 @alone
 def test_a_lossless_a_latest_and_a_drop_oldest_consumer_of_one_output() -> None:
     """Who never reads costs the others nothing; who reads now and then sees the newest; who is lossless sees all."""
-    wires = [Wire("a", "b"), Wire("a", "c", "latest", 1, 1), Wire("a", "d", "drop_oldest", 3, 3), Wire("a", "e", "latest", 1, 1)]
+    wires = [
+        Wire("a", "b"),
+        Wire("a", "c", "latest", 1, 1),
+        Wire("a", "d", "drop_oldest", 3, 3),
+        Wire("a", "e", "latest", 1, 1),
+    ]
     rig = Rig("abcde", *wires)
     a = rig.actor("a", never)
     b, c, d, _ = (rig.actor(name) for name in "bcde")
@@ -277,7 +298,6 @@ def test_an_allocated_array_is_emitted_without_a_copy_and_then_read_only() -> No
     for number in range(50):
         array = a.allocate(*FRAME)
         array[:] = frame(number)
-        assert a.outputs._place is not None
         addresses.add(array.__array_interface__["data"][0])
         a.emit(array)
         with pytest.raises(ValueError, match="read-only"):
@@ -456,7 +476,14 @@ def test_a_reader_is_known_to_the_owner_though_nobody_between_has_moved() -> Non
 def test_the_manager_gives_slots_enough_when_everybody_holds_all_that_he_may(seed: int) -> None:
     """Nobody ever waits for a slot: only for his window, and that goes on when the consumer takes."""
     choose = random.Random(seed)
-    wires = [Wire("a", "b"), Wire("b", "c"), Wire("a", "c"), Wire("c", "d"), Wire("b", "d", "drop_oldest", 3, 3), Wire("a", "v", "latest", 1, 1)]
+    wires = [
+        Wire("a", "b"),
+        Wire("b", "c"),
+        Wire("a", "c"),
+        Wire("c", "d"),
+        Wire("b", "d", "drop_oldest", 3, 3),
+        Wire("a", "v", "latest", 1, 1),
+    ]
     rig = Rig("abcvd", *wires, hold={"b": choose.randrange(3), "c": 4, "d": 2})
     held: dict[str, list[DataChunk]] = {name: [] for name in rig.names}
     actors: dict[str, Actor] = {}
@@ -567,7 +594,7 @@ def test_lossy_edges_in_any_order_of_acts(policy: str, seed: int) -> None:
         assert rig.in_flight(lossy) in range(depth + 2)
     a.end()
     Raced.hook = lambda self=None: None  # type: ignore[assignment]
-    while b.ended == 0:
+    while not b.ended:
         a.outputs.flush()
         consume(1.0)
     assert numbers == sorted(set(numbers)) and numbers[-1] == 2000
@@ -624,7 +651,7 @@ def test_a_consumer_that_closes_twice_is_sent_no_more_and_gives_all_slots_back()
     assert a.outputs.all_closed
     a.end()
     b.inputs.receive()
-    assert b.ended == 1
+    assert b.ended == {0}
     assert rig.in_flight(rig.wires[0]) == 0
     assert rig.dropped(rig.wires[0]) == {"after_end": 26}
 
@@ -639,12 +666,10 @@ def test_marks_get_through_to_a_consumer_that_closed_while_chunks_waited() -> No
         a.emit(numbered(number))
     a.end()
     b.inputs.close("after_end")
-    while b.ended == 0:
+    while not b.ended:
         b.inputs.receive()
         a.outputs.flush()
     assert rig.in_flight(rig.wires[0]) == 0
-    a.end()
-    os.close(os.dup(0))
 
 
 @alone
@@ -669,7 +694,7 @@ def test_a_mark_that_waits_for_a_consumer_which_closes_and_dies() -> None:
         a.end()
         a.emit(numbered(21))
         assert a.outputs.edges[0].gone
-        assert a.outputs.edges[0].backlog == type(a.outputs.edges[0].backlog)()
+        assert not a.outputs.edges[0].backlog
 
 
 def relay(rig: Rig, name: str, keep: int) -> Callable[[Send], None]:
@@ -680,17 +705,13 @@ def relay(rig: Rig, name: str, keep: int) -> Callable[[Send], None]:
         one = rig.actor(name)
         kept: list[DataChunk] = []
         say(b"there")
-        try:
-            while (data := one.step()) is not None:
-                for chunk in data.values():
-                    one.emit(chunk)
-                    kept = [*kept, chunk][-keep:]
-            one.end()
-            one.drain()
-            say(b"ended")
-        except BaseException:
-            import traceback
-            traceback.print_exc()
+        while (data := one.step()) is not None:
+            for chunk in data.values():
+                one.emit(chunk)
+                kept = [*kept, chunk][-keep:]
+        one.end()
+        one.drain()
+        say(b"ended")
 
     return work
 
@@ -712,9 +733,7 @@ def sink(rig: Rig, name: str, keep: int) -> Callable[[Send], None]:
                         verified(held)
                     seen += 1
             say(f"whole {seen}".encode())
-        except BaseException as error:
-            import traceback
-            traceback.print_exc()
+        except AssertionError as error:
             say(f"damaged: {error}".encode())
 
     return work
@@ -732,7 +751,7 @@ def test_a_peer_killed_at_any_point_damages_nothing_that_others_read(killed: str
             others[name] = Peer(work, ())
             assert others[name].heard() == b"there"
         rig.only("a")
-        a = rig.actor("a", lambda edges, bell: patient(edges, bell))
+        a = rig.actor("a", patient)
         at = choose.randrange(5, 150)
         for number in range(200):
             a.emit(numbered(number))
@@ -742,14 +761,17 @@ def test_a_peer_killed_at_any_point_damages_nothing_that_others_read(killed: str
         if killed != "d":
             told = others["d"].heard()
             assert told.startswith(b"whole"), told
+        if killed != "b":
+            assert others["b"].heard() == b"ended"
+        if killed != "c":
+            assert others["c"].heard() == b"ended"
         for other in others.values():
             other.end()
 
 
 def patient(edges: list[OutEdge], bell: int) -> bool:
-    from .actors import wait_for_the_kernel
-
-    return wait_for_the_kernel(edges, -1) if bell < 0 else False
+    """Waits for the window only: what the dead held is held for ever."""
+    return bell < 0 and wait_for_the_kernel(edges, bell)
 
 
 @alone
@@ -766,7 +788,3 @@ def test_three_processes_pass_frames_on_for_long() -> None:
         told = d.heard()
         assert told == b"whole 3000", told
     assert [rig.copied(wire) for wire in rig.wires] == [0, 0, 0]
-
-
-def checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array))

@@ -57,7 +57,7 @@ class Process:
             self.progress.marked(place, dict(page.mark))
         self._behind: list[tuple[int, int, Origins]] = []
         self._told = [(0, 0)] * len(node.ins)  # credit and settled
-        self._ends = 0
+        self._credits = [0] * len(node.ins)
 
     def _make_join(self, page: Page) -> Join[Chunk]:
         node = self.node
@@ -77,8 +77,6 @@ class Process:
     def _run(self) -> Iterator[float | None]:
         self.machine.set_up()
         self.machine.start(1, None)
-        if not self.node.ins:
-            self._source_at = self.keeping.highest
         while True:
             self._receive_up()
             self._receive_down()
@@ -87,7 +85,6 @@ class Process:
                 yield from self._leave()
                 return
             if self._ended or not (yield from self._step()):
-                self._receive_up()
                 if not (self._anything_to_read() or self._anything_to_tell()):
                     yield WAIT
 
@@ -201,7 +198,9 @@ class Process:
         self._write(self.settling.gave())
         yield from self._may_die_here()
         for edge, outlet in zip(self.node.outs, self.outlets, strict=True):
-            if isinstance(outlet, SampledEdge):
+            if outlet.closed:
+                edge.met(chunk.number, "after_end")
+            elif isinstance(outlet, SampledEdge):
                 self.node.newest = max(self.node.newest or (0, None), (chunk.number, chunk))
                 if dropped := outlet.give(chunk.number, chunk):
                     edge.met(dropped, "superseded")
@@ -215,8 +214,7 @@ class Process:
         while blocked() and not all(outlet.closed for outlet in self.outlets):
             self._receive_up()
             yield from self._tell()
-            self._receive_up()
-            if blocked() and not self._anything_to_tell():
+            if blocked() and not self._anything_to_tell() and not self._anything_said():
                 yield WAIT
 
     def _flush(self) -> None:
@@ -313,23 +311,16 @@ class Process:
     def _took(self, place: int, chunk: Chunk) -> None:
         edge = self.node.ins[place]
         edge.met(chunk.number, "received")
-        credit = self.inlets[place].take(chunk.number, False)
-        self._credit(place, credit)
+        self._credits[place] = self.inlets[place].take(chunk.number, False)
 
     def _drop(self, place: int, chunk: Chunk, reason: str) -> None:
         self.node.ins[place].met(chunk.number, reason)
-        self._credit(place, self.inlets[place].take(chunk.number, False))
+        self._credits[place] = self.inlets[place].take(chunk.number, False)
         self._write(self.settling.dropped(place, chunk.number))
 
-    _credits: dict[int, int]
-
-    def _credit(self, place: int, credit: int) -> None:
-        self.__dict__.setdefault("_credits", {})[place] = credit
-
     def _owed(self, place: int) -> tuple[int, int]:
-        credit = self.__dict__.get("_credits", {}).get(place, 0)
         told = self._told[place]
-        return max(told[0], credit), max(told[1], self.node.page.settled[place])
+        return max(told[0], self._credits[place]), max(told[1], self.node.page.settled[place])
 
     def _anything_to_tell(self) -> bool:
         return any(
@@ -338,8 +329,10 @@ class Process:
         )
 
     def _anything_to_read(self) -> bool:
-        now = self.world.clock.now
-        return any(edge.down.messages and edge.down.messages[0].at <= now for edge in self.node.ins)
+        return self._anything_said() or any(edge.down.can_be_read for edge in self.node.ins)
+
+    def _anything_said(self) -> bool:
+        return any(edge.up.can_be_read for edge in self.node.outs)
 
     def _tell(self) -> Iterator[Any]:
         """Credit and what is settled, once the page is written."""

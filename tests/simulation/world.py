@@ -70,10 +70,18 @@ class Way:
         insort(self.messages, Message(self._last, next(self._serial), connection, kind, body))
         self._clock.later(self._last - self._clock.now, self._wake)
 
+    def notify(self, connection: Connection) -> None:
+        """Its receiver learns at once that there is a new connection."""
+        insort(self.messages, Message(self._clock.now, -1, connection, "connected", None))
+        self._last = self._clock.now
+        self._clock.later(0.0, self._wake)
+
+    @property
+    def can_be_read(self) -> bool:
+        return bool(self.messages) and self.messages[0].at <= self._clock.now
+
     def receive(self) -> Message | None:
-        if self.messages and self.messages[0].at <= self._clock.now:
-            return self.messages.pop(0)
-        return None
+        return self.messages.pop(0) if self.can_be_read else None
 
     def take_out(self, message: Message) -> None:
         """The producer of a lossy edge takes back what the consumer has not read."""

@@ -1,0 +1,197 @@
+"""One schedule: a graph's processes run, die and come back until all have ended; every rule is looked at on the way.
+
+`python -m tests.simulation SHAPE SEED` runs one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flowmesh.control.connections import Connection, Report
+from flowmesh.control.keeping import Keeping, KeptEdge
+from flowmesh.control.repeating import RepeatingJoin
+from flowmesh.control.settling import Inlet, Page, Settling
+
+from .expected import check_results
+from .graphs import Edge, Node
+from .process import WAIT, Process
+from .world import Broken, Clock, Way
+
+EVENTS = 60_000  # what goes on for longer never ends
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The Machines that are tried; a test that the simulator can fail puts a broken one in."""
+
+    keeping: Callable[..., Keeping[Any]] = Keeping
+    kept_edge: Callable[..., KeptEdge[Any]] = KeptEdge
+    settling: Callable[..., Settling] = Settling
+    inlet: Callable[..., Inlet] = Inlet
+    repeating_join: Callable[..., Any] = RepeatingJoin
+    marks: bool = True  # whether nodes say how far they are
+    newest_outlives: bool = True  # whether the newest chunk of a sampled edge outlives its producer
+    waits_after_restart: bool = True  # whether `before_first` is dropped only by a node that never stepped
+    serials: bool = True  # whether a connection's name tells it from an earlier one of the same two incarnations
+    worker_answers: bool = True  # whether somebody reports for a node that has left
+
+
+class Simulation:
+    """A graph in a world. `stops` is how likely a process is to be slow, or to die, at each point where it matters."""
+
+    def __init__(self, clock: Clock, nodes: list[Node], edges: list[Edge], rules: Rules) -> None:
+        self.clock = clock
+        self.nodes = nodes
+        self.edges = edges
+        self.rules = rules
+        self.stops = clock.random.choice((0.0, 0.1, 0.5))
+        self.deaths = 0
+        for edge in edges:
+            edge.down = Way(clock, edge.latency, partial(self._wake, edge.target))
+            edge.up = Way(clock, edge.latency, partial(self._wake, edge.source))
+        for node in nodes:
+            node.page = Page((0,) * len(node.ins))
+
+    def run(self, deaths: list[int], cuts: list[int]) -> None:
+        """Run to the end; at these events a node dies, or a link is cut.
+
+        Raises:
+            Broken: a rule is broken.
+        """
+        for node in self.nodes:
+            self.clock.later(self.clock.random.random(), partial(self._start, node))
+        while self.clock.step():
+            if deaths and self.clock.events >= deaths[0]:
+                deaths.pop(0)
+                self._kill(self.clock.random.choice(self.nodes))
+            if cuts and self.clock.events >= cuts[0]:
+                cuts.pop(0)
+                self._cut(self.clock.random.choice(self.edges))
+            if self.clock.events > EVENTS:
+                raise Broken(f"it goes on for ever: {self._where()}")
+        if not all(node.left for node in self.nodes):
+            raise Broken(f"it hangs: {self._where()}")
+        for node in self.nodes:
+            check_results(node)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def _start(self, node: Node) -> None:
+        node.epoch += 1
+        node.process = Process(self, node)
+        self._resume(node.process)
+        for edge in (*node.ins, *node.outs):
+            self._connect_later(edge)
+
+    def _wake(self, node: Node) -> None:
+        if node.process is not None and node.process.waiting:
+            self._resume(node.process)
+
+    def _resume(self, process: Process) -> None:
+        if process.node.process is not process:
+            return  # it has died meanwhile
+        process.waiting = False
+        try:
+            busy = next(process.running)
+        except StopIteration:
+            return
+        if busy is WAIT:
+            process.waiting = True
+        else:
+            self.clock.later(busy, partial(self._resume, process))
+
+    def _kill(self, node: Node) -> None:
+        if node.process is None or node.left:
+            return
+        self.deaths += 1
+        node.process = None
+        for edge in (*node.ins, *node.outs):
+            self._break(edge, edge.target is node)
+        if node.page.ended:
+            self.left(node)
+        else:
+            self.clock.later(self.clock.random.random() * 5, partial(self._start, node))
+
+    def left(self, node: Node) -> None:
+        """A process ends for good: its worker answers for it."""
+        node.left = True
+        node.process = None
+        for edge in node.ins:
+            if edge.connection is None:
+                self._connect_later(edge)
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def _connect_later(self, edge: Edge) -> None:
+        self.clock.later(self.clock.random.random() * edge.latency, partial(self._connect, edge))
+
+    def _connect(self, edge: Edge) -> None:
+        """Connect if both are there, or the producer with the worker of a consumer that has left."""
+        source, target = edge.source, edge.target
+        if edge.connection is not None or source.process is None or not (target.process or target.left):
+            return
+        edge.serial += self.rules.serials
+        name = Connection(source.epoch, target.epoch, edge.serial)
+        edge.connection = name
+        edge.up.notify(name)
+        if target.left:
+            if self.rules.worker_answers:
+                last = target.page.settled[target.ins.index(edge)]
+                edge.up.send(name, "report", Report(last, last, last, closed=True))
+            return
+        edge.down.notify(name)
+
+    def _break(self, edge: Edge, consumer_died: bool) -> None:
+        if edge.connection is None:
+            return
+        edge.connection = None
+        lost = edge.down.lose()
+        edge.up.lose()
+        if not edge.lossless:
+            edge.lost.update(message.body.number for message in lost if message.kind == "chunk")
+            if consumer_died:
+                newest = max(edge.source.given, default=0)
+                edge.lost.update(number for number in range(1, newest + 1) if number not in edge.fates)
+
+    def _cut(self, edge: Edge) -> None:
+        """The link is lost, and nobody has died."""
+        if edge.source.process is not None and not edge.target.left and edge.connection is not None:
+            self._break(edge, False)
+            self._connect_later(edge)
+
+    # --- rules that hold at any time ---------------------------------------------------------------------------------
+
+    def closed(self, edge: Edge, last: int) -> None:
+        """A producer has learnt that its consumer is closed: what the consumer has not seen is dropped."""
+        for number in edge.source.given:
+            if number > last:
+                edge.met(number, "after_end")
+
+    def look_at(self, process: Process) -> None:
+        node, keeping = process.node, process.keeping
+        if len(keeping) > keeping.cap + (keeping.end > 0):
+            raise Broken(f"{node.name} keeps {len(keeping)} chunks, its cap is {keeping.cap}")
+        for edge, outlet in zip(node.outs, process.outlets, strict=True):
+            window = outlet.window if isinstance(outlet, KeptEdge) else None
+            if window is not None and window.sent - window.taken > window.depth + (keeping.end > 0):
+                raise Broken(f"{edge}: {window.sent} sent, {window.taken} taken, the window is {window.depth}")
+        for edge, inlet in zip(node.ins, process.inlets, strict=True):
+            if edge.lossless and inlet.intake.arrived - inlet.intake.taken > edge.depth + 1:
+                raise Broken(f"{edge}: {inlet.intake.arrived} arrived, {inlet.intake.taken} taken")
+        for place, edge in enumerate(node.outs):
+            target = edge.target
+            if not edge.lossless or target.left:
+                continue
+            settled = target.page.settled[target.ins.index(edge)]
+            forgotten = [number for number in range(settled + 1, keeping.highest + 1) if number not in keeping.kept]
+            if forgotten and not process.outlets[place].closed:
+                raise Broken(f"{edge}: chunks {forgotten} are forgotten, but only {settled} is settled")
+
+    def _where(self) -> str:
+        return "; ".join(
+            f"{node.name} {'left' if node.left else node.process and node.process.machine.state.name} {node.page}"
+            for node in self.nodes
+        )
