@@ -274,11 +274,11 @@ class Daemon:
 
     def _warn_if_full(self, seat: Seat) -> None:
         edge = seat.full_edge()
+        target = self._seats.get(edge.target) if edge else None
+        while target is not None and (further := target.held_by()) is not None:  # the slow node is further down
+            edge, target = further, self._seats.get(further.target)
         if edge is None or edge.index in self._told_full:
             return
-        target = self._seats.get(edge.target)
-        if target is not None and target.is_held:
-            return  # the slow node is further down: its own edge is told
         self._told_full.add(edge.index)
         slow = f", whose step takes {target.page.percentile(0.5) * 1000:.3g} ms" if target else ""
         self._warn(

@@ -70,10 +70,10 @@ class Seat:
         self._held_samples = self._held_samples + 1 if stuck else 0
         self._held, self._held_sent = held, sent
 
-    @property
-    def is_held(self) -> bool:
-        """Whether an emission waits for room right now."""
-        return self.page.cells[HELD] > 0
+    def held_by(self) -> EdgeSpec | None:
+        """The edge at which an emission waits for room right now."""
+        held = self.page.cells[HELD] - 1
+        return self._member.outputs[held].spec if held >= 0 else None
 
     def full_edge(self) -> EdgeSpec | None:
         """The edge that has been full at each of the last samples."""
