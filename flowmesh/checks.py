@@ -49,6 +49,10 @@ def node_errors(name: str, node: Node, has_inputs: bool) -> Iterator[str]:
         yield f"{name}: rate paces a source, and edges lead to this node: leave rate out"
     if has_inputs and node.live:
         yield f"{name}: live is for a source, and edges lead to this node: leave live out"
+    for method in ("setup", "step", "teardown"):
+        code = getattr(node, method, None)
+        if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
+            yield f"{name}: {method} has a yield, so that calling it does nothing: send values with self.emit(value)"
     yield from _step_errors(name, node, has_inputs)
 
 

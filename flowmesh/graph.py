@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx
 
-from . import checks, drawing, lineage
+from . import checks, drawing, lineage, promises
 from .errors import GraphError
 from .keys import ByName, key_of
 from .node import Align, Node, check_name
@@ -206,6 +206,14 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         partnered = [name for name, join in joins.items() if join.kind in ("zip", "align")]
         marks = lineage.above(names, self.edges, partnered)
         return GraphSpecs(names, {name: self._kind(name) for name in names}, edges, joins, marks, forks)
+
+    def promises(self) -> dict[str, promises.Promise]:
+        """What each sink is promised, and why, by its name: `flowmesh.promises.Promise`.
+
+        Raises:
+            GraphError: as `check`.
+        """
+        return promises.promises(self)
 
     def _order(self) -> tuple[str, ...]:
         place = {name: place for place, name in enumerate(self)}

@@ -13,6 +13,7 @@ import secrets
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -70,6 +71,7 @@ class Manager:
         self._futures: dict[int, Future[Any]] = {}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._closed = False
+        self._broken: BaseException | None = None
         self._owner = os.getpid()
         self._thread = threading.Thread(target=self._serve, name="flowmesh-manager", daemon=True)
         self._thread.start()
@@ -237,6 +239,7 @@ class Manager:
             atexit.unregister(self.shutdown)
             os.eventfd_write(self._bell, 1)
             self._thread.join(5.0)
+            os.close(self._bell)
 
     def __enter__(self) -> Manager:
         return self
@@ -254,6 +257,8 @@ class Manager:
     def _plan(
         self, graph: Graph, mapping: Mapping[str, Sequence[str | Node]] | None, packages: Iterable[str | Path]
     ) -> Plan:
+        if isinstance(packages, str | Path):
+            raise ShippingError(f"packages is a list of folders: write packages=[{str(packages)!r}]")
         specs = graph.specs()
         hosts = {name: worker.host for name, worker in dict(self._machine.roster.workers).items()}
         assigned = placement.assign(specs.names, mapping, hosts)
@@ -300,22 +305,36 @@ class Manager:
     def _check_open(self) -> None:
         if self._closed:
             raise StateError("this Manager was shut down: make a new one")
+        if os.getpid() != self._owner:
+            raise StateError("this Manager was made in another process, and works only there")
+        if self._broken is not None:
+            raise _broken(self._broken)
 
     def _serve(self) -> None:
-        """The thread: what was asked, what was heard, what time it is."""
-        while not self._closed:
-            ready = self._link.wait([self._bell], _TICK)
-            if self._bell in ready:
-                os.eventfd_read(self._bell)
-            now = time.monotonic()
-            while self._asked:
-                token, decide = self._asked.popleft()
-                self._decide(token, decide, now)
-            for key, message in self._link.receive():
-                self._do(self._machine.heard(key, message, now))
-            self._do(self._machine.tick(now))
-        self._link.close()
-        os.close(self._bell)
+        """The thread. If it ever breaks, nobody waits for it for ever: every verb fails, and says so."""
+        try:
+            while not self._closed:
+                self._turn()
+        except BaseException as error:
+            self._broken = error
+            for future in list(self._futures.values()):
+                if not future.done():
+                    future.set_exception(_broken(error))
+            raise
+        finally:
+            self._link.close()
+
+    def _turn(self) -> None:
+        """What was asked, what was heard, what time it is."""
+        if self._bell in self._link.wait([self._bell], _TICK):
+            os.eventfd_read(self._bell)
+        now = time.monotonic()
+        while self._asked:
+            token, decide = self._asked.popleft()
+            self._decide(token, decide, now)
+        for key, message in self._link.receive():
+            self._do(self._machine.heard(key, message, now))
+        self._do(self._machine.tick(now))
 
     def _decide(self, token: int, decide: Decide, now: float) -> None:
         try:
@@ -336,9 +355,25 @@ class Manager:
                 case Fail(token=token, error=error):
                     if (future := self._futures.get(token)) is not None:
                         future.set_exception(error)
-                case Note(level=level, text=text, node=node, worker=worker):
-                    logger = log.getChild(f"node.{node}") if node else log
-                    logger.log(level, text, extra={"node": node, "worker": worker})
+                case Note():
+                    _log(effect)
+
+
+def _log(note: Note) -> None:
+    """Hand a note to the user's logging, whose handlers may raise anything: that is theirs, and stops nothing here."""
+    logger = log.getChild(f"node.{note.node}") if note.node else log
+    try:
+        logger.log(note.level, note.text, extra={"node": note.node, "worker": note.worker})
+    except Exception:
+        traceback.print_exc()
+
+
+def _broken(error: BaseException) -> FlowmeshError:
+    broken = FlowmeshError(
+        f"the Manager's thread has ended by {error!r}: this is a bug of flowmesh; make a new Manager"
+    )
+    broken.__cause__ = error
+    return broken
 
 
 class _GivenUpError(DeadlineError):

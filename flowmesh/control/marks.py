@@ -66,9 +66,8 @@ class Progress:
     def stepped(self, causes: Sequence[Cause]) -> None:
         """A step caused by these has ended."""
         for cause in causes:
-            done = {
-                output: (number if cause.last else number - 1, time) for output, (number, time) in cause.origin.items()
-            }
+            more = 0 if cause.last else 1
+            done = {output: (number - more, time - more) for output, (number, time) in cause.origin.items()}
             if not cause.origin or cause.sender in self.forks:
                 done[cause.sender] = (cause.number, cause.time)
             self.marked(cause.place, done)

@@ -106,7 +106,7 @@ class AlignJoin(Generic[Item]):
     def put(self, place: int, item: Item) -> Dropped[Item] | None:
         time = self._time(item)
         self._queues[place].append((time, item))
-        self.mark(place, time)
+        self.mark(place, time - 1)
         return None
 
     def mark(self, place: int, progress: int) -> None:

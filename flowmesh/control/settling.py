@@ -90,9 +90,14 @@ class Settling:
         self._steps[-1].mark = mark
         return self.advance()
 
-    def dropped(self, place: int, number: int) -> Page:
-        """A chunk has come that no step will ever use."""
+    def dropped(self, place: int, number: int, mark: Origins) -> Page:
+        """A chunk has come that no step will ever use: it is settled at once, and with it what that says downstream: nobody
+        will be given it again who could say so."""
         self._done[place].add(number)
+        if self._steps:
+            self._steps[-1].mark = mark or self._steps[-1].mark
+        elif mark:
+            self.page = self.page._replace(mark=mark)
         return self._write()
 
     def advance(self) -> Page:

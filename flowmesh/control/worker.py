@@ -183,8 +183,8 @@ class WorkerMachine:
         if member.missing and member.killed:
             member.state = move(NODE, member.state, "closed")
         elif member.state is not NodeState.CLOSED and self.plan is not None:
-            member.state = move(NODE, member.state, "died")
-            text = _cause(status, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
+            before, member.state = member.state, move(NODE, member.state, "died")
+            text = _cause(status, before, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
             effects.append(Say(Failure(self.plan.graph, node, self.name, "process", 0, text)))
         for token in [token for token, (name, _) in self._asked.items() if name == node]:
             del self._asked[token]
@@ -224,11 +224,14 @@ def _end(edge: EdgePlan, peer: str) -> EdgeEnd:
     )
 
 
-def _cause(status: int, killed: bool, stop_timeout: float) -> str:
+def _cause(status: int, state: NodeState, killed: bool, stop_timeout: float) -> str:
     if killed:
-        return f"did not end within {stop_timeout:g} s of being told to, and was killed (a step stuck in C code?)"
+        doing = {NodeState.STARTING: "its setup", NodeState.RUNNING: "a step"}.get(state, "its teardown or a step")
+        return f"did not end within {stop_timeout:g} s of being told to, and was killed: it was in {doing}"
     if status >= 0:
-        return f"ended by itself with exit status {status}"
+        return f"ended by itself with exit status {status} (something in it called os._exit?)"
+    if status == -signal.SIGKILL:
+        return "was ended by SIGKILL (by somebody, or by the kernel because memory ran out: see its log)"
     try:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -47,6 +48,7 @@ class Daemon:
         self._name = name
         self._link = link
         self._spawner = spawner
+        self._spawner_alive = True
         self._lifeline = lifeline
         self._machine = WorkerMachine(name)
         self._ends = Ends()
@@ -111,7 +113,7 @@ class Daemon:
         self._do(self._machine.tick(now))
 
     def _descriptors(self) -> list[int]:
-        found = [self._spawner.fileno(), *self._ends.descriptors()]
+        found = self._ends.descriptors() + ([self._spawner.fileno()] if self._spawner_alive else [])
         found += [seat.pipe.fileno() for seat in self._seats.values() if seat.pipe is not None]
         return found + ([self._lifeline.fileno()] if self._lifeline is not None else [])
 
@@ -143,18 +145,37 @@ class Daemon:
                 seat.hang_up()
 
     def _hear_spawner(self, now: float) -> None:
+        if not self._spawner_alive:
+            return
         try:
             happened = self._spawner.news()
         except WorkerError as error:
-            self._warn(f"{error}; all nodes here died with it")
-            happened = [Exited(pid, -9, 0.0, 0) for pid in self._pids]
-            self._spawner.close()
-            self._spawner = Spawner()
+            self._spawner_lost(str(error), now)
+            return
         for news in happened:
             if isinstance(news, Forked):
                 self._forked(news)
             else:
                 self._exited(news, now)
+
+    def _spawner_lost(self, why: str, now: float) -> None:
+        """All nodes here died with it, those too that it has not yet forked. Another is made when one is to be forked:
+        what can't start must not be started for ever."""
+        self._spawner.close()
+        self._spawner_alive = False
+        self._warn(f"{why}; all nodes here died with it")
+        for pid in list(self._pids):
+            self._exited(Exited(pid, -signal.SIGKILL, 0.0, 0), now)
+        for name, seat in self._seats.items():
+            if not seat.pid and seat.pipe is not None:
+                seat.exited(0.0, 0)
+                self._do(self._machine.exited(name, -signal.SIGKILL, why, now))
+
+    def _live_spawner(self) -> Spawner:
+        if not self._spawner_alive:
+            self._spawner = Spawner()
+            self._spawner_alive = True
+        return self._spawner
 
     def _forked(self, news: Forked) -> None:
         name, seat = next(((name, seat) for name, seat in self._seats.items() if seat.number == news.seat), ("", None))
@@ -221,12 +242,12 @@ class Daemon:
         code = self._machine.plan.code
         self._code_file = memory_file(encode_code(code), "flowmesh-code")
         if code.imports_cv2:
-            self._spawner.preload("cv2")
+            self._live_spawner().preload("cv2")
 
     def _fork(self, node: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         seat = self._seats[node] = Seat(next(self._numbers), self._machine.members[node], Pipe(ours.detach()))
-        self._spawner.fork(seat.number, theirs.fileno())
+        self._live_spawner().fork(seat.number, theirs.fileno())
         theirs.close()
 
     def _open(self, plan: EdgePlan) -> None:

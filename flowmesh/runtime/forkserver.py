@@ -88,6 +88,7 @@ class ForkServer:
         for pidfd in pidfds:
             pid = self._children.pop(pidfd)
             os.close(pidfd)
+            _end_session(pid)
             _, status, used = os.wait4(pid, 0)
             cpu = used.ru_utime + used.ru_stime
             self._pipe.send(encode(Exited(pid, os.waitstatus_to_exitcode(status), cpu, used.ru_maxrss * 1024)))
@@ -101,11 +102,20 @@ class ForkServer:
             os.kill(pid, signal.SIGKILL)
 
 
+def _end_session(pid: int) -> None:
+    """End what a node has started and left: pools, subprocesses. Before the node is reaped, so that the id is still its."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
 def main() -> None:
     """`python -m flowmesh.runtime.forkserver DESCRIPTOR`"""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    faulthandler.enable()
+    if sys.stderr is not None:  # closed by whoever started the script
+        faulthandler.enable()
     ForkServer(int(sys.argv[1])).run()
 
 

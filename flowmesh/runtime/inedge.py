@@ -97,11 +97,12 @@ class InEdge:
         self._announced: framing.Announce | None = None
         self._views: dict[int, ArenaView] = {}
         self._owed = 0
+        self._closing = False
 
     @property
     def wants_room(self) -> bool:
-        """Whether there is credit to give for which the kernel had no room."""
-        return self._owed > 0
+        """Whether there is something to tell the producer for which the kernel had no room."""
+        return self._owed > 0 or self._closing
 
     def receive(self) -> framing.Packet | None:
         """The next packet that is not about arenas; None when none waits.
@@ -208,13 +209,15 @@ class InEdge:
         self._credit(self.intake.take(number, shared))
 
     def retry(self) -> None:
-        """Give the credit for which the kernel had no room."""
+        """Tell the producer that for which the kernel had no room."""
+        if self._closing:
+            self._closing = not self._send(framing.encode(framing.Close()))
         self._credit(self._owed)
 
     def close(self) -> None:
         """Tell the producer that nothing more is taken."""
-        if not self.gone:
-            self._send(framing.encode(framing.Close()))
+        self._closing = not self.gone
+        self.retry()
 
     def _credit(self, number: int) -> None:
         if number and not self.gone:

@@ -152,7 +152,7 @@ class Inputs:
         return anything
 
     def retry(self) -> None:
-        """Give the credit for which the kernel had no room."""
+        """Tell the producers that for which the kernel had no room."""
         for edge in self.edges:
             edge.retry()
 
@@ -174,8 +174,8 @@ class Inputs:
             dropped = self._join.put(place, item)
             if dropped is not None:
                 self._drop([dropped])
-            if self._zips and self._pairing is not None and item.chunk.last:
-                self._pairing.mark(place, _number(item, self._pair_by))
+            if self._pairing is not None and item.chunk.last:
+                self._pairing.mark(place, _number(item, self._pair_by) if self._zips else _time(item))
         elif isinstance(packet, framing.Mark):
             self._handle_mark(place, edge, packet)
 

@@ -81,7 +81,8 @@ class OutEdge:
         cells = self._cells
         cells[self._block] += 1
         cells[self._block + 1] += size
-        if lent is None and not self.backlog and not self.gone and self.lossless and self.window.has_room_for(number):
+        ready = not (self.backlog or self.gone or self.closed) and self.lossless and lent is None
+        if ready and self.window.has_room_for(number):
             try:
                 if self.end.send(packet):
                     self.window.sent = number

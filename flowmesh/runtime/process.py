@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import logging
 import os
@@ -45,7 +46,7 @@ def main(descriptor: int) -> None:
     stepper = _wire(setup, node, pipe, page, given)
     close_all(list(given))
     _log_to_manager(setup, pipe)
-    node._host = stepper
+    object.__setattr__(node, "_host", stepper)  # also on a frozen dataclass
     try:
         stepper.run()
     except BaseException as error:  # not the user's code: that is guarded where it is called
@@ -128,10 +129,13 @@ def _log_to_manager(setup: SetUp, pipe: Pipe) -> None:
 
 
 def leave(status: int) -> None:
-    """End the process at once, with what was printed; nothing of the fork server's is torn down."""
+    """End the process at once, with what was printed and what was registered with atexit; nothing of the fork server's is
+    torn down."""
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         except (OSError, ValueError):
             pass
     os._exit(status)

@@ -11,6 +11,7 @@ import inspect
 import logging
 import pickle
 import select
+import threading
 import time
 from collections.abc import Callable
 from types import CoroutineType
@@ -59,6 +60,7 @@ class Stepper:
         self._leaving = False
         self._stepping = False
         self._setup_begun = False
+        self._thread = 0
         self._newest: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cause: Cause = (-1, 0, {})
@@ -76,6 +78,7 @@ class Stepper:
     def run(self) -> None:
         """Set up, step, tear down; returns when the process is to end."""
         self._setup_begun = True
+        self._thread = threading.get_ident()
         if self._guard("setup", self._node.setup):
             self._do(self._machine.set_up())
         while not self._leaving:
@@ -120,7 +123,6 @@ class Stepper:
                 )
             self._do(self._machine.ended())
             return
-        inputs.retry()
         self._do(self._machine.dry())
         if self._machine.may_step:
             self._wait(None)
@@ -144,6 +146,8 @@ class Stepper:
                     self._send(value, last, ended)
                     self._said_last = last
         except EndOfStream:
+            if data:
+                self.warn("has ended its stream: what still comes to it is dropped, counted as after_end")
             self._do(self._machine.ended())
             return
         except BaseException as error:
@@ -159,7 +163,7 @@ class Stepper:
         self._cells[ERRORS] += 1
         text = describe(error)
         if self._node.on_error == "skip" and isinstance(error, Exception):
-            skipped = f"step raised at chunk {number}, which is skipped:\n{text}"
+            skipped = f"node {self._node.name!r}: step raised at chunk {number}, which is skipped:\n{text}"
             self._do([Say(LogLine(node=self._node.name, worker=self._worker, level=40, text=skipped))])
             return
         self._fail("step", number, text)
@@ -180,14 +184,21 @@ class Stepper:
     # --- what the node asks of its host ------------------------------------------------------------------------------
 
     def emit(self, value: Any) -> None:
-        if not self._stepping:
-            raise StateError(f"{self._node.name}: emit() works only inside step()")
+        self._check_stepping("emit")
         self._send(value, False, _now())
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        if not self._stepping:
-            raise StateError(f"{self._node.name}: allocate() works only inside step()")
+        self._check_stepping("allocate")
         return self._outputs.allocate(shape, dtype)
+
+    def _check_stepping(self, verb: str) -> None:
+        if not self._stepping:
+            raise StateError(f"{self._node.name}: {verb}() works only inside step()")
+        if threading.get_ident() != self._thread:
+            raise StateError(
+                f"{self._node.name}: {verb}() works only in step's own thread: put what other threads bring into a queue, "
+                "and let step take it from there"
+            )
 
     def _send(self, value: Any, last: bool, now: int) -> None:
         records = value.records() if isinstance(value, DataChunk) else ((DEFAULT_NAME, value, "other"),)
@@ -211,7 +222,7 @@ class Stepper:
 
     def warn(self, text: str) -> None:
         """A warning of the runtime's about this node, for the Manager's log."""
-        self._do([Say(LogLine(self._node.name, self._worker, logging.WARNING, text))])
+        self._do([Say(LogLine(self._node.name, self._worker, logging.WARNING, f"node {self._node.name!r} {text}"))])
 
     def _idle(self) -> None:
         """Nothing to step: wait for a message; what comes to a node that has ended is dropped."""
@@ -228,6 +239,8 @@ class Stepper:
 
     def _wait(self, seconds: float | None, read_inputs: bool = True) -> None:
         """One wait for inputs, credit, room and messages alike."""
+        if read_inputs and self._inputs is not None:
+            self._inputs.retry()
         self._poll(self._outputs.edges, seconds, read_inputs)
         self._outputs.flush()
         self._hear()

@@ -1,4 +1,4 @@
-"""Leases: whatever is made on the bytes of a slot keeps its lease, and its end is told; nothing made on them can be written."""
+"""Leases: whatever is made on the bytes of a slot keeps its lease, its end is told, and nothing of it can be written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gc
 import os
 import pickle
 import select
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -63,6 +64,19 @@ class Interface:
         self.__array_interface__ = array.__array_interface__
 
 
+def failure(array: np.ndarray) -> Exception:
+    try:
+        raise ValueError(array.shape)
+    except ValueError as error:
+        return error  # its traceback's frame holds the array
+
+
+def cycle(array: np.ndarray) -> list[Any]:
+    ring: list[Any] = [array[0]]
+    ring.append(ring)
+    return ring
+
+
 WAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "itself": lambda a: a,
     "slice": lambda a: a[3:9, 5:60],
@@ -89,10 +103,10 @@ WAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "PickleBuffer": pickle.PickleBuffer,
     "raw PickleBuffer": lambda a: pickle.PickleBuffer(a).raw(),
     "pickled out of band": out_of_band,
-    "iterator": lambda a: iter(a),
+    "iterator": iter,
     "row of an iterator": lambda a: next(iter(a)),
     "flat": lambda a: a.flat,
-    "nditer": lambda a: np.nditer(a),
+    "nditer": np.nditer,
     "ctypes": lambda a: a.ctypes,
     "ctypes pointer": lambda a: a.ctypes.data_as(ctypes.c_void_p),
     "as_strided": lambda a: np.lib.stride_tricks.as_strided(a, (8, 8), (1, 1)),
@@ -100,29 +114,16 @@ WAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "broadcast arrays": lambda a: np.broadcast_arrays(a, a[:1])[1],
     "sliding window": lambda a: np.lib.stride_tricks.sliding_window_view(a, (3, 3)),
     "array interface": lambda a: np.asarray(Interface(a)),
-    "DLPack": lambda a: np.from_dlpack(a),
+    "DLPack": np.from_dlpack,
     "record fields": lambda a: a.view([("a", "u1"), ("b", "u1")])["b"],
     "closure": lambda a: lambda: a[0],
     "generator": lambda a: (row for row in a),
-    "exception": lambda a: failure(a),
-    "cycle": lambda a: cycle(a),
+    "exception": failure,
+    "cycle": cycle,
     "in a list": lambda a: [{"deep": (a[0],)}],
     "base": lambda a: a.base,
     "slice of the base": lambda a: a.base[5:],
 }
-
-
-def failure(array: np.ndarray) -> Exception:
-    try:
-        raise ValueError(array.shape)
-    except ValueError as error:
-        return error  # its traceback's frame holds the array
-
-
-def cycle(array: np.ndarray) -> list[Any]:
-    ring: list[Any] = [array[0]]
-    ring.append(ring)
-    return ring
 
 
 @alone
@@ -225,6 +226,7 @@ def test_leases_end_in_many_threads_at_once() -> None:
                 ring.append(ring)  # ends whenever the garbage collector runs
 
     gc.set_threshold(50)
+    sys.setswitchinterval(1e-6)
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -274,7 +276,8 @@ def test_two_leases_on_one_slot_end_one_by_one() -> None:
     table, tables = LeaseTable(), Tables()
     tables.add(3, os.dup(table.descriptor))
     first, second = table.take(1, 2), table.take(1, 2)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     table.end(first)
     assert tables.held() == {key(1, 2)}
     table.end(second)

@@ -53,7 +53,7 @@ def test_a_step_of_a_sources_chunk_has_done_its_number() -> None:
 def test_a_number_is_done_only_with_the_last_that_descends_from_it() -> None:
     progress = Progress({0: (S,)}, frozenset())
     progress.stepped([from_s(0, 5, last=False)])
-    assert progress.advance() == {S: (4, 50)}
+    assert progress.advance() == {S: (4, 49)}
     progress.stepped([from_s(0, 5, last=False)])
     assert progress.advance() == {}
     progress.stepped([from_s(0, 5)])
@@ -63,7 +63,7 @@ def test_a_number_is_done_only_with_the_last_that_descends_from_it() -> None:
 def test_a_forks_own_number_is_done_with_its_chunk() -> None:
     progress = Progress({0: (S, FORK)}, frozenset([FORK]))
     progress.stepped([from_s(0, 5, last=False, sender=FORK)])
-    assert progress.advance() == {S: (4, 50), FORK: (99, 990)}
+    assert progress.advance() == {S: (4, 49), FORK: (99, 990)}
 
 
 def test_the_least_of_the_inputs_counts() -> None:

@@ -54,7 +54,7 @@ class Rig:
     ) -> None:
         self.names = tuple(names)
         self.wires = wires
-        self.hold = {name: 4 for name in names} | dict(hold or {})
+        self.hold = dict.fromkeys(names, 4) | dict(hold or {})
         for index, wire in enumerate(wires):
             wire.index = index
         self.into = {name: [wire for wire in wires if wire.target == name] for name in names}

@@ -1,1 +1,1 @@
-"""The rules of delivery, tried in seeded schedules: the real Machines in a world of virtual time, crashes and late messages."""
+"""The rules of delivery in seeded schedules: the real Machines in a world of virtual time, crashes and late messages."""

@@ -68,7 +68,10 @@ def _check_contents(node: Node) -> None:
         _check_prefix(node, contents, wanted)
         return
     wanted = [
-        content for _, edge in _triggering(node) for chunk in _received(edge) for content in node.gives((chunk.content,))
+        content
+        for _, edge in _triggering(node)
+        for chunk in _received(edge)
+        for content in node.gives((chunk.content,))
     ]
     if len(_triggering(node)) > 1:
         contents, wanted = sorted(contents), sorted(wanted)

@@ -41,7 +41,7 @@ class Node:
     carries: dict[int, tuple[int, ...]] = field(default_factory=dict)
     forks: frozenset[int] = frozenset()
 
-    page: Page = Page(())
+    page: Page = field(default_factory=lambda: Page(()))
     newest: tuple[int, Chunk | None] | None = None
     committed: list[tuple[int, int, int]] = field(default_factory=list)  # of a sink: (input, number, content)
     epoch: int = 0
@@ -54,7 +54,8 @@ class Node:
     def gives(self, contents: tuple[int, ...]) -> list[int]:
         """What a step emits for these contents: the same in each incarnation."""
         mixed = hash((self.index, *contents))
-        many = {"one": 1, "filter": int(mixed % 3 == 0), "several": mixed % 4, "rare": int(mixed % 40 == 0)}[self.profile]
+        profiles = {"one": 1, "filter": int(mixed % 3 == 0), "several": mixed % 4, "rare": int(mixed % 40 == 0)}
+        many = profiles[self.profile]
         return [hash((mixed, emission)) for emission in range(many)]
 
     def gave(self, chunk: Chunk) -> None:

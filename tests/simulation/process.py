@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flowmesh.control.connections import Report
-from flowmesh.control.joins import FollowJoin, Join
+from flowmesh.control.joins import Join
 from flowmesh.control.keeping import KeptEdge, SampledEdge
 from flowmesh.control.marks import Cause, Progress
 from flowmesh.control.node import NodeMachine
 from flowmesh.control.pairing import ZipJoin
+from flowmesh.control.rejoining import WaitingJoin
 from flowmesh.control.settling import Page
 from flowmesh.wire.lifecycle import NodeState
 
@@ -35,6 +36,7 @@ class Process:
         self.waiting = False
         self.running = self._run()
         rules, page = world.rules, node.page
+        self._page = page
         self._kept = {place: edge for place, edge in enumerate(node.outs) if edge.lossless}
         self.keeping = rules.keeping(self._kept, node.cap, page.next, dict(page.mark))
         lossy_in = frozenset(place for place, edge in enumerate(node.ins) if not edge.lossless)
@@ -56,6 +58,7 @@ class Process:
         for place in node.carries:
             self.progress.marked(place, dict(page.mark))
         self._behind: list[tuple[int, int, Origins]] = []
+        self._presses: list[tuple[int, int]] = []
         self._told = [(0, 0)] * len(node.ins)  # credit and settled
         self._credits = [0] * len(node.ins)
 
@@ -66,10 +69,8 @@ class Process:
             return ZipJoin(len(node.ins), lambda chunk: chunk.origin[by][0] if by in chunk.origin else chunk.number)
         if node.join == "follow" and len(node.ins) > 1:
             followed = next(place for place, edge in enumerate(node.ins) if not edge.sampled)
-            # What an earlier incarnation has stepped on must not be dropped now: the sampled inputs will come again.
-            full = node.ins[followed].depth
             begun = page.begun and self.world.rules.waits_after_restart
-            return FollowJoin(len(node.ins), followed, 10**9 if begun else full - 1)
+            return WaitingJoin(len(node.ins), followed, self.world.rules.full(node.ins[followed].depth), begun)
         return self.world.rules.repeating_join(len(node.ins), page.order)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -84,9 +85,9 @@ class Process:
             if all(outlet.closed for outlet in self.outlets) and (self._ended or self.outlets):
                 yield from self._leave()
                 return
-            if self._ended or not (yield from self._step()):
-                if not (self._anything_to_read() or self._anything_to_tell()):
-                    yield WAIT
+            stepped = not self._ended and (yield from self._step())
+            if not stepped and not (self._anything_to_read() or self._anything_to_tell()):
+                yield WAIT
 
     @property
     def _ended(self) -> bool:
@@ -100,7 +101,9 @@ class Process:
         old = self.node.page
         if any(new < before for new, before in zip(page.settled, old.settled, strict=True)) or page.next < old.next:
             raise Broken(f"{self.node.name}: its page went back: {old} {page}")
-        self.node.page = page
+        self._page = page
+        if self.world.rules.page_first:
+            self.node.page = page
 
     def _step(self) -> Iterator[Any]:
         """One step, if there is one to make, or the end; whether there was."""
@@ -112,6 +115,7 @@ class Process:
             for place, chunk, reason in self.join.shed():
                 self._drop(place, chunk, reason)
         if taken is None:
+            self._say_news()
             if self.join.over:
                 yield from self._end()
                 return True
@@ -128,10 +132,7 @@ class Process:
 
     def _emit_all(self, triggers: dict[int, Chunk]) -> Iterator[Any]:
         """The step's emissions or, in a sink, what it commits; and its end."""
-        causes = [
-            Cause(place, self.node.ins[place].source.index, chunk.number, chunk.number, chunk.origin, chunk.last)
-            for place, chunk in triggers.items()
-        ]
+        causes = [self._cause(place, chunk) for place, chunk in triggers.items()]
         origin: Origins = {}
         for cause in causes:
             origin.update(self.progress.origin(cause))
@@ -148,6 +149,10 @@ class Process:
             self.keeping.mark(news)
         self._write(self.settling.stepped(news))
         self._flush()
+
+    def _cause(self, place: int, chunk: Chunk) -> Cause:
+        sender = self.node.ins[place].source.index
+        return Cause(place, sender, chunk.number, chunk.number, chunk.origin, chunk.last)
 
     def _step_source(self) -> Iterator[Any]:
         number = self.keeping.highest + 1
@@ -191,6 +196,8 @@ class Process:
     # --- output ------------------------------------------------------------------------------------------------------
 
     def _emit(self, content: int, origin: Origins, last: bool) -> Iterator[Any]:
+        if not self.keeping.has_room:
+            self._press()
         yield from self._while_blocked(lambda: not self.keeping.has_room)
         chunk = Chunk(self.keeping.highest + 1, content, origin, last)
         self.node.gave(chunk)
@@ -206,9 +213,12 @@ class Process:
                     edge.met(dropped, "superseded")
         self.world.look_at(self)
         self._flush()
-        yield from self._while_blocked(
-            lambda: any(isinstance(outlet, KeptEdge) and outlet.held_back for outlet in self.outlets)
-        )
+        if self._held_back():
+            self._press()
+        yield from self._while_blocked(self._held_back)
+
+    def _held_back(self) -> bool:
+        return any(isinstance(outlet, KeptEdge) and outlet.held_back for outlet in self.outlets)
 
     def _while_blocked(self, blocked: Any) -> Iterator[Any]:
         while blocked() and not all(outlet.closed for outlet in self.outlets):
@@ -224,11 +234,21 @@ class Process:
                 if isinstance(outlet, SampledEdge) and chunk is not None:
                     self._make_room(edge)
                 assert outlet.connection is not None
-                edge.down.send(outlet.connection, "end" if chunk is None else "chunk", chunk or number)
+                gone = edge.down.send(outlet.connection, "end" if chunk is None else "chunk", chunk or number)
+                if not gone and not edge.lossless and chunk is not None:
+                    edge.lost.add(number)
                 outlet.sent(number)
             if isinstance(outlet, KeptEdge) and (mark := outlet.mark_due()) is not None:
                 assert outlet.connection is not None
                 edge.down.send(outlet.connection, "mark", mark)
+            if isinstance(outlet, KeptEdge) and outlet.press_due():
+                assert outlet.connection is not None
+                edge.down.send(outlet.connection, "press", None)
+
+    def _press(self) -> None:
+        if self.world.rules.presses:
+            self.keeping.press()
+            self._flush()
 
     def _make_room(self, edge: Edge) -> None:
         """A lossy edge: take out the oldest that the consumer has not read."""
@@ -272,9 +292,17 @@ class Process:
             while limit and (message := edge.down.receive()) is not None:
                 limit -= 1
                 self._arrived(place, edge, message)
+        heard = [(place, behind) for place, behind in self._presses if self.inlets[place].intake.taken >= behind]
+        if heard:
+            self._presses = [press for press in self._presses if press not in heard]
+            self._press()
+        self._say_news()
+
+    def _say_news(self) -> None:
+        """What marks without a chunk, and drops, have told, goes on."""
         if self._behind and (news := self._advance()):
             self.keeping.mark(news)
-            self._flush()
+        self._flush()
 
     def _arrived(self, place: int, edge: Edge, message: Message) -> None:
         inlet = self.inlets[place]
@@ -290,13 +318,22 @@ class Process:
                 elif not edge.lossless:
                     edge.lost.add(message.body.number)
             case "mark":
-                if message.connection == inlet.connection and self.world.rules.marks:
-                    self._behind.append((place, inlet.intake.arrived, message.body))
-                    if isinstance(self.join, ZipJoin) and self.node.pair_by in message.body:
-                        self.join.mark(place, message.body[self.node.pair_by][0])
+                if message.connection == inlet.connection:
+                    self._marked(place, message.body)
+            case "press":
+                if message.connection == inlet.connection:
+                    self._presses.append((place, inlet.intake.arrived))
+                    for dropped in self.join.press() if isinstance(self.join, WaitingJoin) else ():
+                        self._drop(*dropped)
             case "end":
                 if inlet.arrive(message.connection, message.body):
                     self.join.end(place)
+
+    def _marked(self, place: int, mark: Origins) -> None:
+        if self.world.rules.marks:
+            self._behind.append((place, self.inlets[place].intake.arrived, mark))
+            if isinstance(self.join, ZipJoin) and self.node.pair_by in mark:
+                self.join.mark(place, mark[self.node.pair_by][0])
 
     def _put(self, place: int, chunk: Chunk) -> None:
         if self._ended:
@@ -304,9 +341,12 @@ class Process:
             return
         if (dropped := self.join.put(place, chunk)) is not None:
             self._drop(*dropped)
-        if isinstance(self.join, ZipJoin) and chunk.last:
-            by = self.node.pair_by
-            self.join.mark(place, chunk.origin[by][0] if by in chunk.origin else chunk.number)
+        by = self.node.pair_by
+        if isinstance(self.join, ZipJoin):
+            if by not in chunk.origin:
+                self.join.mark(place, chunk.number)  # it comes from that output itself: no other has its number
+            elif chunk.last:
+                self.join.mark(place, chunk.origin[by][0])
 
     def _took(self, place: int, chunk: Chunk) -> None:
         edge = self.node.ins[place]
@@ -316,11 +356,16 @@ class Process:
     def _drop(self, place: int, chunk: Chunk, reason: str) -> None:
         self.node.ins[place].met(chunk.number, reason)
         self._credits[place] = self.inlets[place].take(chunk.number, False)
-        self._write(self.settling.dropped(place, chunk.number))
+        news: Origins = {}
+        if self.world.rules.drops_advance:  # it causes nothing any more: that is progress as well
+            self.progress.stepped([self._cause(place, chunk)])
+            if news := self._advance():
+                self.keeping.mark(news)
+        self._write(self.settling.dropped(place, chunk.number, news))
 
     def _owed(self, place: int) -> tuple[int, int]:
         told = self._told[place]
-        return max(told[0], self._credits[place]), max(told[1], self.node.page.settled[place])
+        return max(told[0], self._credits[place]), max(told[1], self._page.settled[place])
 
     def _anything_to_tell(self) -> bool:
         return any(
@@ -344,6 +389,9 @@ class Process:
                 self._told[place] = owed
                 edge.up.send(inlet.connection, "credit", owed)
                 yield from self._may_die_here()
+        if self.node.page is not self._page:
+            yield 1.0
+            self.node.page = self._page
 
     def _advance(self) -> Origins:
         waiting = []

@@ -22,7 +22,9 @@ class Build:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
 
-    def node(self, name: str, *senders: Node, profile: str = "one", join: str = "any", sampled: Node | None = None) -> Node:
+    def node(
+        self, name: str, *senders: Node, profile: str = "one", join: str = "any", sampled: Node | None = None
+    ) -> Node:
         node = Node(len(self.nodes), name, profile, join)
         node.speed = self.random.choice((0.01, 0.1, 1.0))
         node.cap = self.random.choice((1, 2, 3, 6, 12))
@@ -49,10 +51,20 @@ class Build:
         return self.random.choice(("one", "filter", "several", "rare"))
 
     def simulation(self, rules: Rules) -> Simulation:
-        self._trace()
+        self.trace()
         return Simulation(self.clock, self.nodes, self.edges, rules)
 
-    def _trace(self) -> None:
+    def can_zip(self, node: Node) -> bool:
+        """Whether it may be a zip. One of inputs that share no ancestor may starve another, when they are joined elsewhere
+        too: each waits for what the other's full window keeps back. No rule of delivery helps against that."""
+        try:
+            self.trace()
+        except ValueError:
+            return False
+        left, right = (edge.source for edge in node.ins)
+        return node.pair_by >= 0 or not _joined(left, right, node)
+
+    def trace(self) -> None:
         """By what each zip pairs, and what marks each node passes on: as a graph is committed."""
         index = {node.name: node.index for node in self.nodes}
         triggers = {
@@ -75,6 +87,18 @@ class Build:
                     node.carries[place] = tuple(sorted(index[name] for name in line))
         for node in self.nodes:
             node.forks = frozenset(forks)
+
+
+def _joined(one: Node, other: Node, without: Node) -> bool:
+    """Whether two nodes are connected at all, by lossless edges taken in any direction."""
+    seen, todo = {one}, [one]
+    while todo:
+        node = todo.pop()
+        near = [edge.source for edge in node.ins if edge.lossless]
+        near += [edge.target for edge in node.outs if edge.lossless]
+        todo += [found for found in near if found not in seen and found is not without]
+        seen |= {found for found in near if found is not without}
+    return other in seen
 
 
 def chain(build: Build) -> None:
@@ -124,17 +148,36 @@ def sampled(build: Build) -> None:
     """A followed input beside a sampled one; the sampled one's chunks lie behind a filter."""
     followed = build.source("followed")
     slow = build.source("slow", build.random.randint(1, 10))
-    value = build.node("value", slow, profile=build.random.choice(("one", "filter"))) if build.random.random() < 0.6 else slow
+    value = slow
+    if build.random.random() < 0.6:
+        value = build.node("value", slow, profile=build.random.choice(("one", "filter")))
     step = build.node("step", followed, value, join="follow", profile=build.profile(), sampled=value)
     build.node("sink", step)
     if build.random.random() < 0.3:
         build.node("recorder", value)
 
 
+def starved(build: Build) -> None:
+    """The first sample comes late, or never, and needs what the followed input has in its hands; a zip waits for both."""
+    source = build.source("source", build.random.randint(5, 40))
+    steps = []
+    for place in range(build.random.choice((1, 1, 2))):
+        rare = build.node(f"rare{place}", source, profile=build.random.choice(("rare", "filter")))
+        steps.append(build.node(f"step{place}", source, rare, join="follow", profile=build.profile(), sampled=rare))
+    last = steps[0]
+    if build.random.random() < 0.7:
+        last = build.node("pair", *(steps if len(steps) > 1 else (steps[0], source)), join="zip")
+        steps.clear()
+    for place, node in enumerate(steps[1:]):
+        build.node(f"end{place}", node)
+    build.node("sink", last)
+
+
 def merged(build: Build) -> None:
     """Sources that end at different times, taken as they come; perhaps of one origin."""
     first = build.source("first")
-    second = build.source("second") if build.random.random() < 0.5 else build.node("second", first, profile=build.profile())
+    apart = build.random.random() < 0.5
+    second = build.source("second") if apart else build.node("second", first, profile=build.profile())
     left = build.node("left", first, profile=build.profile())
     step = build.node("merge", left, second, profile=build.profile())
     build.node("sink", step)
@@ -151,23 +194,23 @@ def anything(build: Build) -> None:
         join = random.choice(("any", "zip", "follow")) if len(senders) == 2 else "any"
         node = build.node(f"n{place}", *senders, profile=build.profile(), join=join,
                           sampled=senders[1] if join == "follow" else None)  # fmt: skip
-        if join == "zip":
-            try:
-                build._trace()
-            except ValueError:
-                node.join = "any"
+        if join == "zip" and not build.can_zip(node):
+            node.join = "any"
     for node in list(build.nodes):
         if not node.outs:
             build.node(f"end{node.index}", node)
 
 
 SHAPES: dict[str, Callable[[Build], None]] = {
-    shape.__name__: shape for shape in (chain, filtered_zip, uneven_zip, fan_out, sampled, merged, anything)
+    shape.__name__: shape for shape in (chain, filtered_zip, uneven_zip, fan_out, sampled, starved, merged, anything)
 }
 
 
-def simulate(shape: str, seed: int, rules: Rules = Rules(), crashes: bool = True) -> Simulation:
-    """Run the schedule of that seed.
+RIGHT = Rules()
+
+
+def simulate(shape: str, seed: int, rules: Rules = RIGHT, crashes: bool = True) -> Simulation:
+    """Run the schedule of that seed, whose graph has that shape.
 
     Raises:
         Broken, ChunkError: a rule is broken.

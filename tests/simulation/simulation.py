@@ -12,7 +12,7 @@ from typing import Any
 
 from flowmesh.control.connections import Connection, Report
 from flowmesh.control.keeping import Keeping, KeptEdge
-from flowmesh.control.repeating import RepeatingJoin
+from flowmesh.control.rejoining import RepeatingJoin
 from flowmesh.control.settling import Inlet, Page, Settling
 
 from .expected import check_results
@@ -21,6 +21,12 @@ from .process import WAIT, Process
 from .world import Broken, Clock, Way
 
 EVENTS = 60_000  # what goes on for longer never ends
+
+
+def waiting_room(depth: int) -> int:
+    """How many may wait at a followed input for the first sample: the window without the credit that is held back. With
+    more, the window is full before anything is dropped."""
+    return depth - max(1, depth // 4)
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,12 @@ class Rules:
     settling: Callable[..., Settling] = Settling
     inlet: Callable[..., Inlet] = Inlet
     repeating_join: Callable[..., Any] = RepeatingJoin
+    page_first: bool = True  # whether the page is written before it is told what is settled
     marks: bool = True  # whether nodes say how far they are
     newest_outlives: bool = True  # whether the newest chunk of a sampled edge outlives its producer
+    drops_advance: bool = True  # whether what a join drops moves the node's marks on
+    presses: bool = True  # whether a node that can't go on says so downstream
+    full: Callable[[int], int] = waiting_room
     waits_after_restart: bool = True  # whether `before_first` is dropped only by a node that never stepped
     serials: bool = True  # whether a connection's name tells it from an earlier one of the same two incarnations
     worker_answers: bool = True  # whether somebody reports for a node that has left
@@ -74,6 +84,9 @@ class Simulation:
                 raise Broken(f"it goes on for ever: {self._where()}")
         if not all(node.left for node in self.nodes):
             raise Broken(f"it hangs: {self._where()}")
+        for edge in self.edges:
+            if not edge.lossless:
+                edge.lost.update(message.body.number for message in edge.down.messages if message.kind == "chunk")
         for node in self.nodes:
             check_results(node)
 
@@ -136,13 +149,11 @@ class Simulation:
         edge.serial += self.rules.serials
         name = Connection(source.epoch, target.epoch, edge.serial)
         edge.connection = name
-        edge.up.notify(name)
-        if target.left:
-            if self.rules.worker_answers:
-                last = target.page.settled[target.ins.index(edge)]
-                edge.up.send(name, "report", Report(last, last, last, closed=True))
-            return
-        edge.down.notify(name)
+        edge.up.open(name, notify=True)
+        edge.down.open(name, notify=not target.left)
+        if target.left and self.rules.worker_answers:
+            last = target.page.settled[target.ins.index(edge)]
+            edge.up.send(name, "report", Report(last, last, last, closed=True))
 
     def _break(self, edge: Edge, consumer_died: bool) -> None:
         if edge.connection is None:
@@ -171,27 +182,35 @@ class Simulation:
                 edge.met(number, "after_end")
 
     def look_at(self, process: Process) -> None:
+        """Nothing grows without bound, and nothing is forgotten that may be asked for again."""
         node, keeping = process.node, process.keeping
         if len(keeping) > keeping.cap + (keeping.end > 0):
             raise Broken(f"{node.name} keeps {len(keeping)} chunks, its cap is {keeping.cap}")
         for edge, outlet in zip(node.outs, process.outlets, strict=True):
-            window = outlet.window if isinstance(outlet, KeptEdge) else None
-            if window is not None and window.sent - window.taken > window.depth + (keeping.end > 0):
-                raise Broken(f"{edge}: {window.sent} sent, {window.taken} taken, the window is {window.depth}")
+            if isinstance(outlet, KeptEdge):
+                _look_at_edge(edge, keeping, outlet)
         for edge, inlet in zip(node.ins, process.inlets, strict=True):
             if edge.lossless and inlet.intake.arrived - inlet.intake.taken > edge.depth + 1:
                 raise Broken(f"{edge}: {inlet.intake.arrived} arrived, {inlet.intake.taken} taken")
-        for place, edge in enumerate(node.outs):
-            target = edge.target
-            if not edge.lossless or target.left:
-                continue
-            settled = target.page.settled[target.ins.index(edge)]
-            forgotten = [number for number in range(settled + 1, keeping.highest + 1) if number not in keeping.kept]
-            if forgotten and not process.outlets[place].closed:
-                raise Broken(f"{edge}: chunks {forgotten} are forgotten, but only {settled} is settled")
 
     def _where(self) -> str:
         return "; ".join(
             f"{node.name} {'left' if node.left else node.process and node.process.machine.state.name} {node.page}"
             for node in self.nodes
         )
+
+
+def _look_at_edge(edge: Edge, keeping: Keeping[Any], outlet: KeptEdge[Any]) -> None:
+    window, target = outlet.window, edge.target
+    inlet = target.process.inlets[target.ins.index(edge)] if target.process is not None else None
+    if window is not None and window.sent - window.taken > window.depth + 1:  # the end needs no room
+        raise Broken(f"{edge}: {window.sent} sent, {window.taken} taken, the window is {window.depth}")
+    if window is not None and inlet is not None and inlet.connection == outlet.connection:
+        if window.taken > inlet.intake.taken:
+            raise Broken(f"{edge}: {window.taken} is taken, says old credit; it is {inlet.intake.taken}")
+    if outlet.closed or target.left:
+        return
+    settled = target.page.settled[target.ins.index(edge)]
+    forgotten = [number for number in range(settled + 1, keeping.highest + 1) if number not in keeping.kept]
+    if forgotten:
+        raise Broken(f"{edge}: chunks {forgotten} are forgotten, but only {settled} is settled")

@@ -62,16 +62,24 @@ class Way:
         self._wake = wake
         self._last = 0.0
         self._serial = count()
+        self._open: Connection | None = None
         self.messages: list[Message] = []
 
-    def send(self, connection: Connection, kind: str, body: Any) -> None:
+    def send(self, connection: Connection, kind: str, body: Any) -> bool:
+        """Send; False when the connection is lost already, and with it what is sent."""
+        if connection != self._open:
+            return False
         random = self._clock.random
         self._last = max(self._last, self._clock.now + random.random() * self._latency)
         insort(self.messages, Message(self._last, next(self._serial), connection, kind, body))
         self._clock.later(self._last - self._clock.now, self._wake)
+        return True
 
-    def notify(self, connection: Connection) -> None:
-        """Its receiver learns at once that there is a new connection."""
+    def open(self, connection: Connection, notify: bool) -> None:
+        """A new connection; its receiver, if there is one, learns it at once."""
+        self._open = connection
+        if not notify:
+            return
         insort(self.messages, Message(self._clock.now, -1, connection, "connected", None))
         self._last = self._clock.now
         self._clock.later(0.0, self._wake)
@@ -90,6 +98,8 @@ class Way:
     def lose(self) -> list[Message]:
         """The connection is lost: with it the newest messages, any number of them; others come late, even very late."""
         random = self._clock.random
+        self._open = None
+        self.messages = [message for message in self.messages if message.kind != "connected"]
         keep = random.randint(0, len(self.messages)) if random.random() < 0.7 else len(self.messages)
         lost, self.messages = self.messages[keep:], self.messages[:keep]
         shift = random.choice((0.0, 0.0, self._latency, 5 * self._latency))

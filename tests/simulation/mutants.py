@@ -1,0 +1,126 @@
+"""Rules broken on purpose: each must be found, or the simulator proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowmesh.control.connections import Connection, Report
+from flowmesh.control.joins import AnyJoin
+from flowmesh.control.keeping import Keeping, KeptEdge
+from flowmesh.control.settling import Inlet, Page, Settling
+
+from .simulation import Rules
+
+
+class SettlesAtTaken(Settling):
+    """A chunk is settled as soon as a step has taken it."""
+
+    def took(self, trigger: int, used: Any) -> Page:
+        super().took(trigger, used)
+        for place, number in used.items():
+            self._done[place].add(number)
+        return self._write()
+
+
+class SettlesAtEnd(Settling):
+    """A chunk is settled when its step has ended, whatever has become of what the step emitted."""
+
+    def _is_settled(self, step: Any, settled: int) -> bool:
+        return step.highest is not None
+
+
+class ForgetsMarks(Settling):
+    """The page does not say how far the node's marks are."""
+
+    def _write(self, begun: bool = False, ended: bool = False) -> Page:
+        super()._write(begun, ended)
+        self.page = self.page._replace(mark={})
+        return self.page
+
+
+class DropsQuietly(Settling):
+    """What is dropped is settled, but not what that says downstream."""
+
+    def dropped(self, place: int, number: int, mark: Any) -> Page:
+        return super().dropped(place, number, {})
+
+
+class StartsBehind(Settling):
+    """The page says where the output is, not where its first unsettled step began."""
+
+    def _write(self, begun: bool = False, ended: bool = False) -> Page:
+        super()._write(begun, ended)
+        self.page = self.page._replace(next=self.page.highest + 1)
+        return self.page
+
+
+class OneIsEnough(Keeping[Any]):
+    """A chunk is forgotten as soon as one of several edges has settled it."""
+
+    @property
+    def settled(self) -> int:
+        return max(self._settled.values(), default=self.highest)
+
+
+class KeepsOnlyNews(KeptEdge[Any]):
+    """What a consumer already has is forgotten, although it is not settled."""
+
+    def reported(self, connection: Connection, report: Report) -> list[int]:
+        return super().reported(connection, report._replace(settled=report.last))
+
+
+class SendsAllAgain(KeptEdge[Any]):
+    """A new connection begins with all that is unsettled, not behind what the consumer has."""
+
+    def reported(self, connection: Connection, report: Report) -> list[int]:
+        return super().reported(connection, report._replace(last=report.settled, taken=report.settled))
+
+
+class BelievesOldCredit(KeptEdge[Any]):
+    """Credit of another connection counts."""
+
+    def credited(self, connection: Connection, taken: int, settled: int) -> list[int]:
+        return super().credited(self.connection or connection, taken, settled)
+
+
+class BelievesOldChunks(Inlet):
+    """Chunks of another connection are taken."""
+
+    def arrive(self, connection: Connection, number: int) -> bool:
+        return super().arrive(self.connection or connection, number)
+
+
+def as_it_comes(inputs: int, order: Sequence[int]) -> AnyJoin[Any]:
+    """An `any` that does not repeat its order."""
+    return AnyJoin(inputs)
+
+
+def whole_window(depth: int) -> int:
+    """As many wait for a first sample as the window is deep: held-back credit is forgotten."""
+    return depth - 1
+
+
+# What is broken, and the shape in which it shows.
+MUTANTS: dict[str, tuple[str, Rules]] = {
+    "settled at taken": ("chain", Rules(settling=SettlesAtTaken)),
+    "settled at the step's end": ("chain", Rules(settling=SettlesAtEnd)),
+    "told before the page is written": ("chain", Rules(page_first=False)),
+    "next is behind the highest given": ("chain", Rules(settling=StartsBehind)),
+    "forgotten when one edge has settled": ("merged", Rules(keeping=OneIsEnough)),
+    "forgotten when the consumer has it": ("chain", Rules(kept_edge=KeepsOnlyNews)),
+    "everything is sent again": ("chain", Rules(kept_edge=SendsAllAgain)),
+    "old credit is believed": ("chain", Rules(kept_edge=BelievesOldCredit)),
+    "old chunks are believed": ("chain", Rules(inlet=BelievesOldChunks)),
+    "connections are named by epochs alone": ("chain", Rules(serials=False)),
+    "nobody answers for who has left": ("chain", Rules(worker_answers=False)),
+    "no marks before zip": ("filtered_zip", Rules(marks=False)),
+    "marks die with their node": ("filtered_zip", Rules(settling=ForgetsMarks)),
+    "drops are no progress": ("starved", Rules(drops_advance=False)),
+    "the progress of drops dies with their node": ("starved", Rules(settling=DropsQuietly)),
+    "any takes as it comes after a restart": ("merged", Rules(repeating_join=as_it_comes)),
+    "before_first is dropped after a restart": ("sampled", Rules(waits_after_restart=False)),
+    "the newest sample dies with its producer": ("sampled", Rules(newest_outlives=False)),
+    "nobody says that it can't go on": ("starved", Rules(presses=False)),
+    "held-back credit fills the window": ("starved", Rules(full=whole_window)),
+}
