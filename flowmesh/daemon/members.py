@@ -71,8 +71,8 @@ class Seat:
         self._held, self._held_sent = held, sent
 
     def held_by(self) -> EdgeSpec | None:
-        """The edge at which an emission waits for room right now."""
-        held = self.page.cells[HELD] - 1
+        """The edge at which an emission waits for room, now or when last looked at."""
+        held = self.page.cells[HELD] - 1 if self.page.cells[HELD] else self._held
         return self._member.outputs[held].spec if held >= 0 else None
 
     def full_edge(self) -> EdgeSpec | None:

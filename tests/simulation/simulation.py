@@ -126,7 +126,9 @@ class Simulation:
         if node.page.ended:
             self.left(node)
         else:
-            self.clock.later(self.clock.random.random() * 5, partial(self._start, node))
+            self.clock.later(
+                self.clock.random.random() * self.clock.random.choice((0.1, 5.0)), partial(self._start, node)
+            )
 
     def left(self, node: Node) -> None:
         """A process ends for good: its worker answers for it."""
@@ -205,9 +207,9 @@ def _look_at_edge(edge: Edge, keeping: Keeping[Any], outlet: KeptEdge[Any]) -> N
     inlet = target.process.inlets[target.ins.index(edge)] if target.process is not None else None
     if window is not None and window.sent - window.taken > window.depth + 1:  # the end needs no room
         raise Broken(f"{edge}: {window.sent} sent, {window.taken} taken, the window is {window.depth}")
-    if window is not None and inlet is not None and inlet.connection == outlet.connection:
-        if window.taken > inlet.intake.taken:
-            raise Broken(f"{edge}: {window.taken} is taken, says old credit; it is {inlet.intake.taken}")
+    same = window is not None and inlet is not None and inlet.connection == outlet.connection
+    if same and window.taken > inlet.intake.taken:
+        raise Broken(f"{edge}: {window.taken} is taken, says old credit; it is {inlet.intake.taken}")
     if outlet.closed or target.left:
         return
     settled = target.page.settled[target.ins.index(edge)]

@@ -102,7 +102,7 @@ class Way:
         self.messages = [message for message in self.messages if message.kind != "connected"]
         keep = random.randint(0, len(self.messages)) if random.random() < 0.7 else len(self.messages)
         lost, self.messages = self.messages[keep:], self.messages[:keep]
-        shift = random.choice((0.0, 0.0, self._latency, 5 * self._latency))
+        shift = random.choice((0.0, self._latency, 5 * self._latency, 20 * self._latency))
         if shift:
             self.messages = [message._replace(at=message.at + shift) for message in self.messages]
             for message in self.messages:
