@@ -96,11 +96,6 @@ def as_it_comes(inputs: int, order: Sequence[int]) -> AnyJoin[Any]:
     return AnyJoin(inputs)
 
 
-def whole_window(depth: int) -> int:
-    """As many wait for a first sample as the window is deep: held-back credit is forgotten."""
-    return depth - 1
-
-
 # What is broken, and the shape in which it shows.
 MUTANTS: dict[str, tuple[str, Rules]] = {
     "settled at taken": ("chain", Rules(settling=SettlesAtTaken)),
@@ -122,5 +117,6 @@ MUTANTS: dict[str, tuple[str, Rules]] = {
     "before_first is dropped after a restart": ("sampled", Rules(waits_after_restart=False)),
     "the newest sample dies with its producer": ("sampled", Rules(newest_outlives=False)),
     "nobody says that it can't go on": ("starved", Rules(presses=False)),
-    "held-back credit fills the window": ("starved", Rules(full=whole_window)),
+    "credit for drops is held back": ("starved", Rules(credits_drops=False)),
+    "a lone chunk is not known to be the last": ("filtered_zip", Rules(lone_is_last=False)),
 }

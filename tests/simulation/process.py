@@ -70,7 +70,7 @@ class Process:
         if node.join == "follow" and len(node.ins) > 1:
             followed = next(place for place, edge in enumerate(node.ins) if not edge.sampled)
             begun = page.begun and self.world.rules.waits_after_restart
-            return WaitingJoin(len(node.ins), followed, self.world.rules.full(node.ins[followed].depth), begun)
+            return WaitingJoin(len(node.ins), followed, node.ins[followed].depth - 1, begun)
         return self.world.rules.repeating_join(len(node.ins), page.order)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -343,10 +343,10 @@ class Process:
             self._drop(*dropped)
         by = self.node.pair_by
         if isinstance(self.join, ZipJoin):
-            if by not in chunk.origin:
+            if by not in chunk.origin and self.world.rules.lone_is_last:
                 self.join.mark(place, chunk.number)  # it comes from that output itself: no other has its number
             elif chunk.last:
-                self.join.mark(place, chunk.origin[by][0])
+                self.join.mark(place, chunk.origin[by][0] if by in chunk.origin else chunk.number)
 
     def _took(self, place: int, chunk: Chunk) -> None:
         edge = self.node.ins[place]
@@ -355,7 +355,7 @@ class Process:
 
     def _drop(self, place: int, chunk: Chunk, reason: str) -> None:
         self.node.ins[place].met(chunk.number, reason)
-        self._credits[place] = self.inlets[place].take(chunk.number, False)
+        self._credits[place] = self.inlets[place].take(chunk.number, self.world.rules.credits_drops)
         news: Origins = {}
         if self.world.rules.drops_advance:  # it causes nothing any more: that is progress as well
             self.progress.stepped([self._cause(place, chunk)])

@@ -201,6 +201,15 @@ def anything(build: Build) -> None:
             build.node(f"end{node.index}", node)
 
 
+def crossed(build: Build) -> None:
+    """Not for any rule of delivery: two zips of unrelated sources, each waiting for what the other's full window keeps
+    back. `check` must refuse it."""
+    one, other = build.source("one", 100), build.source("other", 100)
+    rare, rare_other = build.node("rare", one, profile="rare"), build.node("rare_other", other, profile="rare")
+    build.node("sink", build.node("pair", one, rare_other, join="zip"))
+    build.node("sink_other", build.node("pair_other", other, rare, join="zip"))
+
+
 SHAPES: dict[str, Callable[[Build], None]] = {
     shape.__name__: shape for shape in (chain, filtered_zip, uneven_zip, fan_out, sampled, starved, merged, anything)
 }
@@ -217,7 +226,7 @@ def simulate(shape: str, seed: int, rules: Rules = RIGHT, crashes: bool = True) 
     """
     clock = Clock(seed)
     build = Build(clock)
-    SHAPES[shape](build)
+    (crossed if shape == crossed.__name__ else SHAPES[shape])(build)
     simulation = build.simulation(rules)
     random = clock.random
     span = random.choice((100, 400, 1200))

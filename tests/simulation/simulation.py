@@ -23,12 +23,6 @@ from .world import Broken, Clock, Way
 EVENTS = 60_000  # what goes on for longer never ends
 
 
-def waiting_room(depth: int) -> int:
-    """How many may wait at a followed input for the first sample: the window without the credit that is held back. With
-    more, the window is full before anything is dropped."""
-    return depth - max(1, depth // 4)
-
-
 @dataclass(frozen=True)
 class Rules:
     """The Machines that are tried; a test that the simulator can fail puts a broken one in."""
@@ -43,7 +37,8 @@ class Rules:
     newest_outlives: bool = True  # whether the newest chunk of a sampled edge outlives its producer
     drops_advance: bool = True  # whether what a join drops moves the node's marks on
     presses: bool = True  # whether a node that can't go on says so downstream
-    full: Callable[[int], int] = waiting_room
+    credits_drops: bool = True  # whether credit for what is dropped is never held back
+    lone_is_last: bool = True  # whether a chunk of the very output by which a zip pairs is known to be the only one
     waits_after_restart: bool = True  # whether `before_first` is dropped only by a node that never stepped
     serials: bool = True  # whether a connection's name tells it from an earlier one of the same two incarnations
     worker_answers: bool = True  # whether somebody reports for a node that has left
