@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,15 @@ ROOT = Path(__file__).parents[1]
 SCALE = float(os.environ.get("FLOWMESH_TEST_SCALE", "1"))
 SHARING = {"failing"}  # folders whose tests share workers and look themselves for what each leaves; the end tells
 SETTLES_WITHIN = 10.0  # seconds: a worker whose script has gone tears its nodes down first
+
+# Started in the background, a shell has us ignore these; the scripts that the tests start must not inherit that.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # A slow machine is no error of the code; what hangs is ended by pytest-timeout.
 hypothesis.settings.register_profile("flowmesh", deadline=None)
