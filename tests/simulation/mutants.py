@@ -113,6 +113,7 @@ MUTANTS: dict[str, tuple[str, Rules]] = {
     "marks die with their node": ("filtered_zip", Rules(settling=ForgetsMarks)),
     "drops are no progress": ("starved", Rules(drops_advance=False)),
     "the progress of drops dies with their node": ("starved", Rules(settling=DropsQuietly)),
+    "a zip forgets what it has settled": ("filtered_zip", Rules(zip_remembers=False)),
     "any takes as it comes after a restart": ("merged", Rules(repeating_join=as_it_comes)),
     "before_first is dropped after a restart": ("sampled", Rules(waits_after_restart=False)),
     "the newest sample dies with its producer": ("sampled", Rules(newest_outlives=False)),

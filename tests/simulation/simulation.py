@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ class Rules:
     marks: bool = True  # whether nodes say how far they are
     newest_outlives: bool = True  # whether the newest chunk of a sampled edge outlives its producer
     drops_advance: bool = True  # whether what a join drops moves the node's marks on
+    zip_remembers: bool = True  # whether a zip's new incarnation knows that what it has settled has come
     presses: bool = True  # whether a node that can't go on says so downstream
     credits_drops: bool = True  # whether credit for what is dropped is never held back
     lone_is_last: bool = True  # whether a chunk of the very output by which a zip pairs is known to be the only one
@@ -178,28 +179,33 @@ class Simulation:
             if number > last:
                 edge.met(number, "after_end")
 
+    def stop_here(self) -> Iterator[float]:
+        """A point at which it matters whether a process goes on."""
+        if self.clock.random.random() < self.stops:
+            yield 0.0
+
     def look_at(self, process: Process) -> None:
         """Nothing grows without bound, and nothing is forgotten that may be asked for again."""
-        node, keeping = process.node, process.keeping
+        node, keeping = process.node, process.output.keeping
         if len(keeping) > keeping.cap + (keeping.end > 0):
             raise Broken(f"{node.name} keeps {len(keeping)} chunks, its cap is {keeping.cap}")
-        for edge, outlet in zip(node.outs, process.outlets, strict=True):
+        for edge, outlet in zip(node.outs, process.output.outlets, strict=True):
             if isinstance(outlet, KeptEdge):
                 _look_at_edge(edge, keeping, outlet)
-        for edge, inlet in zip(node.ins, process.inlets, strict=True):
+        for edge, inlet in zip(node.ins, process.inputs.inlets, strict=True):
             if edge.lossless and inlet.intake.arrived - inlet.intake.taken > edge.depth + 1:
                 raise Broken(f"{edge}: {inlet.intake.arrived} arrived, {inlet.intake.taken} taken")
 
     def _where(self) -> str:
         return "; ".join(
-            f"{node.name} {'left' if node.left else node.process and node.process.machine.state.name} {node.page}"
+            f"{node.name} {'left' if node.left else 'runs' if node.process else 'died'} {node.page}"
             for node in self.nodes
         )
 
 
 def _look_at_edge(edge: Edge, keeping: Keeping[Any], outlet: KeptEdge[Any]) -> None:
     window, target = outlet.window, edge.target
-    inlet = target.process.inlets[target.ins.index(edge)] if target.process is not None else None
+    inlet = target.process.inputs.inlets[target.ins.index(edge)] if target.process is not None else None
     if window is not None and window.sent - window.taken > window.depth + 1:  # the end needs no room
         raise Broken(f"{edge}: {window.sent} sent, {window.taken} taken, the window is {window.depth}")
     same = window is not None and inlet is not None and inlet.connection == outlet.connection
