@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import LinkError
 from .lifecycle import NodeState
-from .specs import Host, NodeSpec, Plan, Versions
+from .specs import Host, LinkAddress, NodeSpec, Plan, Transfer, Versions
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -147,6 +147,66 @@ class Inspect(Message, frozen=True):
     token: int
 
 
+# --- links between hosts ---------------------------------------------------------------------------------------------
+
+
+class OpenLink(Message, frozen=True):
+    """Worker → Link, first of all: listen at this address, at any free port."""
+
+    worker: str
+    address: str
+
+
+class LinkOpened(Message, frozen=True):
+    """Link → Worker → Manager: where the worker's link listens, and its key."""
+
+    worker: str
+    link: LinkAddress
+
+
+class Peers(Message, frozen=True):
+    """Manager → Worker → Link: the links of all workers that this one exchanges chunks with; whoever is not named is not
+    heard any more."""
+
+    graph: str
+    links: dict[str, LinkAddress]
+
+
+class Outgoing(Message, frozen=True):
+    """Worker → Link, with file descriptors: the link's counters' page, then the consumer's end of the producer's channel.
+    `names` are all nodes' names by index."""
+
+    graph: str
+    run: int
+    transfer: Transfer
+    names: tuple[str, ...]
+
+
+class Incoming(Message, frozen=True):
+    """Worker → Link, with file descriptors: the link's counters' page, then for each edge the producer's end of the
+    consumer's channel (for a lossy edge a duplicate of the consumer's end follows it)."""
+
+    graph: str
+    run: int
+    transfer: Transfer
+    names: tuple[str, ...]
+
+
+class Forget(Message, frozen=True):
+    """Worker → Link: the graph is no more; end all its transfers."""
+
+    graph: str
+
+
+class PeerNews(Message, frozen=True):
+    """Link → Worker → Manager: the link to that worker's link is up, or has been lost and is dialled again."""
+
+    worker: str
+    peer: str
+    up: bool
+    text: str = ""
+
+
 # --- news ------------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +288,7 @@ class Report(Message, frozen=True):
 AnyMessage = (
     Enrol | Enrolment | Registration | Welcome | Refusal | Heartbeat | Departure | Dismiss
     | Deploy | SetUp | Start | Stop | TearDown | Call | Gather | Inspect
+    | OpenLink | LinkOpened | Peers | Outgoing | Incoming | Forget | PeerNews
     | NodeNews | Failure | Reply | LogLine | Report
 )  # fmt: skip
 

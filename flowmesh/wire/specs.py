@@ -140,9 +140,39 @@ class EdgePlan(msgspec.Struct, frozen=True):
     spec: EdgeSpec
     source_worker: str
     target_worker: str
-    transport: str = "socket"
+    transport: str = "socket"  # or "link": between hosts
     nonce: str = ""
     address: str = ""  # of the target's worker, where it is another one
+    transfer: int = -1  # the index of the Transfer that it is part of, between hosts
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """What crosses from one worker to another on another host: a node's output, for all its edges to there that agree in
+    policy, depth, codec and quality. It is encoded and sent once, whatever the number of its edges.
+
+    Attributes:
+        index: its place in the plan.
+        source: the node whose output it is.
+        output: that node's index.
+        edges: all of one policy, depth, codec and quality.
+        slots: how many slots of shared memory it may fill on the target's host.
+    """
+
+    index: int
+    source: str
+    output: int
+    source_worker: str
+    target_worker: str
+    edges: tuple[EdgeSpec, ...]
+    slots: int
+
+
+class LinkAddress(msgspec.Struct, frozen=True):
+    """Where a worker's link listens, and its public key (Z85), which is made anew at each start of the link."""
+
+    key: str
+    address: str
+    port: int
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -154,6 +184,7 @@ class Plan(msgspec.Struct, frozen=True):
     nodes: tuple[NodeSpec, ...]
     edges: tuple[EdgePlan, ...]
     code: Code
+    transfers: tuple[Transfer, ...] = ()
 
     def for_worker(self, worker: str) -> Plan:
         """The part of the plan that a worker needs."""
@@ -161,4 +192,5 @@ class Plan(msgspec.Struct, frozen=True):
             self,
             nodes=tuple(node for node in self.nodes if node.worker == worker),
             edges=tuple(edge for edge in self.edges if worker in (edge.source_worker, edge.target_worker)),
+            transfers=tuple(part for part in self.transfers if worker in (part.source_worker, part.target_worker)),
         )
