@@ -1,0 +1,36 @@
+"""Every codec by its number: what a blob's header names is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import ChunkError
+from .codec import Codec, Data
+from .exact import Exact
+from .jpeg import Jpeg
+from .lz4 import Lz4
+from .raw import Raw
+
+CODECS: dict[int, Codec] = {codec.number: codec for codec in (Raw(), Jpeg(), Exact(), Lz4())}
+
+
+def codec(number: int) -> Codec:
+    """The codec of that number; it decodes whatever one of its kind has encoded.
+
+    Raises:
+        ChunkError: there is none.
+    """
+    try:
+        return CODECS[number]
+    except KeyError:
+        known = ", ".join(f"{number} ({codec.name})" for number, codec in CODECS.items())
+        raise ChunkError(f"there is no codec {number}; there are: {known}") from None
+
+
+def decode(number: int, parameters: Sequence[int], data: Data, target: memoryview) -> None:
+    """Fill `target`, writable bytes, exactly as many as the blob has, with what `Codec.encode` was given.
+
+    Raises:
+        ChunkError: there is no such codec, or the data is damaged or no blob of that size.
+    """
+    codec(number).decode(parameters, data, target)
