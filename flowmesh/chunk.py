@@ -63,6 +63,7 @@ class Stamp(NamedTuple):
 
 
 UNSENT = Stamp()
+ReadStamp = Callable[[Any], Stamp]  # makes the stamp of what was received, when it is first asked for
 
 
 class DataChunk:
@@ -77,7 +78,7 @@ class DataChunk:
     __slots__ = ("_records", "_stamp")
 
     def __init__(
-        self, records: dict[str, tuple[Any, str]] | None = None, stamp: Stamp | Callable[[], Stamp] = UNSENT
+        self, records: dict[str, tuple[Any, str]] | None = None, stamp: Stamp | tuple[ReadStamp, Any] = UNSENT
     ) -> None:
         self._records = {} if records is None else records
         self._stamp = stamp
@@ -107,8 +108,10 @@ class DataChunk:
         Raises:
             ChunkError: there is no such record; the text lists those that there are.
         """
-        value, content_type = self._record(name)
-        return {"value": value, "content-type": content_type}
+        record = self._records.get(name)
+        if record is None:
+            record = self._record(name)
+        return {"value": record[0], "content-type": record[1]}
 
     def update(self, name: str, value: Any) -> None:
         """Replace a record's value and keep its content type. Takes a record as `get` gives it, too."""
@@ -137,7 +140,8 @@ class DataChunk:
         """What flowmesh knows of the chunk. A received one's is made when it is first asked for: most steps never ask."""
         stamp = self._stamp
         if not isinstance(stamp, Stamp):
-            stamp = self._stamp = stamp()
+            read, packet = stamp
+            stamp = self._stamp = read(packet)
         return stamp
 
     @property

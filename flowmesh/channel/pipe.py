@@ -48,6 +48,11 @@ class Pipe:
                 self._waiting.append((_PLAIN + message, given))
             self.flush()
 
+    @property
+    def wants_room(self) -> bool:
+        """Whether something waits for which the kernel had no room."""
+        return bool(self._waiting)
+
     def flush(self, within: float = 0.0) -> bool:
         """Send what waits, for at most so many seconds; whether all is sent (or the peer has gone)."""
         deadline = time.monotonic() + within

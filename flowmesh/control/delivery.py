@@ -8,29 +8,37 @@ from ..errors import ChunkError
 class Window:
     """The producer's side of an edge: how far it may go beyond what the consumer has taken.
 
-    A chunk takes one place of `depth`, and one of `slots` as well when its payload lies in shared memory.
+    A chunk takes one place of `depth`, and one of `slots` as well when its payload lies in shared memory. With `bytes`, what
+    has been sent but not taken is no larger than that, unless it is a single chunk.
     """
 
-    def __init__(self, depth: int, slots: int) -> None:
+    def __init__(self, depth: int, slots: int, bytes: int = 0) -> None:
         self.depth = depth
         self.slots = slots
+        self.bytes = bytes
         self.sent = 0  # the number of the newest chunk that was sent
         self.taken = 0  # the number of the newest that the consumer has taken
         self.lent: list[int] = []  # numbers of chunks in shared slots that are not yet taken
+        self._sizes: dict[int, int] = {}  # of what is not yet taken, where bytes count
 
-    def has_room(self, shared: bool) -> bool:
-        """Whether one more chunk may go."""
-        return self.sent - self.taken < self.depth and not (shared and len(self.lent) >= self.slots)
+    def has_room(self, shared: bool, size: int = 0) -> bool:
+        """Whether one more chunk may go, of so many bytes."""
+        if self.sent - self.taken >= self.depth or (shared and len(self.lent) >= self.slots):
+            return False
+        return not self._sizes or sum(self._sizes.values()) + size <= self.bytes
 
-    def send(self, number: int, shared: bool) -> None:
+    def send(self, number: int, shared: bool, size: int = 0) -> None:
         """The chunk of that number goes now."""
         self.sent = max(self.sent, number)
         if shared:
             self.lent.append(number)
+        if self.bytes:
+            self._sizes[number] = size
 
-    def has_room_for(self, number: int) -> bool:
-        """`has_room`, for the next number and a chunk that lies in no slot: what most chunks need."""
-        return number - self.taken <= self.depth
+    @property
+    def last(self) -> int:
+        """The last number that has room, of chunks that lie in no slot, where bytes do not count."""
+        return 0 if self.bytes else self.taken + self.depth
 
     def credit(self, taken: int) -> list[int]:
         """The consumer has taken all up to a number; returns the numbers of those whose slots it no longer needs.
@@ -43,30 +51,39 @@ class Window:
         self.taken = max(self.taken, taken)
         done = [number for number in self.lent if number <= self.taken]
         self.lent = [number for number in self.lent if number > self.taken]  # in any order: some were taken back
+        self._sizes = {number: size for number, size in self._sizes.items() if number > self.taken}
         return done
 
     def withdraw(self, number: int) -> bool:
         """A chunk was taken back before the consumer got it; whether it holds a slot that is free now."""
+        self._sizes.pop(number, None)
         if number in self.lent:
             self.lent.remove(number)
             return True
         return False
+
+    def withdraw_beyond(self, number: int) -> None:
+        """All beyond that number are to be sent again."""
+        self.sent = number
+        self.lent = [lent for lent in self.lent if lent <= number]
+        self._sizes = {sent: size for sent, size in self._sizes.items() if sent <= number}
 
 
 class Intake:
     """The consumer's side of an edge: is it the next chunk, and when is credit due?
 
     Credit is returned in batches of a quarter of the window: the producer is woken once for many chunks, and three
-    quarters of the window are always its own, so that what is held back never stops it.
+    quarters of the window are always its own, so that what is held back never stops it. Where the window is one of bytes as
+    well, it is returned for each chunk: a few can fill it.
     """
 
-    def __init__(self, depth: int, lossless: bool) -> None:
+    def __init__(self, depth: int, lossless: bool, bytes: int = 0) -> None:
         self._depth = depth
-        self._batch = max(1, depth // 4)
+        self._batch = 1 if bytes else max(1, depth // 4)
         self._lossless = lossless
         self.arrived = 0
         self.taken = 0
-        self._credited = 0
+        self.due = self._batch  # the number with which credit is due
 
     @property
     def full(self) -> int:
@@ -85,8 +102,11 @@ class Intake:
 
     def take(self, number: int, shared: bool) -> int:
         """The chunk was taken (or dropped); the number to give credit for now, 0 when it can wait."""
-        self.taken = max(self.taken, number)
-        if not shared and self.taken - self._credited < self._batch:
+        if number > self.taken:
+            self.taken = number
+            if number < self.due and not shared:
+                return 0
+        elif not shared:
             return 0
-        self._credited = self.taken
+        self.due = self.taken + self._batch
         return self.taken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..wire.framing import END, PAUSE
 from ..wire.lifecycle import NODE, NodeState, move
 from ..wire.messages import NodeNews
@@ -40,6 +42,11 @@ class NodeMachine:
             return []
         return self._pause() if self._source or now else []
 
+    @property
+    def counts_steps(self) -> bool:
+        """Whether `stepped` must be called after each step of a source."""
+        return self._steps_left is not None
+
     def stepped(self) -> list[NodeEffect]:
         """A step has ended: a source may have done all that was asked of it."""
         if self._steps_left is None or not self._source:
@@ -55,12 +62,17 @@ class NodeMachine:
         """Nothing will ever come from an input again: it ended, or its producer died."""
         self._open.discard(place)
 
-    def dry(self) -> list[NodeEffect]:
-        """Nothing that arrived is left to be worked off."""
+    def dry(self, missing: Collection[int] = ()) -> list[NodeEffect]:
+        """Nothing that arrived can be worked off. `missing`: the inputs each of which must bring something first; once one of
+        them has paused, nothing that the others bring matters until the next start."""
         if self.state is not NodeState.RUNNING or self._source:
             return []
-        waiting = any(self._paused.get(place, 0) < self._turn for place in self._open)
-        return [] if waiting else self._pause()
+        paused = {place for place in self._open if self._paused.get(place, 0) >= self._turn}
+        return self._pause() if paused == self._open or paused.intersection(missing) else []
+
+    def held_up(self) -> list[NodeEffect]:
+        """An emission has to wait for who has paused already."""
+        return self._pause() if self.state is NodeState.RUNNING else []
 
     def ended(self) -> list[NodeEffect]:
         """No step will ever come again: the source said so, the inputs are over, or nobody takes what it sends."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, partial
 
+import msgspec
 import numpy as np
 
 from ..channel.leases import Lease, LeaseTable
 from ..channel.packets import End, PeerGone
-from ..channel.page import REASON_CELL, Page
+from ..channel.page import REASON_CELL, WAITING, Page
 from ..channel.pipe import close_all
+from ..channel.ring import BELL, RingReader
 from ..channel.slots import ArenaView
-from ..chunk import DataChunk
+from ..chunk import DataChunk, ReadStamp
 from ..control.delivery import Intake
 from ..errors import ChunkError
 from ..wire import framing, values
 from ..wire.messages import EdgeEnd
+
+_BATCH = 64  # packets taken from a socket before the other edges are looked at
 
 
 class Holder:
@@ -48,38 +52,46 @@ class Holder:
             )
 
 
-class Arrived:
-    """A chunk that waits, packed; it is opened when a step needs it, once."""
+class Arrived(msgspec.Struct, gc=False):
+    """A chunk that waits, packed; it is opened when a step needs it, once. `view`: what its slot lies in, if it has one."""
 
-    __slots__ = ("_edge", "_opened", "_view", "chunk", "shared", "slot")
+    chunk: framing.Chunk
+    edge: InEdge
+    view: ArenaView | None = None
+    slot: int = 0
+    opened: DataChunk | None = None
 
-    def __init__(self, chunk: framing.Chunk, edge: InEdge, view: ArenaView | None, slot: int) -> None:
-        self.chunk = chunk
-        self.slot = slot
-        self.shared = view is not None  # whether the producer keeps a slot for it until credit is given
-        self._edge = edge
-        self._view = view
-        self._opened: DataChunk | None = None
+    @property
+    def shared(self) -> bool:
+        """Whether the producer keeps a slot for it until credit is given."""
+        return self.view is not None
 
     def open(self) -> DataChunk:
         """The user's DataChunk; what lies in a slot is read in place, under a lease."""
-        if self._opened is None:
-            chunk = self.chunk
-            payload: bytes | memoryview = chunk.payload
-            if self._view is not None and chunk.arena:
-                payload = self._edge.lease(self._view, self.slot, chunk.size)
-            self._view = None
-            stamp = partial(framing.stamp, chunk, self._edge.names, self._edge.sender)
-            self._opened = DataChunk(values.unpack(chunk.records, payload), stamp)
-        return self._opened
+        if self.opened is not None:
+            return self.opened
+        chunk, edge = self.chunk, self.edge
+        payload: bytes | memoryview = chunk.payload
+        if self.view is not None and chunk.arena:
+            payload = edge.lease(self.view, self.slot, chunk.size)
+        self.opened = opened = edge.open(chunk, payload)
+        return opened
 
 
 class InEdge:
     """One edge into the node."""
 
-    def __init__(self, spec: EdgeEnd, names: tuple[str, ...], holder: Holder, end: End, page: Page, block: int) -> None:
+    def __init__(
+        self,
+        spec: EdgeEnd,
+        names: tuple[str, ...],
+        holder: Holder,
+        end: End,
+        page: Page,
+        block: int,
+        ring: RingReader | None = None,
+    ) -> None:
         self.peer = spec.peer
-        self.names = names
         self.sender = names.index(spec.peer)  # the index of the producer's output
         self.end = end
         self.lossless = spec.policy == "lossless"
@@ -87,13 +99,18 @@ class InEdge:
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
         self._depth = spec.depth
+        self._pickles = spec.pickle
         self._brings_frames = False
-        self.intake = Intake(spec.depth, self.lossless)
+        self._counts_bytes = spec.bytes > 0
+        self.intake = Intake(spec.depth, self.lossless, spec.bytes)
         self.gone = False
         self._holder = holder
         self._held: set[int] = set()
+        self._ring = ring
+        self._stamp: ReadStamp = partial(framing.stamp, names=names, output=self.sender)
         self._cells = page.cells
         self._block = block
+        self._received = self._cells[block]
         self._announced: framing.Announce | None = None
         self._views: dict[int, ArenaView] = {}
         self._owed = 0
@@ -104,15 +121,42 @@ class InEdge:
         """Whether there is something to tell the producer for which the kernel had no room."""
         return self._owed > 0 or self._closing
 
-    def receive(self) -> framing.Packet | None:
-        """The next packet that is not about arenas; None when none waits.
+    def open(self, chunk: framing.Chunk, payload: bytes | memoryview) -> DataChunk:
+        """The user's DataChunk."""
+        return DataChunk(values.unpack(chunk.records, payload, self._pickles), (self._stamp, chunk))
+
+    def receive(self) -> list[framing.Packet]:
+        """What has come and is not about arenas; nothing when nothing waits.
 
         Raises:
             PeerGone, ChunkError
         """
+        if self._ring is None:
+            return self._receive_some()
+        count, data = self._ring.take()
+        if not count:
+            try:
+                self._listen()
+            except PeerGone:  # what it wrote before it went can still be read
+                count, data = self._ring.take()
+                if not count:
+                    raise
+        return framing.decode_all(count, data) if count else []
+
+    def _receive_some(self) -> list[framing.Packet]:
+        """From the socket; of a lossy edge one chunk, as its producer may take back what waits."""
+        received: list[framing.Packet] = []
+        most = _BATCH if self.lossless else 1
+        try:
+            while len(received) < most and (packet := self._next_on_socket()) is not None:
+                received.append(packet)
+        except PeerGone:
+            if not received:
+                raise
+        return received
+
+    def _next_on_socket(self) -> framing.Packet | None:
         while (message := self._next()) is not None:
-            if type(message) is framing.Chunk and self.lossless:
-                return message
             if isinstance(message, framing.Announce):
                 self._announced = message
             elif isinstance(message, framing.CHUNKS):
@@ -121,6 +165,11 @@ class InEdge:
             elif not isinstance(message, framing.Descriptor):
                 return message
         return None
+
+    def _listen(self) -> None:
+        """Beside a ring, the socket brings arenas and bells only."""
+        while self._next_on_socket() is not None:
+            raise ChunkError(f"the edge from {self.peer!r} brought a chunk beside its ring")
 
     def _is_overtaken(self, packet: framing.Chunk | framing.Long) -> bool:
         """A lossy producer takes packets back while we read on: what it sends again may be older than what we have, and
@@ -138,9 +187,11 @@ class InEdge:
     def _next(self) -> framing.Packet | None:
         """The next packet. Behind an announcement comes the arena's file, unless a lossy producer took it back."""
         if self._announced is None:
-            packet = self.end.receive()
+            while (packet := self.end.receive()) == BELL:
+                pass
             return None if packet is None else framing.decode(packet)
-        carried = self.end.receive_with_descriptors()
+        while (carried := self.end.receive_with_descriptors()) is not None and carried[0] == BELL:
+            pass
         if carried is None:
             return None
         announced, self._announced = self._announced, None
@@ -161,15 +212,19 @@ class InEdge:
 
     def is_full(self, waiting: int) -> bool:
         """Whether the producer may be able to send nothing more while so many chunks wait here."""
+        if self._counts_bytes:
+            return waiting > 0
         return waiting >= (self.frames if self.lossless and self._brings_frames else self.intake.full)
 
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""
         self.intake.arrive(packet.number)
-        self._brings_frames |= bool(packet.arena)
-        if type(packet) is framing.Chunk:
-            return Arrived(packet, self, self._view(packet.arena) if packet.arena else None, packet.slot)
+        if not packet.arena:
+            return Arrived(packet, self)  # type: ignore[arg-type]  # a Long has an arena
+        self._brings_frames = True
         view = self._view(packet.arena)
+        if type(packet) is framing.Chunk:
+            return Arrived(packet, self, view, packet.slot)
         memory = view.memory(packet.slot, packet.offset + packet.size)
         chunk = framing.decode(bytes(memory[packet.offset :]))
         if not isinstance(chunk, framing.Chunk):
@@ -198,21 +253,44 @@ class InEdge:
         view.lease_ended()
 
     def _view(self, arena: int) -> ArenaView:
+        if arena not in self._views and self._ring is not None:
+            self._listen()  # its announcement went along the socket, before the chunk went into the ring
         try:
             return self._views[arena]
         except KeyError:
             raise ChunkError(f"a chunk names the arena {arena}, which was not announced") from None
 
-    def taken(self, number: int, shared: bool, reason: str | None = None) -> None:
-        """A chunk was taken into a step, or dropped for a reason; credit goes back when it is due."""
-        self._cells[self._block + (0 if reason is None else REASON_CELL[reason])] += 1
-        self._credit(self.intake.take(number, shared))
+    def taken(self, number: int, shared: bool) -> None:
+        """A chunk was taken into a step; credit goes back when it is due."""
+        self._received = self._cells[self._block] = self._received + 1
+        if due := self.intake.take(number, shared):
+            self._credit(due)
+
+    def dropped(self, number: int, reason: str) -> None:
+        """A chunk was dropped for a reason; credit goes back at once, if it can."""
+        self._cells[self._block + REASON_CELL[reason]] += 1
+        self._credit(self.intake.take(number, True))
+
+    def account(self, waiting: int) -> None:
+        """So many chunks wait for a step."""
+        self._cells[self._block + WAITING] = waiting
 
     def retry(self) -> None:
         """Tell the producer that for which the kernel had no room."""
         if self._closing:
             self._closing = not self._send(framing.encode(framing.Close()))
-        self._credit(self._owed)
+        if self._owed:
+            self._credit(self._owed)
+
+    def sleeps(self, asleep: bool) -> None:
+        """The node is about to wait for this edge, or has waited."""
+        if self._ring is not None:
+            self._ring.sleeps(asleep)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has come that no bell will tell of any more."""
+        return self._ring is not None and not self._ring.is_empty
 
     def close(self) -> None:
         """Tell the producer that nothing more is taken."""
@@ -220,7 +298,9 @@ class InEdge:
         self.retry()
 
     def _credit(self, number: int) -> None:
-        if number and not self.gone:
+        if self._ring is not None:
+            self._ring.give(number)
+        elif number and not self.gone:
             sent = self._send(framing.encode(framing.Credit(0, 0, number, number)))
             self._owed = 0 if sent else number
 

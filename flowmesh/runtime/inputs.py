@@ -14,12 +14,6 @@ from ..wire.framing import Origins
 from ..wire.specs import NodeSpec
 from .inedge import Arrived, InEdge
 
-_BATCH = 64  # packets taken from one edge before the others are looked at
-
-
-# What the next step gets: its data by sender; and the triggering edge's place, the number on it, the origin.
-Taken = tuple[dict[str, DataChunk], int, int, Origins]
-
 
 class Inputs:
     """All inputs of a node. `paused(place, turn)` and `ended(place)` are called for the marks that come."""
@@ -30,13 +24,13 @@ class Inputs:
         self.edges = edges
         self._pair_by = node.join.pair_by
         self._pairing = _pairing(node, edges)
-        self._join: Join[Arrived] = self._pairing or _plain_join(edges)
+        self._join: Join[Arrived] = self._pairing or _plain_join(edges, node.join.keeps)
         self._forks = frozenset(node.forks)
         self._progress = Progress(node.join.carries, self._forks)
         self.says = node.marks  # whether a join further down wants to know how far this node is
-        simple = isinstance(self._join, AnyJoin) and not node.marks and not node.forks
-        self._single = self._join if simple and isinstance(self._join, AnyJoin) else None
         self._zips = node.join.kind == "zip"
+        self.place = -1  # of the edge that has triggered the present step
+        self.trigger: framing.Chunk  # what came on it; not its opened values, whose lease must end with the step
         self._causes: list[Cause] = []
         self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
         self._dropped = False  # since news were asked for
@@ -50,15 +44,18 @@ class Inputs:
         return self._join.over
 
     @property
+    def missing(self) -> list[int]:
+        """The inputs each of which must bring something before there can be a step."""
+        return self._join.missing if isinstance(self._join, ZipJoin) else []
+
+    @property
     def barren(self) -> str | None:
         """Who has ended without ever sending what each step would have looked at, so that no step can come."""
         place = self._join.barren if isinstance(self._join, FollowJoin) else None
         return None if place is None else self.edges[place].peer
 
-    def take(self) -> Taken | None:
-        """The next step's, if all that it needs is there."""
-        if self._single is not None:
-            return self._take_single(self._single)
+    def take(self) -> dict[str, DataChunk] | None:
+        """The next step's data by sender, if all that it needs is there."""
         taken = self._join.take() if self._pairing is None else self._take_paired(self._pairing)
         if taken is None:
             return None
@@ -70,34 +67,23 @@ class Inputs:
             data[edge.peer] = item.open()
             if where == place or number > edge.intake.taken:
                 edge.taken(number, item.shared)
-        chunk = items[place].chunk
-        origin = self._origin(self._progress, place, items)
-        return data, place, chunk.number, origin
+        self.place, self.trigger = place, items[place].chunk
+        causes = items if self._zips else {place: items[place]}
+        self._causes = [self._cause(where, item) for where, item in causes.items()]
+        return data
 
-    def _take_single(self, join: AnyJoin[Arrived]) -> Taken | None:
-        """What most nodes need: each chunk makes a step, and nobody asks for marks."""
-        taken = join.take_one()
-        if taken is None:
-            return None
-        place, item = taken
-        edge, chunk = self.edges[place], item.chunk
-        data = {edge.peer: item.open()}
-        edge.taken(chunk.number, item.shared)
-        return data, place, chunk.number, chunk.origin or {edge.sender: (chunk.number, chunk.created + chunk.offset)}
+    @property
+    def origin(self) -> Origins:
+        """The origin of what the present step emits."""
+        origin: Origins = {}
+        for cause in self._causes:
+            origin.update(self._progress.origin(cause))
+        return origin
 
     def _take_paired(self, join: Pairing[Arrived]) -> tuple[int, dict[int, Arrived]] | None:
         taken = join.take()
         self._drop(join.shed())
         return taken
-
-    def _origin(self, progress: Progress, place: int, items: dict[int, Arrived]) -> Origins:
-        """The origin of what the step emits; notes what has caused it."""
-        causes = items if self._zips else {place: items[place]}
-        self._causes = [self._cause(where, item) for where, item in causes.items()]
-        origin: Origins = {}
-        for cause in self._causes:
-            origin.update(progress.origin(cause))
-        return origin
 
     def _cause(self, place: int, item: Arrived) -> Cause:
         chunk = item.chunk
@@ -139,17 +125,23 @@ class Inputs:
         for place, edge in enumerate(self.edges):
             if edge.gone:
                 continue
-            limit = _BATCH if edge.lossless else 1
             try:
-                while limit and (packet := edge.receive()) is not None:
-                    limit -= 1
-                    anything = True
-                    self._handle(place, edge, packet)
+                packets = edge.receive()
             except PeerGone:
                 edge.gone = True
                 anything = True
                 self._end(place)
+                continue
+            if packets:
+                anything = True
+                for packet in packets:
+                    self._handle(place, edge, packet)
         return anything
+
+    def account(self) -> None:
+        """Count what waits here."""
+        for place, edge in enumerate(self.edges):
+            edge.account(self._join.waiting(place))
 
     def retry(self) -> None:
         """Tell the producers that for which the kernel had no room."""
@@ -174,8 +166,8 @@ class Inputs:
             dropped = self._join.put(place, item)
             if dropped is not None:
                 self._drop([dropped])
-            if self._pairing is not None and item.chunk.last:
-                self._pairing.mark(place, _number(item, self._pair_by) if self._zips else _time(item))
+            if self._pairing is not None and (item.chunk.last or (self._zips and self._pair_by[place] == edge.sender)):
+                self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
         elif isinstance(packet, framing.Mark):
             self._handle_mark(place, edge, packet)
 
@@ -187,15 +179,15 @@ class Inputs:
         else:
             if self.says:
                 self._behind.append((place, edge.intake.arrived, mark.origin))
-            if self._zips and self._pairing is not None and self._pair_by in mark.origin:
-                self._pairing.mark(place, mark.origin[self._pair_by][0])
+            if self._zips and self._pairing is not None and self._pair_by[place] in mark.origin:
+                self._pairing.mark(place, mark.origin[self._pair_by[place]][0])
             elif self._pairing is not None and not self._zips:
                 times = [time for output, (_, time) in mark.origin.items() if output not in self._forks]
                 self._pairing.mark(place, max(times, default=0))
 
     def _drop(self, dropped: list[tuple[int, Arrived, str]]) -> None:
         for place, item, reason in dropped:
-            self.edges[place].taken(item.chunk.number, True, reason)
+            self.edges[place].dropped(item.chunk.number, reason)
             if self.says:
                 self._progress.stepped([self._cause(place, item)])
                 self._dropped = True
@@ -205,16 +197,16 @@ class Inputs:
         self._ended(place)
 
 
-def _plain_join(edges: list[InEdge]) -> Join[Arrived]:
+def _plain_join(edges: list[InEdge], keeps: int) -> Join[Arrived]:
     followed = [place for place, edge in enumerate(edges) if edge.follow]
     if len(followed) == len(edges):
         return AnyJoin(len(edges))
-    return FollowJoin(len(edges), followed[0], edges[followed[0]].frames - 1)
+    return FollowJoin(len(edges), followed[0], keeps)
 
 
 def _pairing(node: NodeSpec, edges: list[InEdge]) -> Pairing[Arrived] | None:
     if node.join.kind == "zip":
-        return ZipJoin(len(edges), lambda item: _number(item, node.join.pair_by))
+        return ZipJoin(len(edges), lambda place, item: _number(item, node.join.pair_by[place]))
     if node.join.kind == "align":
         full = [edge.is_full for edge in edges]
         return AlignJoin(len(edges), round(node.join.tolerance * 1e9), _time, lambda place, count: full[place](count))

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from ..channel.packets import End, PeerGone
-from ..channel.page import REASON_CELL, Page
+from ..channel.page import REASON_CELL, WAITING, Page
+from ..channel.ring import BELL, RingWriter
 from ..control.delivery import Window
 from ..wire import framing
 from ..wire.messages import EdgeEnd
@@ -36,68 +37,66 @@ Lent = tuple[Lender, int]
 
 
 class Parcel(NamedTuple):
-    """Something to send: a chunk (number > 0), or a mark. `lent` is the slot that the chunk lies in."""
+    """Something to send: a chunk (number > 0), or a mark. `lent` is the slot that the chunk lies in, `size` its bytes."""
 
     packet: bytes
     number: int = 0
     lent: Lent | None = None
+    size: int = 0
     progress: bool = False
 
 
 class OutEdge:
-    """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end."""
+    """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end; packets go through the
+    ring if there is one, files always along the socket."""
 
     def __init__(
-        self,
-        spec: EdgeEnd,
-        end: End,
-        receiving: End | None,
-        page: Page,
-        block: int,
+        self, spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int, ring: RingWriter | None = None
     ) -> None:
         self.spec = spec
         self.end = end
-        self.window = Window(spec.depth, spec.slots)
+        self.window = Window(spec.depth, spec.slots, spec.bytes)
         self.lossless = receiving is None
         self.gone = False
         self.closed = False
         self.backlog: deque[Parcel] = deque()
+        self.wants_room = False  # whether the socket, not the window or the ring, is what holds the backlog back
+        self._ring_full = False  # whether it is the ring
         self._receiving = receiving
+        self._ring = ring
+        self._put = self._send if ring is None else ring.put
         self._cells = page.cells
         self._block = block
+        self._sent = self._cells[block]  # a link that was restarted counts on
+        self._bytes = self._cells[block + 1]
+        self._until = self.window.last if self.lossless else 0  # the last number that may go without any further look
         self._lent: dict[int, Lent] = {}
         self._announced: set[int] = set()
 
-    @property
-    def wants_room(self) -> bool:
-        """Whether the kernel's buffer, not the window, is what holds the backlog back."""
-        if not self.backlog:
-            return False
-        first = self.backlog[0]
-        return not first.number or not self.lossless or self.window.has_room(first.lent is not None)
-
     def offer(self, packet: bytes, number: int, lent: Lent | None, size: int) -> bool:
         """Send a chunk, or keep it as backlog until there is room; whether the edge needs to be looked after."""
-        cells = self._cells
-        cells[self._block] += 1
-        cells[self._block + 1] += size
-        ready = not (self.backlog or self.gone or self.closed) and self.lossless and lent is None
-        if ready and self.window.has_room_for(number):
-            try:
-                if self.end.send(packet):
-                    self.window.sent = number
-                    return False
-            except PeerGone:
-                self._peer_gone()
-        self._offer(Parcel(packet, number, lent))
+        cells, block = self._cells, self._block
+        self._sent = cells[block] = self._sent + 1
+        self._bytes = cells[block + 1] = self._bytes + size
+        if number <= self._until and lent is None and self._put(packet):
+            self.window.sent = number
+            return False
+        self._offer(Parcel(packet, number, lent, size))
         return bool(self.backlog) or self.closed
+
+    def _send(self, packet: bytes) -> bool:
+        try:
+            return self.end.send(packet)
+        except PeerGone:
+            self._peer_gone()
+            return False
 
     def _offer(self, parcel: Parcel) -> None:
         if self.closed or self.gone:
             self._drop(parcel, "after_end" if self.closed else "died")
             return
         if self._receiving is not None:
-            self._make_room(self._receiving)
+            self._make_room(self._receiving, parcel.size)
         self.backlog.append(parcel)
         self.flush()
 
@@ -111,7 +110,7 @@ class OutEdge:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as window and kernel allow."""
+        """Send what waits, as far as window, ring and socket allow."""
         try:
             self._send_backlog()
             if self.closed and self.backlog:
@@ -119,25 +118,38 @@ class OutEdge:
                 self._send_backlog()
         except PeerGone:
             self._peer_gone()
+        free = self.lossless and not (self.backlog or self.gone or self.closed)
+        self._until = self.window.last if free else 0
 
     def _send_backlog(self) -> None:
         backlog, window = self.backlog, self.window
+        self.wants_room = self._ring_full = False
         while backlog:
             parcel = backlog[0]
             lent = parcel.lent
-            if parcel.number and self.lossless and not window.has_room(lent is not None):
+            if parcel.number and self.lossless and not window.has_room(lent is not None, parcel.size):
                 self._collect()
-                if not window.has_room(lent is not None) or self.closed:
+                if not window.has_room(lent is not None, parcel.size) or self.closed:
                     return
             if lent is not None and not self._announce(lent[0]):
+                self.wants_room = True
                 return
-            if not self.end.send(parcel.packet):
+            if not self._put(parcel.packet):
+                self._ring_full = self._ring is not None
+                self.wants_room = not self._ring_full and not self.gone
                 return
             backlog.popleft()
-            if parcel.number:
-                window.send(parcel.number, lent is not None)
-                if lent is not None:
-                    self._lent[parcel.number] = lent
+            self._went(parcel)
+
+    def _went(self, parcel: Parcel) -> None:
+        if parcel.number:
+            self.window.send(parcel.number, parcel.lent is not None, parcel.size)
+            if parcel.lent is not None:
+                self._lent[parcel.number] = parcel.lent
+
+    def account(self) -> None:
+        """Count what waits here."""
+        self._cells[self._block + WAITING] = sum(parcel.number > 0 for parcel in self.backlog)
 
     def collect(self) -> None:
         """Read the credit that has come back."""
@@ -147,23 +159,51 @@ class OutEdge:
             self._peer_gone()
 
     def _collect(self) -> None:
+        if self._ring is not None:
+            self._credit(self._ring.taken)
         while (packet := self.end.receive()) is not None:
+            if packet == BELL:
+                continue
             message = framing.decode(packet)
             if isinstance(message, framing.Close):
                 self.closed = True
+                self._until = 0
             elif isinstance(message, framing.Credit):
-                for number in self.window.credit(message.taken):
-                    self._return(number)
+                self._credit(message.taken)
+            elif isinstance(message, framing.Resume):
+                self._resume(message.arrived)
 
-    def _make_room(self, receiving: End) -> None:
-        """Take back the oldest chunks beyond depth - 1; marks and what is kept are sent again, in order."""
+    def _credit(self, taken: int) -> None:
+        if taken > self.window.taken:
+            for number in self.window.credit(taken):
+                self._return(number)
+
+    def _resume(self, arrived: int) -> None:
+        """The link asks for what is behind that number; see linkedout."""
+
+    def sleeps(self, asleep: bool) -> None:
+        """The node is about to wait for this edge, or has waited."""
+        if self._ring is not None:
+            self._ring.sleeps(asleep)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether credit or room has come that no bell will tell of any more."""
+        ring = self._ring
+        return ring is not None and (ring.taken > self.window.taken or (self._ring_full and ring.has_moved))
+
+    def _make_room(self, receiving: End, size: int) -> None:
+        """Take back the oldest chunks beyond depth - 1, or beyond the bytes that leave room for this many; marks and what is
+        kept are sent again, in order."""
         self.collect()
         waiting = [*self._take_back(receiving), *self.backlog]
         self.backlog.clear()
         surplus = sum(parcel.number > 0 for parcel in waiting) - (self.spec.depth - 1)
+        excess = sum(parcel.size for parcel in waiting) + size - self.spec.bytes if self.spec.bytes else 0
         for parcel in waiting:
-            if parcel.number and surplus > 0:
+            if parcel.number and (surplus > 0 or excess > 0):
                 surplus -= 1
+                excess -= parcel.size
                 self._drop(parcel, "superseded" if self.spec.policy == "latest" else "oldest")
             else:
                 self.backlog.append(parcel)
@@ -173,7 +213,8 @@ class OutEdge:
             message = framing.decode(packet)
             if isinstance(message, framing.CHUNKS):
                 self.window.withdraw(message.number)
-                yield Parcel(packet, message.number, self._lent.pop(message.number, None))
+                size = len(packet) + message.size
+                yield Parcel(packet, message.number, self._lent.pop(message.number, None), size)
             elif isinstance(message, framing.Mark):
                 yield Parcel(packet)
             elif isinstance(message, framing.Announce | framing.Descriptor):  # its files are closed: announced anew
@@ -215,6 +256,7 @@ class OutEdge:
 
     def _peer_gone(self) -> None:
         self.gone = True
+        self._until = 0
         self._drop_backlog("died")
         for number in list(self._lent):
             self._return(number)

@@ -5,25 +5,26 @@ A sender never holds a chunk back to pack it with others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..channel.packets import LARGEST
+from ..chunk import DataChunk
 from ..wire import framing, values
-from ..wire.framing import Origins
+from ..wire.framing import CHUNK, Origins, encode_fields
 from .lending import Lending
 from .outedge import Lent, OutEdge
 
 INLINE = 8 * 1024  # payloads up to this size travel inside the packet: a slot costs more than copying them twice
 _LONG = LARGEST // 3  # a packet longer than this lies in a slot as well: the kernel's buffer takes only a few of them
 
-# What caused a step: the index of the triggering edge (-1 in a source), the number on it, the origin.
-Cause = tuple[int, int, Origins]
-# A chunk's making: its cause, the emission within the step, whether it is the last, and when (ns, the host's clock).
-Label = tuple[int, int, Origins, int, bool, int]
+# How a chunk came about: the index of the triggering edge (-1 in a source), the number on it, the emission within the step,
+# whether it is the last, when (ns, the host's clock), and on: see framing.Chunk.
+Label = tuple[int, int, int, bool, int, int, int, Origins]
 
 
 class Outputs:
@@ -45,27 +46,42 @@ class Outputs:
         self._number = 0
         self._lending = Lending(index, slots, self._collect, self._wait_for_slot)
 
-    def emit(self, records: Iterable[values.Record], label: Label) -> None:
-        """Send a chunk of these records along all edges; returns when none of the lossless ones holds it back.
+    def emit(self, value: Any, label: Label) -> None:
+        """Send a chunk along all edges; returns when none of the lossless ones holds it back.
 
         Raises:
             ChunkError: a value can't be sent.
         """
         if not self.edges:
             return
-        packed = values.pack(records)
         number = self._number + 1
-        size = packed.size
-        lent, payload = self._place(packed) if size else (None, b"")
-        packet = self._encode(packed, number, label, lent, payload)
-        if len(packet) > _LONG:
-            packet, lent = self._lengthen(packed, number, label, lent, packet)
+        lent = None
+        is_chunk = isinstance(value, DataChunk)
+        rows = values.plain_rows(value.records()) if is_chunk else values.plain_default(value)
+        if rows is not None:
+            place, trigger, emission, last, created, offset, bound, origin = label  # a star would cost twice as much
+            packet = encode_fields((
+                CHUNK, self._run, self._epoch, number, place, trigger, emission, last, created, offset, bound, origin, rows
+            ))  # fmt: skip
+            size = len(packet)
+        if rows is None or size > _LONG:
+            packet, lent, size = self._place(values.pack(DataChunk.of(value).records(), self._pickles), number, label)
         self._number = number
         held_back = False
         for edge in self.edges:
-            held_back |= edge.offer(packet, number, lent, len(packet) + size)
+            if edge.offer(packet, number, lent, size):
+                held_back = True
         if held_back:
-            self._settle()
+            self.settle()
+
+    def _encode(self, number: int, label: Label, *payload: Any) -> bytes:
+        """The packet; `payload` are its records and the slot that they lie in, or what is inline."""
+        return encode_fields((CHUNK, self._run, self._epoch, number, *label, *payload))
+
+    @cached_property
+    def _pickles(self) -> bool:
+        """Whether all that this goes to take pickled values."""
+        return all(edge.spec.pickle for edge in self.edges)
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array in a free slot, or in private memory when it is small or none is free; never waits."""
@@ -81,21 +97,26 @@ class Outputs:
         for edge in self.edges:
             edge.mark(packet, kind == framing.DONE)
 
+    def account(self) -> None:
+        """Count what waits here."""
+        for edge in self.edges:
+            edge.account()
+
     def flush(self) -> None:
-        """Read credit and send backlog."""
+        """Read credit and send backlog, and see whether anybody still listens."""
         for edge in self.edges:
             if not edge.gone:
                 edge.collect()
                 edge.flush()
         self.all_closed = bool(self.edges) and all(edge.closed for edge in self.edges)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Wait until no lossless edge holds anything back, and see whether anybody still listens."""
         while waiting := [edge for edge in self.edges if edge.backlog and edge.lossless]:
             if not self._wait(waiting, -1):
                 return
             self.flush()
-        self.all_closed = all(edge.closed for edge in self.edges)
+        self.all_closed = bool(self.edges) and all(edge.closed for edge in self.edges)
 
     def _collect(self) -> None:
         for edge in self.edges:
@@ -107,21 +128,19 @@ class Outputs:
         self.flush()
         return waited
 
-    def _place(self, packed: values.Packed) -> tuple[Lent | None, bytes]:
-        """Where the payload goes: into the packet or into a slot."""
+    def _place(self, packed: values.Packed, number: int, label: Label) -> tuple[bytes, Lent | None, int]:
+        """The packet of a chunk whose payload goes into it or into a slot; its slot; the bytes of both."""
+        lent = None
         if packed.size > INLINE:
-            return self._lending.place(packed, len(self.edges)), b""
-        payload = bytearray(packed.size)
-        values.write(packed, memoryview(payload))
-        return None, bytes(payload)
-
-    def _encode(self, packed: values.Packed, number: int, label: Label, lent: Lent | None, payload: bytes) -> bytes:
-        place, trigger, origin, emission, last, created = label
-        arena, slot, size = (lent[0].ident, lent[1], packed.size) if lent else (0, 0, 0)
-        return framing.encode_chunk(
-            self._run, self._epoch, number, place, trigger, emission, last, created, 0, 0,
-            origin, packed.records, arena, slot, size, payload,
-        )  # fmt: skip
+            lent = self._lending.place(packed, len(self.edges))
+            packet = self._encode(number, label, packed.records, lent[0].ident, lent[1], packed.size)
+        else:
+            payload = bytearray(packed.size)
+            values.write(packed, memoryview(payload))
+            packet = self._encode(number, label, packed.records, 0, 0, 0, payload)
+        if len(packet) > _LONG:
+            packet, lent = self._lengthen(packed, number, label, lent, packet)
+        return packet, lent, len(packet) + packed.size
 
     def _lengthen(
         self, packed: values.Packed, number: int, label: Label, lent: Lent | None, packet: bytes
@@ -134,7 +153,7 @@ class Outputs:
             memory[: packed.size] = lent[0].memory(lent[1])[: packed.size]
             for _ in self.edges:
                 lent[0].give_back(lent[1])
-            packet = self._encode(packed, number, label, (arena, slot), b"")
+            packet = self._encode(number, label, packed.records, arena.ident, slot, packed.size)
         arena.lend(slot, len(self.edges))
         memory[offset : offset + len(packet)] = packet
         return framing.encode(framing.Long(number, arena.ident, slot, offset, len(packet))), (arena, slot)

@@ -13,18 +13,22 @@ from collections.abc import Iterator
 from ..channel.packets import End, PeerGone
 from ..channel.page import Page
 from ..channel.pipe import Pipe, close_all, read_memory_file
+from ..channel.ring import RingReader, RingWriter
 from ..control.node import NodeMachine
 from ..errors import FlowmeshError, LinkError, ShippingError
 from ..node import Node
 from ..shipping import importer
 from ..wire.lifecycle import NodeState
-from ..wire.messages import Failure, LogLine, NodeNews, SetUp, decode, encode
-from ..wire.specs import decode_code
+from ..wire.messages import EdgeEnd, Failure, LogLine, NodeNews, SetUp, decode, encode
+from ..wire.specs import NodeSpec, decode_code
 from .explain import describe, sendable
 from .inedge import Holder, InEdge
 from .inputs import Inputs
+from .linkedin import LinkedInEdge
+from .linkedout import LinkedOutEdge, LossyLinkedOutEdge
 from .outedge import OutEdge
 from .outputs import Outputs
+from .single import SingleInput
 from .stepper import Stepper
 
 
@@ -91,18 +95,40 @@ def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]
     machine = NodeMachine(setup.graph, setup.node.name, len(setup.inputs))
     stepper = Stepper(node, setup.graph, setup.worker, machine, pipe, page)
     holder = Holder(setup.node.index, node.hold, stepper.warn)
-    in_edges = [
-        InEdge(spec, setup.names, holder, End(next(given)), page, page.input(place))
-        for place, spec in enumerate(setup.inputs)
-    ]
-    inputs = Inputs(setup.node, in_edges, machine.input_paused, machine.input_ended) if in_edges else None
+    in_edges: list[InEdge] = []
+    for place, spec in enumerate(setup.inputs):
+        end = End(next(given))
+        reader = RingReader(next(given), end) if spec.ring else None
+        block = page.input(place)
+        in_edges.append(
+            LinkedInEdge(spec, setup.names, holder, end, page, block)
+            if spec.linked
+            else InEdge(spec, setup.names, holder, end, page, block, reader)
+        )
+    inputs = _inputs(setup.node, in_edges, machine) if in_edges else None
     outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room)
     for place, spec in enumerate(setup.outputs):
         end = End(next(given))
         receiving = None if spec.policy == "lossless" else End(next(given))
-        outputs.edges.append(OutEdge(spec, end, receiving, page, page.output(place)))
+        writer = RingWriter(next(given), end) if spec.ring else None
+        outputs.edges.append(
+            _linked_output(spec, end, receiving, page, page.output(place))
+            if spec.linked
+            else OutEdge(spec, end, receiving, page, page.output(place), writer)
+        )
     stepper.attach(inputs, outputs)
     return stepper
+
+
+def _inputs(node: NodeSpec, edges: list[InEdge], machine: NodeMachine) -> Inputs:
+    if SingleInput.suits(node, edges):
+        return SingleInput(node, edges[0], machine.input_paused, machine.input_ended)
+    return Inputs(node, edges, machine.input_paused, machine.input_ended)
+
+
+def _linked_output(spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int) -> OutEdge:
+    kind = LinkedOutEdge if receiving is None else LossyLinkedOutEdge
+    return kind(spec, end, receiving, page, block)
 
 
 class _ManagerHandler(logging.Handler):

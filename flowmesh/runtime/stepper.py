@@ -20,24 +20,47 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from ..channel.packets import PeerGone
+from ..channel.packets import End, PeerGone
 from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, Page, bucket
 from ..channel.pipe import Pipe
-from ..chunk import DEFAULT_NAME, DataChunk
+from ..chunk import DataChunk
 from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
 from ..control.node import NodeMachine
 from ..errors import EndOfStream, StateError
 from ..node import Node
-from ..wire.framing import DONE
-from ..wire.lifecycle import NodeState
-from ..wire.messages import AnyMessage, Call, Failure, Gather, LogLine, Reply, Start, Stop, TearDown, decode, encode
+from ..wire.framing import DONE, Origins
+from ..wire.messages import (
+    AnyMessage,
+    Call,
+    Failure,
+    Gather,
+    LogLine,
+    NodeNews,
+    Reply,
+    Rewire,
+    Start,
+    Stop,
+    TearDown,
+    Yield,
+    decode,
+    encode,
+)
 from .explain import describe
+from .inedge import InEdge
 from .inputs import Inputs
+from .linkedin import LinkedInEdge
+from .linkedout import LinkedOutEdge, LossyLinkedOutEdge
 from .outedge import OutEdge
-from .outputs import Cause, Outputs
+from .outputs import Outputs
+from .waiting import poller, wait
 
 _now = time.monotonic_ns
 _wall = time.time_ns() - time.monotonic_ns()  # taken once, in the fork server: all nodes of a worker have the same
+_NO_ORIGIN: Origins = {}  # a source's chunk is one
+_CLOCK_EVERY = 500_000_000  # ns: as often as the worker writes what it knows of the Manager's clock
+_NOT_STEPPING = -1
+_QUICK = 20_000  # ns: a step that takes less is quick
+_UNTIMED = 7  # quick steps that follow a timed one at once, and are not
 _CATCH_UP = 1.0  # seconds by which a paced source may be late and still make up for it
 
 
@@ -51,28 +74,37 @@ class Stepper:
         self._worker = worker
         self._machine = machine
         self._pipe = pipe
+        self._page = page
         self._cells = page.cells
         self._inputs: Inputs | None = None
+        self._marking: Inputs | None = None  # the same, if a join further down wants to know how far this node is
         self._outputs: Outputs
         self._heard = 0
         self._unhandled: list[AnyMessage] = []
         self._interrupted = False
+        self._yield: Yield | None = None  # whether a consumer has paused already
         self._leaving = False
-        self._stepping = False
         self._setup_begun = False
         self._thread = 0
         self._newest: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._cause: Cause = (-1, 0, {})
-        self._emissions = 0
+        self._number = 0  # of a source's step
+        self._steps = 0
+        self._ended = 0  # when the last step did, if nothing has come between
+        self._untimed = 0  # how many steps are still not timed
+        self._waited = False  # whether an emission of the step had to: that is no part of the next
+        self._emissions = _NOT_STEPPING  # of the present step
         self._said_last = False  # whether the step's last emission said that all of its origin is done
+        self._offset, self._bound = 0, 0  # what makes our clock the Manager's, and how wrong that may be
+        self._clock_due = 0  # when that is looked at again
         self._tick = 0.0  # when a paced source's next step is due
         self._worker_gone = False
-        self._pollers: dict[bool, select.poll] = {}
+        self._pollers: dict[int, select.poll] = {}  # by how many edges they wait for: with the inputs, or without
 
     def attach(self, inputs: Inputs | None, outputs: Outputs) -> None:
         """The channels; None as inputs makes it a source."""
         self._inputs = inputs
+        self._marking = inputs if inputs is not None and inputs.says else None
         self._outputs = outputs
 
     def run(self) -> None:
@@ -97,20 +129,29 @@ class Stepper:
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _step_source(self) -> None:
-        rate = self._node.rate
+        """Step, and go on as long as nothing else comes up."""
+        rate, machine, outputs = self._node.rate, self._machine, self._outputs
         if rate and not self._is_due(rate):
             return
-        self._step((-1, self._cells[STEPS] + 1, {}))
-        self._do(self._machine.stepped())
+        goes_on = True
+        while goes_on:
+            self._number += 1
+            goes_on = self._step() and self._cells[CONTROL] == self._heard
+            goes_on = goes_on and not (rate or machine.counts_steps or outputs.all_closed)
+        self._do(machine.stepped())
+        self._rest()
 
     def _step_inputs(self, inputs: Inputs) -> None:
-        taken = inputs.take()
-        if taken is not None:
-            data, place, number, origin = taken
-            self._step((place, number, origin), data)
+        """Step for all that has come, as long as nothing else comes up; when there is nothing, see what has come."""
+        while (data := inputs.take()) is not None:
+            goes_on = self._step(data)
+            del data  # a lease must not last until the next step
             if inputs.says and (news := inputs.stepped(self._said_last)):
                 self._outputs.mark(DONE, 0, news)
-            return
+            if not goes_on or self._cells[CONTROL] != self._heard or self._outputs.all_closed:
+                self._rest()
+                return
+        self._rest()
         arrived = inputs.receive()
         if inputs.says and (news := inputs.news()):
             self._outputs.mark(DONE, 0, news)
@@ -123,18 +164,20 @@ class Stepper:
                 )
             self._do(self._machine.ended())
             return
-        self._do(self._machine.dry())
+        self._do(self._machine.dry(inputs.missing))
         if self._machine.may_step:
             self._wait(None)
 
-    def _step(self, cause: Cause, *data: dict[str, DataChunk]) -> None:
+    def _step(self, *data: dict[str, DataChunk]) -> bool:
+        """One step; whether the next may follow at once. Where it does, the end of one step is the beginning of the next,
+        and of quick steps one in so many is timed: reading the clock is dear."""
         cells = self._cells
-        self._cause = cause
-        self._emissions = 0
-        self._stepping = True
+        timed = not self._untimed
+        if timed:
+            begun = cells[BUSY] = self._ended or _now()
+        self._emissions = ended = 0
         self._said_last = False
-        ended = 0
-        begun = cells[BUSY] = _now()
+        goes_on = True
         try:
             value = self._step_method(*data)
             if value is not None:
@@ -142,26 +185,42 @@ class Stepper:
                     value = self._await(value)
                 ended = _now()
                 if value is not None:
-                    last = self._inputs is None or not self._inputs.says or self._inputs.completes()
+                    self._said_last = last = self._marking is None or self._marking.completes()
                     self._send(value, last, ended)
-                    self._said_last = last
         except EndOfStream:
             if data:
                 self.warn("has ended its stream: what still comes to it is dropped, counted as after_end")
             self._do(self._machine.ended())
-            return
+            return False
         except BaseException as error:
-            self._raised(error, cause[1])
+            self._raised(error)
+            goes_on = False
         finally:
-            self._stepping = False
-            cells[BUSY] = 0
-        ended = cells[LAST] = ended or _now()
-        cells[STEPS] += 1
-        cells[HISTOGRAM + bucket(ended - begun)] += 1
+            self._emissions = _NOT_STEPPING
+        self._steps = cells[STEPS] = self._steps + 1
+        if timed:
+            ended = ended or _now()
+            took = ended - begun
+            cells[HISTOGRAM + bucket(took)] += 1
+            if took < _QUICK:
+                self._untimed = _UNTIMED
+        else:
+            self._untimed -= 1
+        self._ended = 0 if self._waited else ended
+        self._waited = False
+        return goes_on
 
-    def _raised(self, error: BaseException, number: int) -> None:
+    def _rest(self) -> None:
+        """No step follows at once."""
+        cells = self._cells
+        if cells[BUSY]:
+            cells[BUSY] = self._ended = self._untimed = 0
+            cells[LAST] = _now()
+
+    def _raised(self, error: BaseException) -> None:
         self._cells[ERRORS] += 1
         text = describe(error)
+        number = self._number if self._inputs is None else self._inputs.trigger.number
         if self._node.on_error == "skip" and isinstance(error, Exception):
             skipped = f"node {self._node.name!r}: step raised at chunk {number}, which is skipped:\n{text}"
             self._do([Say(LogLine(node=self._node.name, worker=self._worker, level=40, text=skipped))])
@@ -192,7 +251,7 @@ class Stepper:
         return self._outputs.allocate(shape, dtype)
 
     def _check_stepping(self, verb: str) -> None:
-        if not self._stepping:
+        if self._emissions == _NOT_STEPPING:
             raise StateError(f"{self._node.name}: {verb}() works only inside step()")
         if threading.get_ident() != self._thread:
             raise StateError(
@@ -201,22 +260,40 @@ class Stepper:
             )
 
     def _send(self, value: Any, last: bool, now: int) -> None:
-        records = value.records() if isinstance(value, DataChunk) else ((DEFAULT_NAME, value, "other"),)
-        self._outputs.emit(records, (*self._cause, self._emissions, last, now + _wall))
-        if self._cells[HELD]:
-            self._cells[HELD] = 0
-        self._emissions += 1
+        inputs, emission = self._inputs, self._emissions
+        self._emissions = emission + 1
         self._newest = value
+        if now >= self._clock_due:
+            self._read_clock(now)
+        if inputs is None:
+            place, number, origin = -1, self._number, _NO_ORIGIN
+        else:
+            place, number, origin = inputs.place, inputs.trigger.number, inputs.origin
+        self._outputs.emit(value, (place, number, emission, last, now + _wall, self._offset, self._bound, origin))
+        if self._waited:
+            self._cells[HELD] = 0
+
+    def _read_clock(self, now: int) -> None:
+        """What the worker knows by now of the Manager's clock."""
+        offset, bound = self._page.clock()
+        self._offset, self._bound = (offset - _wall, bound) if bound else (0, 0)
+        self._clock_due = now + _CLOCK_EVERY
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def wait_for_room(self, edges: list[OutEdge], bell: int) -> bool:
         """Called by the outputs while an emission can't go on; False when it must not wait any longer. `bell` is an eventfd
         that rings when a slot may be free; -1 when none is waited for."""
+        if self._yield is not None and not self._interrupted:
+            self._interrupted = True
+            self._unhandled.append(self._yield)
+            self._heard -= 1  # it was counted when it came
         if not self._interrupted:
+            self._waited = True
             slowest = max(edges, key=lambda edge: edge.window.sent - edge.window.taken, default=None)
             self._cells[HELD] = 1 + self._outputs.edges.index(slowest) if slowest else 0
-            self._poller(edges, False, bell).poll()
+            bells = (self._pipe.fileno(), bell) if bell >= 0 else (self._pipe.fileno(),)
+            wait(poller(edges, *bells), None, edges)
             self._hear()
         return not self._interrupted
 
@@ -225,56 +302,44 @@ class Stepper:
         self._do([Say(LogLine(self._node.name, self._worker, logging.WARNING, f"node {self._node.name!r} {text}"))])
 
     def _idle(self) -> None:
-        """Nothing to step: wait for a message; what comes to a node that has ended is dropped."""
-        if not self._drop_some():
-            self._wait(None, read_inputs=self._closed)
+        """Nothing to step: wait for a message."""
+        if not self._receive():
+            self._account()
+            self._wait(None)
 
-    @property
-    def _closed(self) -> bool:
-        return self._machine.state in (NodeState.ENDED, NodeState.FAILED)
+    def _receive(self) -> bool:
+        """What comes to a node that does not step waits, or is dropped once the node has ended. Whether anything had come."""
+        return not self._machine.may_step and self._inputs is not None and self._inputs.receive()
 
-    def _drop_some(self) -> bool:
-        """A node that has ended takes nothing more: what has come is dropped, and counted. Whether anything had come."""
-        return self._closed and self._inputs is not None and self._inputs.receive()
+    def _account(self) -> None:
+        """Note how many chunks lie here: what is in flight at rest."""
+        if self._inputs is not None:
+            self._inputs.account()
+        self._outputs.account()
 
-    def _wait(self, seconds: float | None, read_inputs: bool = True) -> None:
+    def _wait(self, seconds: float | None) -> None:
         """One wait for inputs, credit, room and messages alike."""
-        if read_inputs and self._inputs is not None:
+        sources: list[InEdge] = []
+        if self._inputs is not None:
             self._inputs.retry()
-        self._poll(self._outputs.edges, seconds, read_inputs)
-        self._outputs.flush()
-        self._hear()
+            sources = self._inputs.edges
+        edges: list[InEdge | OutEdge] = [*sources, *self._outputs.edges]
+        held_back = [edge for edge in self._outputs.edges if edge.backlog]
+        ready = wait(self._poller(edges, bool(held_back)), seconds, [*sources, *held_back])
+        if held_back or any(edge.end.fileno() in ready for edge in self._outputs.edges):
+            self._outputs.flush()
+        if self._pipe.fileno() in ready:
+            self._hear()
 
-    def _poll(self, edges: list[OutEdge], seconds: float | None, read_inputs: bool = False) -> None:
-        poll = self._poller(edges, read_inputs)
-        if seconds is None:
-            poll.poll()
-        elif not poll.poll(int(seconds * 1000)):
-            time.sleep(max(0.0, min(seconds % 0.001, 0.001)))  # poll counts in whole milliseconds
-
-    def _poller(self, edges: list[OutEdge], read_inputs: bool, bell: int = -1) -> select.poll:
-        """What to wait with; the usual one, with no backlog and nobody gone, is made once."""
-        sources = self._inputs.edges if read_inputs and self._inputs is not None else []
-        usual = (
-            edges is self._outputs.edges
-            and not any(edge.backlog or edge.gone for edge in edges)
-            and not any(source.gone or source.wants_room for source in sources)
-        )
-        if usual and read_inputs in self._pollers:
-            return self._pollers[read_inputs]
-        poll = select.poll()
-        poll.register(self._pipe, select.POLLIN)
-        if bell >= 0:
-            poll.register(bell, select.POLLIN)
-        for edge in edges:
-            if not edge.gone:
-                poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
-        for source in sources:
-            if not source.gone:
-                poll.register(source.end, select.POLLIN | (select.POLLOUT if source.wants_room else 0))
-        if usual:
-            self._pollers[read_inputs] = poll
-        return poll
+    def _poller(self, edges: list[InEdge | OutEdge], held_back: bool) -> select.poll:
+        """What to wait with; the usual one, with nobody gone and nothing that wants room, is made once."""
+        usual = not held_back and not any(edge.gone or edge.wants_room for edge in edges)
+        made = self._pollers.get(len(edges)) if usual else None
+        if made is None:
+            made = poller(edges, self._pipe.fileno())
+            if usual:
+                self._pollers[len(edges)] = made
+        return made
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -283,7 +348,13 @@ class Stepper:
         try:
             while (received := self._pipe.receive()) is not None:
                 message = decode(received[0])
-                self._heard += 1
+                if isinstance(message, Rewire):  # at once: an emission may wait for it
+                    self._rewire(message, received[1])
+                    continue
+                if isinstance(message, Yield):  # for the next emission that has to wait
+                    self._yield = message
+                    self._heard += 1
+                    continue
                 self._unhandled.append(message)
                 if isinstance(message, TearDown) or (isinstance(message, Stop) and message.now):
                     self._interrupted = True
@@ -292,11 +363,22 @@ class Stepper:
                 self._worker_gone = True
                 self._interrupted = True
                 self._unhandled.append(TearDown(self._graph))
+                self._heard -= 1  # the worker will not count this one
+
+    def _rewire(self, message: Rewire, files: list[int]) -> None:
+        """The link was replaced: an edge has a new channel."""
+        self._heard += 1
+        self._pollers.clear()
+        sources = self._inputs.edges if self._inputs is not None else []
+        for edge in sources if message.side == "in" else self._outputs.edges:
+            if isinstance(edge, LinkedInEdge | LinkedOutEdge | LossyLinkedOutEdge) and edge.spec.index == message.edge:
+                edge.rewire(*map(End, files))
 
     def _listen(self) -> None:
         self._hear()
         messages, self._unhandled = self._unhandled, []
         for message in messages:
+            self._heard += 1
             self._handle(message)
 
     def _handle(self, message: AnyMessage) -> None:
@@ -306,11 +388,16 @@ class Stepper:
                 self._cells[FIRST] = self._cells[FIRST] or _now()
                 self._cells[PACED] = bool(self._node.rate or self._node.live)
                 self._interrupted = False
+                self._yield = None
                 self._do(self._machine.start(turn, steps))
+                if self._machine.may_step:
+                    self._outputs.settle()  # what the stop has kept from being sent goes before anything new is made
             case Stop(turn=turn, now=now):
                 self._do(self._machine.stop(turn, now))
+            case Yield():
+                self._do(self._machine.held_up())
             case TearDown():
-                while self._drop_some():
+                while self._receive():
                     pass
                 self._do(self._machine.tear_down())
             case Call(token=token, method=method, arguments=arguments):
@@ -343,6 +430,8 @@ class Stepper:
         for effect in effects:
             match effect:
                 case Say(message=message):
+                    if isinstance(message, NodeNews):
+                        self._account()
                     self._pipe.send(encode(message))
                 case Pass(kind=kind, number=number):
                     self._outputs.mark(kind, number, {})

@@ -13,9 +13,8 @@ import msgspec
 
 from ..chunk import Origin, Stamp, Times
 from ..errors import ChunkError
-from .values import Row
 
-_CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG, _READER = range(8)
+CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG, _READER, _RESUME = range(9)
 
 DONE, PAUSE, END = range(3)  # the kinds of a mark
 
@@ -27,7 +26,7 @@ Origins = dict[Count, tuple[Count, Count]]  # {index of a source's output: (numb
 Record = tuple[str, Count, Count, Any]  # a values.Row, checked
 
 
-class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=_CHUNK, forbid_unknown_fields=True, gc=False):
+class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unknown_fields=True, gc=False):
     """Producer → Consumer: a chunk. Its payload lies in a slot, or inline when `arena` is 0.
 
     Attributes:
@@ -61,10 +60,10 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=_CHUNK, forbid_unk
     bound: Count
     origin: Origins
     records: list[Record]
-    arena: Count
-    slot: Count
-    size: Count
-    payload: bytes
+    arena: Count = 0
+    slot: Count = 0
+    size: Count = 0
+    payload: bytes = b""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag=_MARK, forbid_unknown_fields=True):
@@ -113,6 +112,13 @@ class Reader(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_u
     index: Count
 
 
+class Resume(msgspec.Struct, frozen=True, array_like=True, tag=_RESUME, forbid_unknown_fields=True):
+    """On an edge that crosses hosts, when a connection is new. Consumer → Producer: all up to `arrived` has come, send again
+    what is behind it. Producer → Consumer: what follows begins behind `arrived`."""
+
+    arrived: Count
+
+
 class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unknown_fields=True):
     """Producer → Consumer: chunk `number`; its packet is too long to send and lies in a slot: `size` bytes at `offset`."""
 
@@ -123,41 +129,20 @@ class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unkno
     size: Count
 
 
-Packet = Chunk | Mark | Announce | Descriptor | Credit | Close | Long | Reader
+Packet = Chunk | Mark | Announce | Descriptor | Credit | Close | Long | Reader | Resume
 CHUNKS = (Chunk, Long)  # for isinstance: a union made anew each time costs half a microsecond
 
 _encode = msgspec.msgpack.Encoder().encode
+# The bytes of the Chunk with these fields, in its order and behind CHUNK, without making one: it runs for each chunk. Fields
+# at the end that have their default may be left out.
+encode_fields: Callable[[tuple[Any, ...]], bytes] = _encode
 _decode: Callable[[bytes | memoryview], Packet] = msgspec.msgpack.Decoder(Packet).decode
+_decode_all: Callable[[bytes], list[Packet]] = msgspec.msgpack.Decoder(list[Packet]).decode
 
 
 def encode(packet: Packet) -> bytes:
     """The packet as bytes."""
     return _encode(packet)
-
-
-def encode_chunk(
-    run: int,
-    epoch: int,
-    number: int,
-    input: int,
-    trigger: int,
-    emission: int,
-    last: bool,
-    created: int,
-    offset: int,
-    bound: int,
-    origin: Origins,
-    records: list[Row],
-    arena: int = 0,
-    slot: int = 0,
-    size: int = 0,
-    payload: bytes | bytearray | memoryview = b"",
-) -> bytes:
-    """The bytes of the Chunk with these fields, without making one: it runs for each chunk."""
-    return _encode((
-        _CHUNK, run, epoch, number, input, trigger, emission, last, created, offset, bound, origin, records,
-        arena, slot, size, payload,
-    ))  # fmt: skip
 
 
 def decode(data: bytes | memoryview) -> Packet:
@@ -170,6 +155,18 @@ def decode(data: bytes | memoryview) -> Packet:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ChunkError(f"a packet can't be read: {error}") from error
+
+
+def decode_all(count: int, data: bytes) -> list[Packet]:
+    """So many packets that lie one behind the other, in one call: together they are a msgpack array without its head.
+
+    Raises:
+        ChunkError: they are damaged, or another number.
+    """
+    try:
+        return _decode_all(b"\xdd" + count.to_bytes(4, "big") + data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise ChunkError(f"{count} packets can't be read: {error}") from error
 
 
 def stamp(chunk: Chunk, names: tuple[str, ...], output: int) -> Stamp:

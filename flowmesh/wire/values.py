@@ -5,6 +5,7 @@ A record becomes (name, its content type's place in CONTENT_TYPES, form, value).
     PLAIN   the value itself: None, bool, int of 64 bits, float, str, bytes, list, dict by str, all the way down
     ARRAY   [dtype, shape, offset, order]: the elements lie in the payload, in C order (0) or Fortran's (1)
     BYTES   [offset, length]: long bytes lie there too
+    ARRAYS  a list of arrays, each as in ARRAY
     PICKLE  [pickle, buffers]: all else; a buffer is [offset, length] or, when it is short, the bytes themselves
 
     payload   | blob 0 .........|pad| blob 1 ....|pad| blob 2 ...... |     each begins at a multiple of 64 bytes
@@ -15,9 +16,8 @@ that begins before its memory, when a header asks for it.
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any, NoReturn
@@ -25,25 +25,26 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from ..chunk import CONTENT_TYPES
+from ..chunk import CONTENT_TYPES, DEFAULT_NAME
+from ..codecs import pickled
+from ..codecs.plain import encodable as _encodable
+from ..codecs.plain import plain as _plain
 from ..errors import ChunkError
 
-PLAIN, ARRAY, BYTES, PICKLE = range(4)
+PLAIN, ARRAY, BYTES, PICKLE, ARRAYS = range(5)
 
 ALIGNMENT = 64  # a cache line, and what the widest vector instructions like best
 _LONG_BYTES = 4096  # longer bytes lie in the payload: a page copied once more costs less than a place there
 _SHORT_BUFFER = 1024  # shorter buffers of a pickle stay beside it
-_DEPTH = 16  # deeper values are pickled: pickle keeps what holds itself, and reads it without recursion
 _DIMENSIONS = 64  # numpy's own limit
 
 Record = tuple[str, Any, str]  # name, value, content type
 Row = tuple[str, int, int, Any]
 Blob = np.ndarray[Any, Any] | bytes | memoryview
-Dumps = Callable[..., bytes]
 
 _CODES = {content_type: code for code, content_type in enumerate(CONTENT_TYPES)}
+_OTHER = _CODES["other"]
 _CONTENT_TYPES = dict(enumerate(CONTENT_TYPES))  # a dict, as a list would take -1
-_ALWAYS_PLAIN = frozenset({type(None), bool, float, bytes})
 _RAW = frozenset("?bhilqBHILQefdgFDGSUMm")  # dtypes by character, as a foreign dtype may have the kind of numpy's own
 _DTYPE = re.compile(r"[<>|][biufcSUMm][1-9][0-9]{0,9}(\[([1-9][0-9]{0,9})?[A-Za-z]{1,2}\])?")  # numpy takes [0s], too
 
@@ -71,17 +72,38 @@ class Packed(msgspec.Struct, gc=False):
     def move(self, places: dict[int, int], size: int) -> None:
         """The blobs, all arrays, lie in a payload of `size` bytes already: {the offset that one was given: where it lies}."""
         for _, _, form, value in self.records:
-            if form == ARRAY:
-                value[2] = places[value[2]]
+            for array in [value] if form == ARRAY else value if form == ARRAYS else ():
+                array[2] = places[array[2]]
         self.blobs.clear()
         self.size = size
 
 
-def pack(records: Iterable[Record]) -> Packed:
+def plain_default(value: Any) -> Sequence[Row] | None:
+    """The rows of a chunk that holds nothing but this, as what `step` returned, if it is plain and short; else None."""
+    if not _plain(value) or (type(value) is bytes and len(value) > _LONG_BYTES):
+        return None
+    return ((DEFAULT_NAME, _OTHER, PLAIN, value),)
+
+
+def plain_rows(records: Iterable[Record]) -> Sequence[Row] | None:
+    """The rows of records that are all plain and short, as most are; None when `pack` is needed."""
+    rows: list[Row] = []
+    for name, value, content_type in records:
+        code = _CODES.get(content_type)
+        if code is None or type(name) is not str or not name.isascii() or not _plain(value):
+            return None
+        if type(value) is bytes and len(value) > _LONG_BYTES:
+            return None
+        rows.append((name, code, PLAIN, value))
+    return rows
+
+
+def pack(records: Iterable[Record], pickles: bool = True) -> Packed:
     """Make records (name, value, content type) ready to travel. Copies no array and no long bytes: see `write`.
 
     Raises:
         ChunkError: a value that neither pickle nor cloudpickle can write, or a name that is no proper text.
+        PickleRefused: a value has to be pickled, and `pickles` is False.
     """
     packed = Packed()
     for name, value, content_type in records:
@@ -89,8 +111,8 @@ def pack(records: Iterable[Record]) -> Packed:
         if code is None or type(name) is not str or not (name.isascii() or _encodable(name)):
             raise ChunkError(f"a record can't be sent: name {name!r}, content type {content_type!r}")
         form = PLAIN
-        if not _plain(value, _DEPTH) or (type(value) is bytes and len(value) > _LONG_BYTES):
-            form, value = _outline(name, value, packed)
+        if not _plain(value) or (type(value) is bytes and len(value) > _LONG_BYTES):
+            form, value = _outline(name, value, packed, pickles)
         packed.records.append((name, code, form, value))
     return packed
 
@@ -104,82 +126,41 @@ def write(packed: Packed, target: memoryview) -> None:
             target[offset : offset + len(blob)] = blob
 
 
-def unpack(records: list[Any], payload: bytes | memoryview) -> dict[str, tuple[Any, str]]:
+def unpack(records: list[Any], payload: bytes | memoryview, pickles: bool = True) -> dict[str, tuple[Any, str]]:
     """The records by name, as (value, content type). `payload`: bytes; arrays are read-only views of it, not copies.
 
     Raises:
-        ChunkError: they are damaged, or a pickled value can't be read.
+        ChunkError: they are damaged, or a pickled value can't be read, or may not be as `pickles` is False.
     """
     if type(records) is not list:
         _refuse("the records", records)
-    opened = {}
-    for record in records:
-        try:
-            name, code, form, value = record
-            content_type = _CONTENT_TYPES[code]
-            read = _READERS[form]
-        except (TypeError, ValueError, KeyError) as error:
-            raise ChunkError(f"a record is damaged: {record!r:.200}") from error
-        if type(name) is not str or name in opened:
-            _refuse("a record's name", name)
-        opened[name] = (value if read is None else _read(read, name, value, payload), content_type)
+    opened: dict[str, tuple[Any, str]] = {}
+    try:
+        for name, code, form, value in records:
+            if type(name) is not str or name in opened:
+                _refuse("a record's name", name)
+            if form != PLAIN:
+                if form == PICKLE and not pickles:
+                    raise ChunkError(f"record {name!r} is pickled, and this worker refuses pickles")
+                value = _read(_READERS[form], name, value, payload)
+            opened[name] = value, _CONTENT_TYPES[code]
+    except (TypeError, ValueError, KeyError) as error:
+        raise ChunkError(f"a record is damaged: {records[len(opened)]!r:.200}") from error
     return opened
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _plain(value: Any, depth: int) -> bool:
-    """Whether msgpack gives back the very same value. Unrolled for a dict's items: it runs for each chunk."""
-    kind = type(value)
-    if kind is dict:
-        if not depth:
-            return False
-        for key, item in value.items():
-            if type(key) is not str or not (key.isascii() or _encodable(key)):
-                return False
-            kind = type(item)
-            if kind is int:
-                if -(2**63) <= item < 2**64:
-                    continue
-            elif kind is str:
-                if item.isascii():
-                    continue
-            elif kind in _ALWAYS_PLAIN:
-                continue
-            if not _plain(item, depth - 1):
-                return False
-        return True
-    if kind is str:
-        return value.isascii() or _encodable(value)
-    if kind is int:
-        return bool(-(2**63) <= value < 2**64)
-    if kind is list:
-        return depth > 0 and _all_plain(value, depth - 1)
-    return kind in _ALWAYS_PLAIN
-
-
-def _all_plain(values: list[Any], depth: int) -> bool:
-    for value in values:
-        if type(value) not in _ALWAYS_PLAIN and not _plain(value, depth):
-            return False
-    return True
-
-
-def _encodable(text: str) -> bool:
-    """False for text with lone surrogates, which UTF-8 does not have."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _outline(name: str, value: Any, packed: Packed) -> tuple[int, list[Any]]:
+def _outline(name: str, value: Any, packed: Packed, pickles: bool) -> tuple[int, list[Any]]:
     if type(value) is np.ndarray and _raw(value.dtype):
         return ARRAY, _array(value, packed)
     if type(value) is bytes:
         return BYTES, [packed.place(value, len(value)), len(value)]
+    if type(value) is list and all(type(item) is np.ndarray and _raw(item.dtype) for item in value):
+        return ARRAYS, [_array(item, packed) for item in value]
+    if not pickles:
+        pickled.refuse(name, value)
     return PICKLE, _pickled(name, value, packed)
 
 
@@ -194,36 +175,13 @@ def _array(array: np.ndarray[Any, Any], packed: Packed) -> list[Any]:
 
 
 def _pickled(name: str, value: Any, packed: Packed) -> list[Any]:
-    try:
-        stream, buffers = _dumped(pickle.dumps, value)
-    except Exception:  # whatever the value's own __reduce__ raises
-        stream, buffers = _dumped_by_value(name, value)
+    stream, buffers = pickled.dump(name, value)
     return [stream, [_placed(buffer, packed) for buffer in buffers]]
-
-
-def _dumped_by_value(name: str, value: Any) -> tuple[bytes, list[memoryview]]:
-    import cloudpickle  # on first use: few nodes send what pickle can't write
-
-    try:
-        return _dumped(cloudpickle.dumps, value)
-    except Exception as error:
-        raise ChunkError(f"record {name!r}: a {_kind(value)} can't be sent: {error}") from error
-
-
-def _dumped(dumps: Dumps, value: Any) -> tuple[bytes, list[memoryview]]:
-    buffers: list[pickle.PickleBuffer] = []
-    stream = dumps(value, protocol=5, buffer_callback=buffers.append)
-    return stream, [buffer.raw() for buffer in buffers]
 
 
 def _placed(buffer: memoryview, packed: Packed) -> bytes | list[int]:
     # A short one is kept as a buffer too: an array inside a value arrives read-only whatever its size.
     return bytes(buffer) if len(buffer) < _SHORT_BUFFER else [packed.place(buffer, len(buffer)), len(buffer)]
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -252,6 +210,12 @@ def _read_array(value: Any, payload: memoryview) -> np.ndarray[Any, Any]:
         raise ChunkError(f"the shape {shape} can't be: {error}") from error
 
 
+def _read_arrays(value: Any, payload: memoryview) -> list[np.ndarray[Any, Any]]:
+    if type(value) is not list:
+        _refuse("the list of arrays", value)
+    return [_read_array(item, payload) for item in value]
+
+
 def _read_bytes(value: Any, payload: memoryview) -> bytes:
     return bytes(_span(value, payload))
 
@@ -261,13 +225,10 @@ def _read_pickle(value: Any, payload: memoryview) -> Any:
     if type(stream) is not bytes or type(buffers) is not list:
         _refuse("the pickle", value)
     views = [buffer if type(buffer) is bytes else _span(buffer, payload) for buffer in buffers]
-    try:
-        return pickle.loads(stream, buffers=views)
-    except Exception as error:  # whatever the value's own code raises
-        raise ChunkError(f"the value can't be unpickled: {type(error).__name__}: {error}") from error
+    return pickled.load(stream, views)
 
 
-_READERS: dict[int, Reader | None] = {PLAIN: None, ARRAY: _read_array, BYTES: _read_bytes, PICKLE: _read_pickle}
+_READERS: dict[int, Reader] = {ARRAY: _read_array, BYTES: _read_bytes, PICKLE: _read_pickle, ARRAYS: _read_arrays}
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.channel.page import BLOCK, BUCKETS, CONTROL, HISTOGRAM, LAST, REASON_CELL, STEPS, Page, bucket
+from flowmesh.channel.page import BLOCK, BOUND, BUCKETS, CONTROL, HISTOGRAM, REASON_CELL, STEPS, Page, bucket
 from flowmesh.wire.specs import REASONS
 
 from .peers import Send, descriptors, peer
@@ -38,7 +38,7 @@ def test_another_process_sees_whole_cells() -> None:
 def test_no_two_cells_are_the_same() -> None:
     page = Page.make(outputs=2, inputs=3)
     blocks = [page.output(0), page.output(1), *(page.input(place) for place in range(3))]
-    used = [*range(LAST + 1), *range(HISTOGRAM, HISTOGRAM + BUCKETS)]
+    used = [*range(BOUND + 1), *range(HISTOGRAM, HISTOGRAM + BUCKETS)]
     used += [block + cell for block in blocks for cell in range(BLOCK)]
     assert len(set(used)) == len(used)
     assert max(used) == len(page.cells) - 1
@@ -107,3 +107,12 @@ def test_closing_leaves_nothing() -> None:
     page.close()
     del page
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("offset", [0, 1, -1, 2**62, -(2**62)])
+def test_the_clock_is_signed(offset: int) -> None:
+    page = Page.make(outputs=1, inputs=0)
+    assert page.clock() == (0, 0)
+    page.set_clock(offset, 5)
+    assert page.clock() == (offset, 5)
+    page.close()

@@ -16,13 +16,12 @@ def test_a_window_takes_as_many_as_its_depth() -> None:
     window = Window(depth=3, slots=2)
     for number in (1, 2, 3):
         assert window.has_room(shared=False)
-        assert window.has_room_for(number)
+        assert number <= window.last
         window.send(number, shared=False)
     assert not window.has_room(shared=False)
-    assert not window.has_room_for(4)
+    assert window.last == 3
     assert window.credit(2) == []
-    assert window.has_room_for(5)
-    assert not window.has_room_for(6)
+    assert window.last == 5
 
 
 def test_slots_are_a_limit_of_their_own() -> None:
@@ -35,6 +34,29 @@ def test_slots_are_a_limit_of_their_own() -> None:
     assert window.has_room(shared=True)
     assert window.credit(3) == [3]
     assert window.credit(3) == []
+
+
+def test_what_is_to_be_sent_again_takes_its_places_anew() -> None:
+    window = Window(depth=4, slots=2)
+    for number, shared in enumerate((True, False, True, False), start=1):
+        window.send(number, shared)
+    assert not window.has_room(shared=False)
+    window.withdraw_beyond(2)
+    assert (window.sent, window.lent) == (2, [1])
+    for number, shared in ((3, True), (4, False)):
+        assert window.has_room(shared)
+        window.send(number, shared)
+    assert not window.has_room(shared=False)
+    assert window.credit(4) == [1, 3]
+
+
+def test_what_is_to_be_sent_again_takes_its_bytes_anew() -> None:
+    window = Window(depth=9, slots=9, bytes=100)
+    window.send(1, False, 60)
+    window.send(2, False, 40)
+    window.withdraw_beyond(1)
+    assert not window.has_room(False, 41)
+    assert window.has_room(False, 40)
 
 
 def test_credit_is_cumulative_and_never_goes_back() -> None:
@@ -125,7 +147,7 @@ def test_neither_end_is_ever_stuck(depth: int, slots: int, acts: list[str]) -> N
         shared = what == "slot"
         if what in ("send", "slot") and window.has_room(shared):
             number = window.sent + 1
-            assert shared or window.has_room_for(number)
+            assert shared or number <= window.last
             window.send(number, shared)
             on_the_way.append((number, shared))
             if shared:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from flowmesh.channel.packets import End, pair
 from flowmesh.channel.page import Page
+from flowmesh.channel.ring import RingReader, RingWriter, make_ring
 from flowmesh.chunk import DataChunk
 from flowmesh.control.placement import slots_needed
 from flowmesh.runtime.inedge import Holder, InEdge
 from flowmesh.runtime.inputs import Inputs
 from flowmesh.runtime.outedge import OutEdge
 from flowmesh.runtime.outputs import Outputs
+from flowmesh.runtime.single import SingleInput
+from flowmesh.runtime.waiting import poller, wait
 from flowmesh.wire.framing import END
 from flowmesh.wire.messages import EdgeEnd
-from flowmesh.wire.specs import EdgeSpec, NodeSpec
+from flowmesh.wire.specs import EdgePlan, EdgeSpec, NodeSpec
 
 Wait = Callable[[list[OutEdge], int], bool]
 
@@ -31,15 +33,23 @@ class Stuck(AssertionError):
 
 @dataclass
 class Wire:
-    """An edge between two actors."""
+    """An edge between two actors. A lossless one has a ring where `rings` is set: see conftest.py."""
+
+    rings: ClassVar[bool] = False
 
     source: str
     target: str
     policy: str = "lossless"
     depth: int = 256
     slots: int = 4
+    bytes: int = 0
     index: int = -1
     ends: tuple[int, int] = field(default_factory=pair)
+    ring: int = -1
+
+    def __post_init__(self) -> None:
+        if not self.lossy and Wire.rings:
+            self.ring = make_ring()
 
     @property
     def lossy(self) -> bool:
@@ -65,7 +75,7 @@ class Rig:
     def slots(self, name: str) -> int:
         """As the Manager would give it, unless the test says how many."""
         edges = [EdgeSpec(w.index, w.source, w.target, w.policy, w.depth, w.slots) for w in self.wires]
-        return self._given or slots_needed(self.names, edges, self.hold)[name]
+        return self._given or slots_needed(self.names, [EdgePlan(edge, "", "") for edge in edges], self.hold)[name]
 
     def actor(self, name: str, wait: Wait | None = None, receiving: Callable[[int], End] = End) -> Actor:
         """Make an actor in this process. `receiving` makes the producer's end of what a lossy consumer reads."""
@@ -115,18 +125,24 @@ class Actor:
         holder = Holder(index, rig.hold[name], self.warnings.append)
         self.outputs = Outputs(index, 1, 1, rig.slots(name), wait or wait_for_the_kernel)
         for place, wire in enumerate(rig.out[name]):
-            out = EdgeEnd(wire.index, wire.target, wire.policy, wire.depth, wire.slots, True)
+            out = EdgeEnd(wire.index, wire.target, wire.policy, wire.depth, wire.slots, True, bytes=wire.bytes)
             other = receiving(os.dup(wire.ends[1])) if wire.lossy else None
-            self.outputs.edges.append(OutEdge(out, End(wire.ends[0]), other, page, page.output(place)))
+            end = End(wire.ends[0])
+            writer = RingWriter(os.dup(wire.ring), end) if wire.ring >= 0 else None
+            self.outputs.edges.append(OutEdge(out, end, other, page, page.output(place), writer))
         edges = []
         for place, wire in enumerate(rig.into[name]):
-            into = EdgeEnd(wire.index, wire.source, wire.policy, wire.depth, wire.slots, True)
-            edges.append(InEdge(into, rig.names, holder, End(wire.ends[1]), page, page.input(place)))
+            into = EdgeEnd(wire.index, wire.source, wire.policy, wire.depth, wire.slots, True, bytes=wire.bytes)
+            end = End(wire.ends[1])
+            reader = RingReader(os.dup(wire.ring), end) if wire.ring >= 0 else None
+            edges.append(InEdge(into, rig.names, holder, end, page, page.input(place), reader))
         spec = NodeSpec(index, name, "step", b"")
-        self.inputs = Inputs(spec, edges, lambda place, turn: None, self.ended.add)
+        heard: tuple[Callable[[int, int], None], Callable[[int], None]] = (lambda place, turn: None, self.ended.add)
+        single = SingleInput.suits(spec, edges)
+        self.inputs = SingleInput(spec, edges[0], *heard) if single else Inputs(spec, edges, *heard)
 
     def emit(self, value: Any) -> None:
-        self.outputs.emit(list(DataChunk.of(value).records()), (-1, 0, {}, 0, True, 0))
+        self.outputs.emit(value, (-1, 0, 0, True, 0, 0, 0, {}))
 
     def end(self) -> None:
         self.outputs.mark(END, 0, {})
@@ -136,11 +152,11 @@ class Actor:
 
     def take(self) -> dict[str, DataChunk] | None:
         """The next step's data, without waiting."""
-        while (taken := self.inputs.take()) is None:
+        while (data := self.inputs.take()) is None:
             if not self.inputs.receive():
                 self.inputs.retry()
                 return None
-        return taken[0]
+        return data
 
     def take_all(self) -> list[DataChunk]:
         """All that has come, in order; the outputs are looked after as between two steps."""
@@ -155,14 +171,8 @@ class Actor:
         while (data := self.take()) is None:
             if len(self.ended) == len(self.inputs.edges):
                 return None
-            poll = select.poll()
-            for edge in self.inputs.edges:
-                if not edge.gone:
-                    poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
-            for out in self.outputs.edges:
-                if not out.gone:
-                    poll.register(out.end, select.POLLIN | (select.POLLOUT if out.wants_room else 0))
-            if not poll.poll(within * 1000):
+            edges = [*self.inputs.edges, *self.outputs.edges]
+            if not wait(poller(edges), within, edges):
                 raise Stuck(f"{self.name}: nothing comes")
             self.outputs.flush()
         return data
@@ -173,22 +183,14 @@ class Actor:
         while waiting := [
             e for e in self.outputs.edges if not e.gone and (e.backlog or e.window.sent > e.window.taken)
         ]:
-            poll = select.poll()
-            for edge in waiting:
-                poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
-            if not poll.poll(within * 1000):
+            if not wait(poller(waiting), within, waiting):
                 raise Stuck(f"{self.name}: no credit comes")
             self.outputs.flush()
 
 
 def wait_for_the_kernel(edges: list[OutEdge], bell: int) -> bool:
     """As the stepper does, without messages."""
-    poll = select.poll()
-    if bell >= 0:
-        poll.register(bell, select.POLLIN)
-    for edge in edges:
-        poll.register(edge.end, select.POLLIN | (select.POLLOUT if edge.wants_room else 0))
-    if not poll.poll(20_000):
+    if not wait(poller(edges, *([bell] if bell >= 0 else [])), 20.0, edges):
         raise Stuck("an emission waits for ever")
     return True
 

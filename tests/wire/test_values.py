@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flowmesh.chunk import CONTENT_TYPES, DataChunk
-from flowmesh.errors import ChunkError
-from flowmesh.wire.framing import Chunk, decode, encode_chunk
+from flowmesh.errors import ChunkError, PickleRefused
+from flowmesh.wire import values
+from flowmesh.wire.framing import CHUNK, Chunk, decode, encode_fields
 from flowmesh.wire.values import ALIGNMENT, ARRAY, BYTES, PICKLE, PLAIN, Packed, pack, unpack, write
 
 FRAME = np.arange(120 * 160 * 3, dtype=np.uint8).reshape(120, 160, 3)
@@ -33,7 +34,7 @@ def send(*records: tuple[str, Any, str]) -> tuple[Packed, bytes, memoryview]:
     write(packed, slot)
     return (
         packed,
-        encode_chunk(1, 1, 1, -1, 1, 0, True, 0, 0, 0, {}, packed.records, 1, 0, packed.size),
+        encode_fields((CHUNK, 1, 1, 1, -1, 1, 0, True, 0, 0, 0, {}, packed.records, 1, 0, packed.size)),
         slot[: packed.size],
     )
 
@@ -402,3 +403,38 @@ def test_any_records_arrive_the_same(values: dict[str, Any]) -> None:
     packed, _, slot = send(*((name, value, "other") for name, value in values.items()))
     arrived = unpack(packed.records, slot)
     assert alike({name: value for name, (value, _) in arrived.items()}, values)
+
+
+# --- lists of pictures, and those who take no pickles ------------------------------------------------------------------
+
+
+def test_a_list_of_arrays_travels_as_arrays() -> None:
+    pictures = [FRAME, np.asfortranarray(FRAME[..., 0]), np.zeros((0, 3), np.float32), FRAME[::2, ::2]]
+    assert form(pictures) == values.ARRAYS
+    arrived = travel(pictures, "images")
+    assert alike(arrived, pictures)
+    assert not any(picture.flags.writeable for picture in arrived)
+    assert len(send(("x", pictures, "images"))[0].blobs) == 4
+
+
+def test_a_list_with_anything_else_in_it_does_not() -> None:
+    assert form([]) == PLAIN
+    for other in (None, 1, np.array([{}]), np.float64(1), Colour.RED):
+        assert form([FRAME, other]) == PICKLE
+    assert form((FRAME,)) == PICKLE
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", b"x" * 9000, FRAME, [FRAME], {"a": [1.5, b"x"]}])
+def test_what_needs_no_pickle_goes_to_those_who_take_none(value: Any) -> None:
+    packed = pack([("x", value, "other")], pickles=False)
+    payload = memoryview(bytearray(packed.size))
+    write(packed, payload)
+    assert alike(unpack(packed.records, payload, pickles=False)["x"][0], value)
+
+
+def test_a_pickle_is_refused_at_both_ends_with_the_path_to_the_value() -> None:
+    value = {"a": [1, (2, 3)]}
+    with pytest.raises(PickleRefused, match=r"record 'x': .*\['a'\]\[1\]"):
+        pack([("x", value, "other")], pickles=False)
+    with pytest.raises(ChunkError, match="record 'x' is pickled"):
+        unpack(pack([("x", value, "other")]).records, b"", pickles=False)
