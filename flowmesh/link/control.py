@@ -1,21 +1,21 @@
 """The control link: messages between a Manager and its workers. What they mean is decided elsewhere.
 
 A peer is the key that the allow-list has seen in its handshake, never the routing id, which a peer may choose. One
-thread owns a link; nothing blocks but `wait` and `enrol`, and `close` for a moment.
+thread owns a link; nothing blocks but `wait`, and `close` for a moment.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import zmq
 
 from ..errors import LinkError
-from ..wire.messages import AnyMessage, Enrol, Enrolment, Message, decode, encode
+from ..wire.messages import AnyMessage, Message, decode, encode
 from .allowlist import AllowList
 from .keys import KeyPair
 from .sockets import Context, Socket, endpoint, listen, make_socket, translated, wait, waiting
+from .watching import Outlook, Watch
 
 BATCH = 1000  # messages a call of `receive`
 LARGEST = 256 * 1024**2  # bytes of a message to the Manager: an enrolled peer must not fill its memory
@@ -39,6 +39,7 @@ class ManagerLink:
         self.damaged = 0
         self._routes: dict[str, bytes] = {}
         self._keys: dict[bytes, str] = {}
+        self._addresses: dict[str, str] = {}
         self._context = Context()
         try:
             self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
@@ -55,7 +56,12 @@ class ManagerLink:
     def revoke(self, key: str) -> None:
         """From now on hear nothing from `key`, send it nothing, and do not let it connect."""
         self._allowed.revoke(key)
+        self._addresses.pop(key, None)
         self._keys.pop(self._routes.pop(key, b""), None)
+
+    def address_of(self, key: str) -> str:
+        """The network address from which `key` spoke last; "" when it never did."""
+        return self._addresses.get(key, "")
 
     def wait(self, fds: Iterable[int], timeout: float | None) -> set[int]:
         """Block until `receive` has work, one of `fds` is ready, or `timeout` seconds have passed; None waits for ever.
@@ -85,6 +91,8 @@ class ManagerLink:
                 if key not in self._allowed:
                     continue
                 is_new = self._learn(key, frames[0].bytes)
+                if is_new:
+                    self._addresses[key] = str(frames[-1].get("Peer-Address"))
                 message = _read(frames[1:])
                 if message is None:
                     self.damaged += 1
@@ -135,9 +143,10 @@ class WorkerLink:
     """A worker's end: it dials the Manager whose public key is `server_key`, and dials again whenever it is cut off.
 
     What is sent while there is no connection waits for the next one. libzmq gives up a Manager that
-    does not allow the key: it is not dialled again, and what is sent waits in vain.
+    does not allow the key: it is not dialled again, and what is sent waits in vain; `outlook` tells.
 
     Attributes:
+        host: as given.
         damaged: how many messages could not be read.
 
     Raises:
@@ -145,10 +154,12 @@ class WorkerLink:
     """
 
     def __init__(self, host: str, port: int, server_key: str, keys: KeyPair) -> None:
+        self.host = host
         self.damaged = 0
         self._context = Context()
         try:
             self._socket = make_socket(self._context, zmq.DEALER, keys)
+            self._watch = Watch(self._socket)
             with translated(f"can't dial {host}:{port} with the key {server_key!r}"):
                 self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
                 self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
@@ -157,9 +168,19 @@ class WorkerLink:
             self._context.destroy(linger=0)
             raise
 
+    @property
+    def outlook(self) -> Outlook:
+        """How the dialling stands."""
+        return self._watch.outlook if self._socket.closed else self._watch.read()
+
+    @property
+    def sockets(self) -> tuple[Socket, Socket]:
+        """One of them is readable when `receive` or `outlook` has news."""
+        return self._socket, self._watch.socket
+
     def wait(self, fds: Iterable[int], timeout: float | None) -> set[int]:
-        """As ManagerLink.wait."""
-        return wait((self._socket,), fds, timeout)
+        """As ManagerLink.wait; it ends also when `outlook` may have changed."""
+        return wait(self.sockets, fds, timeout)
 
     def receive(self) -> list[AnyMessage]:
         """The messages that wait.
@@ -169,6 +190,7 @@ class WorkerLink:
         """
         with translated("can't receive"):
             received = [_read(frames) for frames in waiting(self._socket, BATCH)]
+            self._watch.read()
         messages = [message for message in received if message is not None]
         self.damaged += len(received) - len(messages)
         return messages
@@ -186,41 +208,8 @@ class WorkerLink:
 
     def close(self) -> None:
         """Send what waits, for a moment, and leave."""
+        self._watch.close()
         _close(self._context, self._socket)
-
-
-def enrol(
-    host: str, port: int, server_key: str, token_keys: KeyPair, own: KeyPair, timeout: float, wait_on: int | None = None
-) -> WorkerLink:
-    """Hand in `own` with a token's keys, and dial with it.
-
-    Args:
-        timeout: seconds to wait for the Manager's consent.
-        wait_on: a file descriptor; when it is ready or at its end, joining is given up.
-
-    Raises:
-        LinkError: no Manager answers there, it does not allow the token, or `wait_on` became ready.
-    """
-    link = WorkerLink(host, port, server_key, token_keys)
-    try:
-        link.send(Enrol(own.public))
-        _await_enrolment(link, f"{host}:{port}", timeout, wait_on)
-    finally:
-        link.close()
-    return WorkerLink(host, port, server_key, own)
-
-
-def _await_enrolment(link: WorkerLink, address: str, timeout: float, wait_on: int | None) -> None:
-    deadline = time.monotonic() + timeout
-    while (left := deadline - time.monotonic()) > 0:
-        if link.wait([] if wait_on is None else [wait_on], left):
-            raise LinkError(f"joining the Manager at {address} was given up: whoever asked for it has gone")
-        if any(isinstance(message, Enrolment) for message in link.receive()):
-            return
-    raise LinkError(
-        f"no Manager answers at {address}, or it refused this key: check that it runs there and can be reached; "
-        "a token is good once and for a limited time: ask its Manager for a new one"
-    )
 
 
 def _read(frames: list[zmq.Frame]) -> AnyMessage | None:

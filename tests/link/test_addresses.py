@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from flowmesh.errors import LinkError
+from flowmesh.link.addresses import MOST, is_loopback, reachable
 from flowmesh.link.control import ManagerLink, WorkerLink
 from flowmesh.link.keys import KeyPair
 
@@ -70,3 +71,30 @@ def test_what_is_no_key_is_told(key: str) -> None:
         WorkerLink(HOST, 9000, keys.public, KeyPair(key, keys.secret))
     with pytest.raises(LinkError, match="CURVE key pair"):
         ManagerLink(HOST, 0, KeyPair(keys.public, key))
+
+
+# --- where others can reach us ---------------------------------------------------------------------------------------
+
+
+def test_a_host_that_was_named_is_reached_by_that_name() -> None:
+    assert reachable("192.168.7.20") == ("192.168.7.20",)
+    assert reachable("lab.example.org") == ("lab.example.org",)
+
+
+def test_all_addresses_are_those_at_which_a_program_of_ours_can_be_reached() -> None:
+    hosts = reachable("0.0.0.0")
+    assert "0.0.0.0" not in hosts
+    assert len(set(hosts)) == len(hosts) <= MOST
+    keys = KeyPair.make()
+    manager = ManagerLink("0.0.0.0", 0, keys)
+    for host in hosts:
+        socket.create_connection((host, manager.port), 5).close()
+    manager.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("lab", False)],
+)
+def test_what_only_this_machine_can_reach(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

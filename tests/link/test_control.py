@@ -188,6 +188,7 @@ def test_wait_without_a_limit_ends_when_a_message_comes(site: Site) -> None:
     link, key = site.join()
     link.send(Heartbeat())
     site.hear(1)
+    assert link.receive() == []  # it takes note of being connected
     site.manager.send(key, Welcome())
     assert link.wait([], None) == set()
     assert link.receive() == [Welcome()]
@@ -390,7 +391,8 @@ from flowmesh.link.keys import KeyPair
 from flowmesh.wire.messages import Heartbeat
 link = WorkerLink("{HOST}", {site.manager.port}, {site.keys.public!r}, KeyPair({keys.public!r}, sys.stdin.readline()[:-1]))
 link.send(Heartbeat())
-link.wait([0], None)
+while not link.wait([0], None):  # it ends also when there is news of the connection
+    link.receive()
 """
     with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

@@ -1,0 +1,81 @@
+"""What has become of dialling: libzmq tells it to a monitor only, never to the socket that dials."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from .sockets import Socket, waiting
+
+STRANGE = 3  # handshakes in a row that the other end broke off: once may be a Manager that is just ending
+_EVENTS = (
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+
+
+class Outlook(Enum):
+    """How the dialling of one address stands."""
+
+    DIALLING = "nothing is known yet"
+    ABSENT = "nobody listens there"
+    MUTE = "somebody listens there, and says nothing"
+    STRANGER = "whoever listens there has not the Manager's key, or is no Manager"
+    DENIED = "the Manager does not allow the key; libzmq does not dial again"
+    UP = "connected, and both sides know the other's key"
+
+
+class Watch:
+    """The monitor of a socket that dials one address. Make it before the socket connects, and read it often.
+
+    Attributes:
+        socket: readable when there is news.
+        outlook: as of the last `read`.
+    """
+
+    def __init__(self, watched: Socket) -> None:
+        self._watched = watched
+        self.socket: Socket = watched.get_monitor_socket(_EVENTS)
+        self.outlook = Outlook.DIALLING
+        self._broken_off = 0
+
+    def read(self) -> Outlook:
+        """Take what has happened into account."""
+        for frames in waiting(self.socket, 1000):
+            self._happened(int(parse_monitor_message([frame.bytes for frame in frames])["event"]))
+        return self.outlook
+
+    def _happened(self, event: int) -> None:
+        match event:
+            case zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._broken_off = 0
+                self.outlook = Outlook.UP
+            case zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self.outlook = Outlook.DENIED
+            case zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                self._broken_off += 1
+                if self._broken_off >= STRANGE:
+                    self.outlook = Outlook.STRANGER
+            case zmq.EVENT_CONNECTED if self.outlook is not Outlook.STRANGER:
+                self.outlook = Outlook.MUTE
+            case zmq.EVENT_CLOSED:
+                self._broken_off = 0
+                self.outlook = Outlook.ABSENT
+            case zmq.EVENT_DISCONNECTED if self.outlook is Outlook.UP:
+                self.outlook = Outlook.DIALLING
+            case _:
+                pass
+
+    def close(self) -> None:
+        """The watched socket is to be closed after this."""
+        if not self.socket.closed:
+            self._watched.disable_monitor()
+            self.socket.close(linger=0)

@@ -1,0 +1,16 @@
+"""How a public key is shown to a person: short enough to be compared by eye, long enough that nobody makes such a key."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def fingerprint(key: str) -> str:
+    """The first 80 bits of the key's SHA-256, as five groups of four letters: "3f9a-12bc-...."."""
+    digits = hashlib.sha256(key.encode()).hexdigest()[:20]
+    return "-".join(digits[place : place + 4] for place in range(0, 20, 4))
+
+
+def short(key: str) -> str:
+    """The first eight letters of the fingerprint: a name among a Manager's tokens, not a proof."""
+    return fingerprint(key)[:9].replace("-", "")
