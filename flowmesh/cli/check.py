@@ -1,0 +1,63 @@
+"""`flowmesh check`: all that is wrong with a graph, before anything runs; and what each of its sinks is promised."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from ..errors import GraphError, ShippingError
+from ..graph import Graph
+from ..promises import Promise
+from ..shipping.bundle import pack_code
+from .exits import FAILED, OK
+from .program import load
+from .table import counted
+
+DESCRIPTION = """Find all that is wrong with the graph of a Python file, and whether its code can be shipped; where nothing
+is, tell what each sink is promised, and why. Nothing is run but the file's top level."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", metavar="FILE[:GRAPH]", help="a Python file, and the name of its graph if it has several"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(asked: argparse.Namespace) -> int:
+    graph = load(asked.file)
+    errors = errors_of(graph)
+    promises = {} if errors else graph.promises()
+    sys.stdout.write((_as_json(errors, promises) if asked.json else _as_text(graph, errors, promises)) + "\n")
+    return FAILED if errors else OK
+
+
+def errors_of(graph: Graph) -> list[str]:
+    """What is wrong with a graph, and with its code."""
+    errors = []
+    try:
+        graph.check()
+    except GraphError as error:
+        errors += str(error).splitlines()
+    try:
+        pack_code([node for _, node in graph.nodes.data("node")])
+    except ShippingError as error:
+        errors.append(str(error))
+    return errors
+
+
+def _as_json(errors: list[str], promises: dict[str, Promise]) -> str:
+    return json.dumps({"ok": not errors, "errors": errors, "promises": {k: v._asdict() for k, v in promises.items()}})
+
+
+def _as_text(graph: Graph, errors: list[str], promises: dict[str, Promise]) -> str:
+    if errors:
+        return "\n".join(errors)
+    lines = [f"nothing is wrong with {counted(len(graph), 'node')} and {counted(len(graph.edges), 'edge')}"]
+    for sink, promise in promises.items():
+        lines += [
+            f"{sink}: {promise.delivery}; contents {promise.contents}",
+            *(f"    {why}" for why in promise.because),
+        ]
+    return "\n".join(lines)
