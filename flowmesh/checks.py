@@ -15,25 +15,28 @@ from .node import Align, Node, check_options
 # The window of each policy when `depth` is not given, in chunks.
 DEPTHS = {"lossless": 256, "latest": 1, "drop_oldest": 4}
 MAX_DEPTH = 65536
-OPTIONS = ("policy", "depth", "codec", "quality", "follow")
+OPTIONS = ("policy", "depth", "bytes", "codec", "quality", "follow")
 JOINS = ("follow", "zip", "any")
 
 
 def option_error(
-    policy: object, depth: object, codec: object, quality: object, unknown: Mapping[str, object]
+    policy: object, depth: object, bytes: object, follow: object, unknown: Mapping[str, object]
 ) -> str | None:
-    """What is wrong with the options of an edge, whatever the graph."""
+    """What is wrong with the options of an edge, whatever the graph; a codec's are looked at with the codecs."""
     if unknown:
         return f"there is no option {', '.join(map(repr, unknown))}; there are: {', '.join(OPTIONS)}"
     if policy not in (None, *DEPTHS):
         return f"policy is {', '.join(map(repr, DEPTHS))} or None, not {policy!r}"
     if depth is not None and (type(depth) is not int or not 1 <= depth <= MAX_DEPTH):
         return f"depth is a whole number of chunks, 1 to {MAX_DEPTH}, not {depth!r}"
+    if bytes is not None and (type(bytes) is not int or not 1 <= bytes <= 2**62):
+        return f"bytes is a whole number of bytes, at least 1, not {bytes!r}"
+    if policy == "latest" and bytes is not None:
+        return "policy 'latest' keeps one chunk, however large: leave bytes out, or use policy='drop_oldest'"
     if policy == "latest" and depth not in (None, 1):
         return "policy 'latest' keeps one chunk: leave depth out, or use policy='drop_oldest'"
-    for option, value in (("codec", codec), ("quality", quality)):
-        if value is not None:
-            return f"{option}= works only between hosts, which is not supported yet"
+    if not isinstance(follow, bool):
+        return f"follow is True or False, not {follow!r}"
     return None
 
 
@@ -98,8 +101,9 @@ def _step_errors(name: str, node: Node, has_inputs: bool) -> Iterator[str]:
     elif (signature := _signature(step)) and not _takes(signature, 1 if has_inputs else 0):
         place = "has inputs" if has_inputs else "is a source (no edge leads to it)"
         wanted = "step(self, data)" if has_inputs else "step(self)"
-        there = ", ".join(["self", *map(str, signature.parameters.values())])
-        yield f"{name} {place}: write {wanted}, not step({there})"
+        # The signature's own text: only that has the * and / which make it differ.
+        there = str(signature.replace(return_annotation=signature.empty))[1:-1]
+        yield f"{name} {place}: write {wanted}, not step({', '.join(filter(None, ['self', there]))})"
 
 
 def _signature(step: Callable[..., Any]) -> inspect.Signature | None:

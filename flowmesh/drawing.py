@@ -1,4 +1,4 @@
-"""Pictures of a graph: Mermaid text, an inline SVG, a matplotlib figure. All three flow from left to right.
+"""Pictures of a graph: Mermaid and Graphviz text, an SVG, a matplotlib figure. All flow from left to right.
 
 What is drawn is names and arrows: no Graph, no Node and no networkx here. A graph that is wrong can be drawn, too.
 """
@@ -47,6 +47,16 @@ def mermaid(names: Sequence[str], arrows: Sequence[Arrow]) -> str:
         text = f'|"{_quoted(label)}"|' if label else ""
         lines.append(f"    {ids[source]} -->{text} {ids[target]}")
     return "\n".join(lines)
+
+
+def dot(names: Sequence[str], arrows: Sequence[Arrow]) -> str:
+    """The graph in the language of Graphviz (https://graphviz.org/doc/info/lang.html)."""
+    lines = ["digraph {", "    rankdir=LR", "    node [shape=box style=rounded]"]
+    lines += [f"    {_literal(name)}" for name in names]
+    for source, target, label in arrows:
+        text = f" [label={_literal(label)}]" if label else ""
+        lines.append(f"    {_literal(source)} -> {_literal(target)}{text}")
+    return "\n".join([*lines, "}"])
 
 
 def svg(names: Sequence[str], arrows: Sequence[Arrow]) -> str:
@@ -135,6 +145,12 @@ def _text(x: float, y: float, text: str, more: str = "") -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= SHOWN else f"{name[: SHOWN - 1]}…"
+
+
+def _literal(text: str) -> str:
+    """Text as a quoted word of Graphviz, which reads a backslash as the beginning of something of its own."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _quoted(text: str) -> str:

@@ -10,8 +10,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx
+from msgspec.structs import replace
 
 from . import checks, drawing, lineage, promises
+from .codecs import choosing
 from .errors import GraphError
 from .keys import ByName, key_of
 from .node import Align, Node, check_name
@@ -106,6 +108,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         *,
         policy: str | None = None,
         depth: int | None = None,
+        bytes: int | None = None,
         codec: str | None = None,
         quality: int | None = None,
         follow: bool = False,
@@ -120,15 +123,19 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
                 "drop_oldest" (`depth` chunks wait, the oldest makes room). None: "latest" on an edge that is sampled,
                 "drop_oldest" out of a node with `live`, else "lossless".
             depth: the window in chunks, 1 to 65536. None: 256 for "lossless", 4 for "drop_oldest"; "latest" has 1.
-            codec: how frames are compressed between hosts; not supported yet.
-            quality: the codec's; not supported yet.
+            bytes: the window in bytes as well: while more than this is on the way to a step of `b`, "lossless" waits and
+                "drop_oldest" drops; a single chunk may always go. None: only chunks count.
+            codec: how frames and arrays are compressed between hosts: "jpeg" (4:2:0), "jpeg-444", "exact" (nothing is
+                lost) or "raw". None: what was added as "image" goes by JPEG where that is possible, all else exactly.
+            quality: JPEG's, 1 to 100; None is 80.
             follow: of several inputs, step with each chunk of this one. Without it the first edge is followed.
 
         Raises:
             GraphError: an option can't be; the edge is there already, or leads from a node to itself; an unknown name.
         """
         source, target = self._name(a), self._name(b)
-        if error := checks.option_error(policy, depth, codec, quality, unknown):
+        error = checks.option_error(policy, depth, bytes, follow, unknown) or choosing.option_error(codec, quality)
+        if error:
             raise GraphError(f"the edge {source} -> {target}: {error}")
         if source == target:
             raise GraphError(
@@ -139,7 +146,15 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         self.add_node(a)
         self.add_node(b)
         order = 1 + max((data["order"] for data in self.pred[target].values()), default=-1)
-        super().add_edge(source, target, policy=policy, depth=depth, follow=bool(follow), order=order)
+        options = {
+            "policy": policy,
+            "depth": depth,
+            "bytes": bytes,
+            "codec": codec,
+            "quality": quality,
+            "follow": follow,
+        }
+        super().add_edge(source, target, **options, order=order)
 
     def add_edges_from(self, ebunch_to_add: Iterable[Any], **options: Any) -> None:
         """Add each (a, b), or (a, b, {option: value}), as `add_edge` does."""
@@ -203,6 +218,13 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         joins, forks = joins_of(
             {name: (self._kind_of_join(name), self.inputs(name)) for name in names}, self._lineage()
         )
+        zips = [name for name, join in joins.items() if join.kind == "zip"]
+        waited_for = lineage.above(names, self.edges, zips)
+        for edge in edges:
+            if edge.follow and joins[edge.target].kind == "follow" and edge.target not in waited_for:
+                joins[edge.target] = replace(
+                    joins[edge.target], keeps=0 if edge.bytes else min(edge.depth, edge.slots) - 1
+                )
         partnered = [name for name, join in joins.items() if join.kind in ("zip", "align")]
         marks = lineage.above(names, self.edges, partnered)
         return GraphSpecs(names, {name: self._kind(name) for name in names}, edges, joins, marks, forks)
@@ -236,6 +258,14 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         """The graph as a Mermaid flowchart; policies other than "lossless" stand at their edges."""
         return drawing.mermaid(list(self), self._arrows())
 
+    def dot(self) -> str:
+        """The graph in Graphviz's language: `dot -Tsvg` draws it; labels as in `mermaid`."""
+        return drawing.dot(list(self), self._arrows())
+
+    def svg(self) -> str:
+        """The graph as an SVG picture; labels as in `mermaid`."""
+        return drawing.svg(list(self), self._arrows())
+
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
         """The graph as a matplotlib figure, saved to `path` if one is given (its ending says the format).
 
@@ -245,7 +275,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         return drawing.plot(list(self), self._arrows(), path)
 
     def _repr_html_(self) -> str:
-        return drawing.svg(list(self), self._arrows())
+        return self.svg()
 
     # --- rules ---------------------------------------------------------------------------------------------------
 
@@ -297,7 +327,8 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         policy = data["policy"] or usual
         depth = data["depth"] or checks.DEPTHS[policy]
         slots = min(depth, MAX_SLOTS) if policy == "lossless" else depth
-        return EdgeSpec(index, source, target, policy, depth, slots, follow)
+        kept = data["bytes"] or 0
+        return EdgeSpec(index, source, target, policy, depth, slots, follow, data["codec"], data["quality"], kept)
 
     def _arrows(self) -> list[drawing.Arrow]:
         specs = (self._edge_spec(0, *pair) for pair in self.edges)
@@ -320,9 +351,12 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         for name in self:
             if self._kind_of_join(name) == "zip":
                 try:
-                    descent.pairing(name, self.inputs(name))
+                    descent.pairing(self.inputs(name))
                 except ValueError as error:
-                    yield f"{name}: join='zip' can't pair its inputs: {error}"
+                    yield (
+                        f"{name}: join='zip' can't pair its inputs: {error}; "
+                        "follow one of them, or pair by time with flowmesh.Align(seconds)"
+                    )
 
     def _cycles(self) -> Iterator[str]:
         """One cycle of each knot."""
@@ -342,18 +376,17 @@ def joins_of(
         kinds: {name: (its join, its senders)}, in topological order.
     """
     place = {name: index for index, name in enumerate(kinds)}
-    pairing = {name: descent.pairing(name, senders) for name, (kind, senders) in kinds.items() if kind == "zip"}
-    counted = {name for name, (_, senders) in kinds.items() if not senders} | {by for by in pairing.values() if by}
+    pairing = {name: descent.pairing(senders) for name, (kind, senders) in kinds.items() if kind == "zip"}
+    counted = {name for name, (_, senders) in kinds.items() if not senders}.union(*pairing.values())
     joins = {}
     for name, (kind, senders) in kinds.items():
         triggers = [(where, sender) for where, sender in enumerate(senders) if sender in descent.triggers[name]]
         lines = {where: (descent.ancestors[sender] | {sender}) & counted for where, sender in triggers}
         carries = {where: tuple(sorted(place[output] for output in line)) for where, line in lines.items()}
-        by = pairing.get(name)
         joins[name] = JoinSpec(
             "align" if isinstance(kind, Align) else kind,
             kind.tolerance if isinstance(kind, Align) else 0.0,
-            -1 if by is None else place[by],
+            tuple(place[output] for output in pairing.get(name, ())),
             carries,
         )
     sources = {place[name] for name, (_, senders) in kinds.items() if not senders}

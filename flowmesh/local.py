@@ -33,7 +33,7 @@ def run(
     Args:
         mapping: {"local-1": [nodes or names], ...}; None spreads the nodes over the workers in topological order.
         workers: how many workers to make: "local-1" ... "local-n".
-        inline: run in this process, one step after the other: breakpoints and profilers work.
+        inline: run in this process, one step after the other: breakpoints and profilers work. There are no workers then.
         packages: folders that are shipped as packages.
         progress: whether to show a progress line; None shows it on a terminal.
 
@@ -43,10 +43,14 @@ def run(
     Raises:
         FlowmeshError: as `Manager.commit_graph` and `Manager.wait` raise it.
     """
+    if not isinstance(graph, Graph):
+        raise GraphError(f"run() takes a flowmesh.Graph, not {type(graph).__name__}")
     if inline:
+        if mapping is not None or workers != 1:
+            raise GraphError("with inline=True all nodes run in this process: leave mapping and workers out")
         run_inline(graph)
         return None
-    if not isinstance(workers, int) or workers < 1:
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise GraphError(f"workers is a whole number from 1, not {workers!r}")
     graph.check()
     names = [f"local-{number}" for number in range(1, workers + 1)]
@@ -55,16 +59,15 @@ def run(
         manager = stack.enter_context(Manager())
         for worker in started:
             worker.connect(host=manager.host, port=manager.port)
-        manager.commit_graph(graph=graph, mapping=mapping or _spread(graph, names), packages=packages)
+        manager.commit_graph(graph=graph, mapping=mapping or spread(graph.specs().names, names), packages=packages)
         manager.start()
         shown = sys.stderr.isatty() if progress is None else progress
         _watch(manager, sys.stderr if shown else None)
         return manager.status()
 
 
-def _spread(graph: Graph, workers: list[str]) -> dict[str, list[str]]:
-    """Equal runs of the topological order: neighbours in the graph share a worker where they can."""
-    names = graph.specs().names
+def spread(names: Sequence[str], workers: Sequence[str]) -> dict[str, list[str]]:
+    """Equal runs of nodes in topological order: neighbours in the graph share a worker where they can."""
     mapping: dict[str, list[str]] = {worker: [] for worker in workers}
     for place, name in enumerate(names):
         mapping[workers[place * len(workers) // len(names)]].append(name)
@@ -79,14 +82,15 @@ def _watch(manager: Manager, shown: TextIO | None) -> None:
     begun = time.monotonic()
     try:
         while not manager.wait(timeout=_EVERY):
-            shown.write(f"\r\x1b[K{_line(manager.status(), time.monotonic() - begun)}")
+            shown.write(f"\r\x1b[K{progress_line(manager.status(), time.monotonic() - begun)}")
             shown.flush()
     finally:
         shown.write("\r\x1b[K")
         shown.flush()
 
 
-def _line(status: Status, seconds: float) -> str:
+def progress_line(status: Status, seconds: float) -> str:
+    """A line that tells how far the nodes are, after so many seconds."""
     steps = "  ".join(f"{node.name} {node.steps} ({node.rate:.0f}/s)" for node in status.nodes.values())
     dropped = sum(sum(edge.dropped.values()) for edge in status.edges.values())
     return f"{seconds:5.1f} s  {steps}" + (f"  dropped {dropped}" if dropped else "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -74,8 +74,7 @@ class Node:
         self.name = type(self).__name__ if name is None else name
         check_name(self.name)
         for key, value in parameters.items():
-            if key not in OPTIONS and _is_taken(type(self), key):
-                raise GraphError(f"{self.name}: the parameter {key!r} would hide an attribute of {type(self).__name__}")
+            _check_parameter(self, key)
             setattr(self, key, value)
         check_options(self)
 
@@ -127,6 +126,38 @@ OPTIONS = ("rate", "live", "join", "on_error", "hold")
 JOINS = ("follow", "zip", "any")
 
 
+def _check_parameter(node: Node, key: str) -> None:
+    """Raise GraphError for a parameter that hides a method, or is an option that is misspelt or not there yet."""
+    kind = type(node)
+    if key in OPTIONS:
+        return
+    if _is_taken(kind, key):
+        raise GraphError(f"{node.name}: the parameter {key!r} would hide an attribute of {kind.__name__}")
+    if hasattr(kind, key):  # declared: a parameter of its own, whatever its name
+        return
+    if key == "restart":
+        raise GraphError(f"{node.name}: restart= is not supported yet: a node that dies fails the graph; leave it out")
+    for option in OPTIONS:
+        if _is_one_edit(key, option):
+            raise GraphError(
+                f"{node.name}: there is no option {key!r}; did you mean {option!r}? If it is a parameter of your own, "
+                f"declare it in the class: {key} = None"
+            )
+
+
+def _is_one_edit(a: str, b: str) -> bool:
+    """Whether one letter left out, put in, replaced or swapped with the next makes one word of the other."""
+    if len(a) > len(b):
+        a, b = b, a
+    if len(b) - len(a) > 1:
+        return False
+    differ = next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
+    rest_a, rest_b = a[differ:], b[differ:]
+    if len(a) < len(b):
+        return rest_a == rest_b[1:]
+    return rest_a[1:] == rest_b[1:] or (rest_a[:2] == rest_b[1::-1] and rest_a[2:] == rest_b[2:])
+
+
 def _is_taken(kind: type[Node], key: str) -> bool:
     """Whether a parameter of that name would hide a method; a plain class attribute is its default."""
     there = getattr(kind, key, None)
@@ -145,16 +176,23 @@ def check_name(name: object) -> None:
 
 def check_options(node: Node) -> None:
     """Raise GraphError for an option whose value can't be."""
-    if node.rate is not None and not (isinstance(node.rate, int | float) and 0 < node.rate < float("inf")):
+    if node.rate is not None and not (is_number(node.rate) and 0 < node.rate < float("inf")):
         raise GraphError(f"{node.name}: rate is a number of steps a second above 0, not {node.rate!r}")
+    if not isinstance(node.live, bool):
+        raise GraphError(f"{node.name}: live is True or False, not {node.live!r}")
     if node.on_error not in ("stop", "skip"):
         raise GraphError(f"{node.name}: on_error is 'stop' or 'skip', not {node.on_error!r}")
     if not isinstance(node.join, Align) and node.join not in (None, *JOINS):
         raise GraphError(f"{node.name}: join is 'follow', 'zip', 'any' or Align(seconds), not {node.join!r}")
-    if isinstance(node.join, Align) and not (isinstance(node.join.tolerance, int | float) and node.join.tolerance >= 0):
+    if isinstance(node.join, Align) and not (is_number(node.join.tolerance) and node.join.tolerance >= 0):
         raise GraphError(f"{node.name}: Align takes a tolerance in seconds, from 0, not {node.join.tolerance!r}")
-    if not isinstance(node.hold, int) or node.hold < 0:
+    if not isinstance(node.hold, int) or isinstance(node.hold, bool) or node.hold < 0:
         raise GraphError(f"{node.name}: hold is a whole number from 0, not {node.hold!r}")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a whole or a decimal number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def registered_methods(node: Node) -> tuple[str, ...]:

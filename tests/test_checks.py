@@ -173,11 +173,16 @@ def net(*edges: str, **joins: Any) -> Graph:
             net("sa", "sb", "am", "bm", "mz", "sz", m="any", z="zip"),
             "'m' mixes its inputs (join='any'), so that numbers come out of order",
         ),
+        (
+            net("sm", "tm", "mz", "uz", m="any", z="zip"),
+            "'m' mixes its inputs (join='any'), so that numbers come out of order",
+        ),
     ],
 )
 def test_a_zip_that_cannot_pair_is_refused(graph: Graph, why: str) -> None:
     name = "c" if "c" in graph else "z"
-    assert lines(graph.check) == [f"{name}: join='zip' can't pair its inputs: {why}"]
+    instead = "follow one of them, or pair by time with flowmesh.Align(seconds)"
+    assert lines(graph.check) == [f"{name}: join='zip' can't pair its inputs: {why}; {instead}"]
     graph.nodes[name]["node"].join = "any"
     graph.check()
 

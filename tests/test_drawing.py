@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.drawing import Arrow, layers, mermaid, plot, svg
+from flowmesh.drawing import Arrow, dot, layers, mermaid, plot, svg
 from flowmesh.errors import FlowmeshError
 
 NAMES = ["film", "edges", "faces", "show"]
@@ -44,6 +44,16 @@ def test_every_arrow_leads_to_a_later_layer(pairs: set[tuple[int, int]]) -> None
     column = {name: x for x, there in enumerate(columns) for name in there}
     assert sorted(column) == names
     assert all(column[names[a]] < column[names[b]] for a, b in pairs)
+
+
+def test_dot_names_nodes_and_policies() -> None:
+    text = dot(["film", 'a "b\\'], [Arrow("film", 'a "b\\', "latest")])
+    assert text.splitlines()[3:] == [
+        '    "film"',
+        '    "a \\"b\\\\"',
+        '    "film" -> "a \\"b\\\\" [label="latest"]',
+        "}",
+    ]
 
 
 def test_mermaid_names_nodes_and_policies() -> None:

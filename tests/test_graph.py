@@ -190,9 +190,18 @@ def test_an_edge_adds_the_nodes_that_are_missing(film: Node, edges: Node) -> Non
             {"policy": "latest", "depth": 2},
             "policy 'latest' keeps one chunk: leave depth out, or use policy='drop_oldest'",
         ),
-        ({"codec": "exact"}, "codec= works only between hosts, which is not supported yet"),
-        ({"quality": 0}, "quality= works only between hosts, which is not supported yet"),
-        ({"polcy": 1}, "there is no option 'polcy'; there are: policy, depth, codec, quality, follow"),
+        *(
+            ({"bytes": wrong}, f"bytes is a whole number of bytes, at least 1, not {wrong!r}")
+            for wrong in (0, -1, 1.5, "4", True)
+        ),
+        (
+            {"policy": "latest", "bytes": 2},
+            "policy 'latest' keeps one chunk, however large: leave bytes out, or use policy='drop_oldest'",
+        ),
+        ({"codec": "png"}, "codec is 'jpeg', 'jpeg-444', 'exact', 'raw' or None, not 'png'"),
+        ({"quality": 0}, "quality is JPEG's, a whole number from 1 to 100, not 0"),
+        ({"codec": "raw", "quality": 9}, "quality is JPEG's, and codec='raw' loses nothing: leave quality out"),
+        ({"polcy": 1}, "there is no option 'polcy'; there are: policy, depth, bytes, codec, quality, follow"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(film: Node, edges: Node, options: dict[str, Any], error: str) -> None:
@@ -459,7 +468,8 @@ def test_a_graph_draws_its_policies() -> None:
         "    n1 --> n3",
         '    n2 -->|"latest"| n1',
     ]
-    assert "drop_oldest(8)" in graph._repr_html_()
+    assert "drop_oldest(8)" in graph._repr_html_() == graph.svg()
+    assert '[label="drop_oldest(8)"]' in graph.dot()
     assert "drop_oldest(8)" in [text.get_text() for text in graph.plot().axes[0].texts]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -78,19 +79,57 @@ def test_options_are_class_attributes_or_keywords() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        *(("rate", value) for value in (0, -1, "30", float("inf"), float("nan"))),
+        *(("rate", value) for value in (0, -1, "30", True, float("inf"), float("nan"))),
+        *(("live", value) for value in ("yes", 1, None)),
         *(("on_error", value) for value in ("", None, "restart")),
         *(("join", value) for value in ("", "merge", 0.1, ("follow",))),
-        *(("hold", value) for value in (-1, 1.5, None)),
+        *(("join", Align(value)) for value in (-1, True)),
+        *(("hold", value) for value in (-1, 1.5, None, True)),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(option: str, value: Any) -> None:
-    with pytest.raises(GraphError, match=f"left: {option} is .*not {value!r}".replace("(", r"\(").replace(")", r"\)")):
+    shown = value.tolerance if isinstance(value, Align) else value
+    said = f"left: (Align takes a tolerance|{option} is) .*not {re.escape(repr(shown))}"
+    with pytest.raises(GraphError, match=said):
         Node(name="left", **{option: value})
     node = Node(name="left")
     setattr(node, option, value)
-    with pytest.raises(GraphError, match=f"left: {option}"):
+    with pytest.raises(GraphError, match=said):
         check_options(node)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "option"),
+    [
+        *(("hodl", "hold"), ("holdd", "hold"), ("hol", "hold"), ("Hold", "hold"), ("old", "hold"), ("ohld", "hold")),
+        *(("rat", "rate"), ("raet", "rate"), ("rates", "rate"), ("lvie", "live"), ("jion", "join"), ("jon", "join")),
+        *(("onerror", "on_error"), ("on_erorr", "on_error"), ("on_errors", "on_error"), ("un_error", "on_error")),
+    ],
+)
+def test_a_misspelt_option_is_no_parameter(misspelt: str, option: str) -> None:
+    with pytest.raises(
+        GraphError, match=f"left: there is no option '{misspelt}'; did you mean '{option}'.*{misspelt} = "
+    ):
+        Camera("left", **{misspelt: 8})
+
+
+@pytest.mark.parametrize("name", ["ratio", "rotate", "holder", "hlod_", "error", "jo", "path", "r", "retta", "levi"])
+def test_what_is_further_from_an_option_is_a_parameter(name: str) -> None:
+    node: Any = Camera("left", **{name: 8})
+    assert getattr(node, name) == 8
+
+
+def test_a_parameter_that_the_class_declares_may_be_called_so() -> None:
+    class Printer(Node):
+        date, restart = "", False
+
+    node: Any = Printer("it", date="today", restart=True)
+    assert (node.date, node.restart) == ("today", True)
+
+
+def test_what_is_not_there_yet_is_not_ignored() -> None:
+    with pytest.raises(GraphError, match="restart= is not supported yet"):
+        Camera("left", restart="on-failure")
 
 
 def test_registered_methods_are_found_in_base_classes_too() -> None:

@@ -9,16 +9,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .camera import Camera
+    from .gate import Gate
+    from .image_folder import ImageFolder
+    from .mjpeg_server import MjpegServer
+    from .network_video import NetworkVideo
     from .pattern import TestPattern
+    from .printing import Print
+    from .resize import Resize
+    from .throttle import Throttle
     from .video_file import VideoFile
     from .video_writer import VideoWriter
 
-__all__ = ["TestPattern", "VideoFile", "VideoWriter"]
+__all__ = [
+    "Camera",
+    "Gate",
+    "ImageFolder",
+    "MjpegServer",
+    "NetworkVideo",
+    "Print",
+    "Resize",
+    "TestPattern",
+    "Throttle",
+    "VideoFile",
+    "VideoWriter",
+]
 
-_MODULES = {"TestPattern": "pattern", "VideoFile": "video_file", "VideoWriter": "video_writer"}
+_MODULES = {
+    "Camera": "camera",
+    "Gate": "gate",
+    "ImageFolder": "image_folder",
+    "MjpegServer": "mjpeg_server",
+    "NetworkVideo": "network_video",
+    "Print": "printing",
+    "Resize": "resize",
+    "TestPattern": "pattern",
+    "Throttle": "throttle",
+    "VideoFile": "video_file",
+    "VideoWriter": "video_writer",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

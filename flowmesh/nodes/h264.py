@@ -1,4 +1,4 @@
-"""H.264 in a fragmented MP4, by PyAV: the only module that names it. It knows planes, not frames or chunks.
+"""H.264 in a fragmented MP4, written by PyAV. It knows planes, not frames or chunks.
 
 A fragment is one group of pictures (a second) and stands in the file by itself; a plain MP4 keeps its index in memory
 until it is closed, and without it nothing can be read. OpenCV's own writer was tried: it has no H.264, its MP4 is lost

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..chunk import DataChunk
 from ..errors import ChunkError, EndOfStream, GraphError
-from ..node import Node
+from .ready_made import ReadyMade, is_whole
 
 BITS = 32
 NUMBERS = 1 << 24
@@ -24,7 +24,7 @@ LEAST = 128  # pixels of width and height: squares of 4 pixels, the least that c
 SPEED = 4  # pixels a frame: seen by the eye, and work for a video encoder
 
 
-class TestPattern(Node):
+class TestPattern(ReadyMade):
     """A source of frames with their number burnt in: `read_number` gives it back from a decoded frame.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0).
@@ -54,9 +54,9 @@ class TestPattern(Node):
         **options: Any,
     ) -> None:
         super().__init__(name, **options)
-        if min(width, height) < LEAST:
-            raise GraphError(f"{self.name}: a pattern has at least {LEAST}×{LEAST} pixels, not {width}×{height}")
-        if frames is not None and frames < 0:
+        if not is_whole(width, LEAST) or not is_whole(height, LEAST):
+            raise GraphError(f"{self.name}: a pattern has at least {LEAST}×{LEAST} pixels, not {width!r}×{height!r}")
+        if frames is not None and not is_whole(frames, 0):
             raise GraphError(f"{self.name}: frames is a whole number from 0, or None, not {frames!r}")
         self.width, self.height, self.frames, self.seed = width, height, frames, seed
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import cv2
 
 from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError
-from ..node import Node, register
+from ..node import register
+from .ready_made import ReadyMade, path_of
 
 
-class VideoFile(Node):
+class VideoFile(ReadyMade):
     """A source of a video file's frames; the stream ends with the file.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0; it goes on when the film
@@ -30,6 +30,7 @@ class VideoFile(Node):
         frames: how many the file says that it holds; None if it does not say, or before `setup`.
 
     Raises:
+        GraphError: a value that can't be.
         FlowmeshError: in `setup`: the file is missing, is no video, or with `realtime` does not say its frame rate.
     """
 
@@ -37,7 +38,7 @@ class VideoFile(Node):
         self, name: str, path: str | os.PathLike[str], *, loop: bool = False, realtime: bool = False, **options: Any
     ) -> None:
         super().__init__(name, **options)
-        self.path, self.loop, self.realtime = Path(path), loop, realtime
+        self.path, self.loop, self.realtime = path_of(self.name, path), loop, realtime
         self.frames: int | None = None
         self._capture: cv2.VideoCapture | None = None
 

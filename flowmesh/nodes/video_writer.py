@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,7 +14,8 @@ import numpy as np
 
 from ..chunk import DataChunk
 from ..errors import ChunkError, FlowmeshError, GraphError
-from ..node import Node
+from ..node import is_number
+from .ready_made import ReadyMade, is_whole, path_of
 
 if TYPE_CHECKING:
     from .h264 import FragmentedMp4
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TO_I420 = {3: cv2.COLOR_BGR2YUV_I420, 4: cv2.COLOR_BGRA2YUV_I420}
 
 
-class VideoWriter(Node):
+class VideoWriter(ReadyMade):
     """A sink that writes frames to an MP4 file (H.264) that reads back even if the writer is killed.
 
     It takes the record from the first input that has it. All frames have the size of the first; grey ones are written
@@ -58,11 +58,12 @@ class VideoWriter(Node):
         **options: object,
     ) -> None:
         super().__init__(name, **options)
-        if Path(path).suffix.lower() != ".mp4":
+        self.path = path_of(self.name, path)
+        if self.path.suffix.lower() != ".mp4":
             raise GraphError(f"{self.name}: it writes MP4: the path ends in .mp4, not {os.fspath(path)!r}")
-        if not 0 < fps <= 1000 or not 0 <= crf <= 51:
+        if not is_number(fps) or not 0 < fps <= 1000 or not is_whole(crf, 0) or crf > 51:
             raise GraphError(f"{self.name}: fps lies in 0 … 1000 and crf in 0 … 51, not {fps!r} and {crf!r}")
-        self.path, self.fps, self.record, self.crf = Path(path), fps, record, crf
+        self.fps, self.record, self.crf = fps, record, crf
         self._file: FragmentedMp4 | None = None
 
     def setup(self) -> None:

@@ -1,12 +1,22 @@
-"""A film on disk, written by OpenCV itself, so that no test of a node leans on the node beside it."""
+"""A film on disk, written by OpenCV itself, so that no test of a node leans on the node beside it; a cluster for graphs."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from flowmesh.chunk import DataChunk
+from flowmesh.nodes.pictures import is_picture
+
+from ..conftest import SCALE
+from ..running.conftest import cluster, shared_cluster  # noqa: F401  (fixtures)
 
 FPS = 25.0
 FRAMES = 20
@@ -21,3 +31,29 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
     writer.release()
     return path
+
+
+def until(happened: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what a thread of the node's brings about; fails when it does not in time."""
+    deadline, pause = time.monotonic() + seconds * SCALE, threading.Event()
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        pause.wait(0.005)
+
+
+def chunk_of(**records: object) -> DataChunk:
+    """A chunk of these records; arrays as images where they can be."""
+    chunk = DataChunk()
+    for name, value in records.items():
+        chunk.add(name, value, "image" if is_picture(value) else "other")
+    return chunk
+
+
+class Alone:
+    """A NodeHost for a node that is stepped by its test."""
+
+    def emit(self, value: object) -> None:
+        raise AssertionError("nothing here emits")
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.empty(shape, dtype)

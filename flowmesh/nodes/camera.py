@@ -1,0 +1,194 @@
+"""Camera: a live source of a local camera's frames (V4L2, by OpenCV). How it is read and found again: receiver.py."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..chunk import DataChunk
+from ..errors import FlowmeshError, GraphError
+from ..node import is_number, register
+from .ready_made import ReadyMade, is_whole
+from .receiver import LostError, Receiver, info
+
+PATIENCE = 0.5  # seconds that a step waits for a frame: a stop is never held up for longer
+_KNOWN = Path("/sys/class/video4linux")
+
+
+class Camera(ReadyMade):
+    """A live source of a camera's frames. What comes while the graph is busy is left out: the newest frame counts.
+
+    Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). A
+    camera that vanishes is waited for: each loss and each return is a line in the log.
+
+    >>> camera = Camera("camera")                              # /dev/video0 as it is
+    >>> sharp = Camera("sharp", "/dev/video2", size=(1920, 1080), fps=30, fourcc="MJPG")
+
+    Args:
+        name: the node's name.
+        device: the number of the V4L2 device (0 is /dev/video0) or its path (those in /dev/v4l/by-id stay the same), on the
+            host on which the node runs. A video file stands in for a camera: it is played at its own pace, and its end is
+            a camera that vanishes and comes back.
+        size: (width, height) in pixels to ask for; None leaves the camera's own. It may give its nearest: a warning says so.
+        fps: frames a second to ask for, likewise.
+        fourcc: the pixel format to ask for: many cameras give large frames at full speed only as "MJPG".
+        options: options of Node: `rate`, `hold`, ...
+
+    Raises:
+        GraphError: a value that can't be.
+        FlowmeshError: in `setup`: there is no such camera, or it can't be opened; the text lists those that there are.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        name: str | None = None,
+        device: int | str | os.PathLike[str] = 0,
+        *,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        fourcc: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, **options)
+        if not (is_whole(device, 0) or isinstance(device, str | os.PathLike)):
+            raise GraphError(f"{self.name}: device is the number of a camera from 0, or its path, not {device!r}")
+        if size is not None and not (isinstance(size, tuple | list) and [is_whole(s, 1) for s in size] == [True, True]):
+            raise GraphError(f"{self.name}: size is (width, height) in pixels, not {size!r}")
+        if fps is not None and not (is_number(fps) and 0 < fps <= 10_000):
+            raise GraphError(f"{self.name}: fps is a number of frames a second above 0, not {fps!r}")
+        if fourcc is not None and not (isinstance(fourcc, str) and len(fourcc) == 4 and fourcc.isascii()):
+            raise GraphError(f"{self.name}: fourcc is a text of four characters such as 'MJPG', not {fourcc!r}")
+        self.path = Path(f"/dev/video{device}") if isinstance(device, int) else Path(device)
+        self.size, self.fps, self.fourcc = size, fps, fourcc
+        self._receiver: Receiver[np.ndarray] | None = None
+
+    def setup(self) -> None:
+        # OpenCV waits 10 s for a frame of a camera that hangs, and asks for another limit only here, once a process.
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
+        self._index = 0
+        try:
+            first = self._open()
+        except LostError as error:
+            raise FlowmeshError(f"{self.name}: {error}; {_those_there_are()}") from None
+        self._tell_what_differs(first)
+        self._receiver = Receiver(str(self.path), self._open, self.logger, longest_pause=5.0)
+        self._receiver.start(first)
+
+    def step(self) -> DataChunk | None:
+        assert self._receiver is not None, "setup has made it"
+        frame = self._receiver.take(PATIENCE)
+        if frame is None:
+            return None
+        chunk = DataChunk()
+        chunk.add("frame", frame, "image")
+        chunk.add("index", self._index)
+        self._index += 1
+        return chunk
+
+    def teardown(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()
+
+    @register
+    def reconnects(self) -> int:
+        """How often the camera came back after it had vanished."""
+        return 0 if self._receiver is None else self._receiver.reconnects
+
+    @register
+    def info(self) -> dict[str, Any]:
+        """width and height in pixels and fps (1/s) as the camera says, connected, and how many frames were read, were missed
+        (no step took them before the next came, or while the graph was paused), and how many reconnects there were."""
+        assert self._receiver is not None, "setup has made it"
+        return self._says | info(self._receiver)
+
+    def _open(self) -> _Capture:
+        why = _why_not(self.path)
+        if why:
+            raise LostError(why)
+        is_device = stat.S_ISCHR(self.path.stat().st_mode)
+        capture = cv2.VideoCapture(str(self.path), cv2.CAP_V4L2 if is_device else cv2.CAP_FFMPEG)
+        if not capture.isOpened():
+            raise LostError(f"{self.path} can't be opened as a camera: does another program use it?")
+        if self.fourcc is not None:  # first: sizes and rates hang on it
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self.fourcc))
+        if self.size is not None:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.size[1])
+        if self.fps is not None:
+            capture.set(cv2.CAP_PROP_FPS, self.fps)
+        opened = _Capture(capture, paced=not is_device)
+        self._says = opened.says()
+        return opened
+
+    def _tell_what_differs(self, opened: _Capture) -> None:
+        says = opened.says()
+        given = (says["width"], says["height"])
+        if self.size is not None and tuple(self.size) != given:
+            self.logger.warning("%s gives frames of %d×%d, not the %d×%d asked for", self.path, *given, *self.size)
+        if self.fps is not None and abs(says["fps"] - self.fps) > 0.5:
+            self.logger.warning("%s gives %g frames a second, not the %g asked for", self.path, says["fps"], self.fps)
+
+
+class _Capture:
+    """An opened camera; or a file that stands in for one, played at its own pace."""
+
+    def __init__(self, capture: cv2.VideoCapture, paced: bool) -> None:
+        self._capture = capture
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        self._period = 1 / fps if paced and fps > 0 else 0.0
+        self._due = time.monotonic()
+
+    def says(self) -> dict[str, Any]:
+        width, height = (int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        return {"width": width, "height": height, "fps": self._capture.get(cv2.CAP_PROP_FPS)}
+
+    def read(self) -> np.ndarray:
+        there, frame = self._capture.read()
+        if not there:
+            raise LostError("no more frames come")
+        if self._period:
+            time.sleep(max(0.0, self._due - time.monotonic()))
+            self._due = max(self._due, time.monotonic() - 1.0) + self._period
+        return frame
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _why_not(path: Path) -> str | None:
+    """Why nothing can be opened there, or None."""
+    if not path.exists():
+        return f"there is no {path} on this host"
+    if not os.access(path, os.R_OK):
+        return f"{path} may not be read by this user: is the user in the group that owns it (often 'video')?"
+    return None
+
+
+def _those_there_are(known: Path = _KNOWN) -> str:
+    """The cameras of this host in words."""
+    found = cameras(known)
+    return f"there are: {', '.join(found)}" if found else "this host has no camera"
+
+
+def cameras(known: Path = _KNOWN) -> list[str]:
+    """The cameras of this host, each as "/dev/video0 (its name)". Of a camera's devices only the one that gives pictures."""
+    found = []
+    for folder in sorted(known.glob("video*"), key=lambda folder: (len(folder.name), folder.name)):
+        if _text(folder / "index") in ("0", ""):
+            found.append(f"/dev/{folder.name} ({_text(folder / 'name') or 'no name'})")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

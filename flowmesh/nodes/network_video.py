@@ -1,0 +1,120 @@
+"""NetworkVideo: a live source of a network camera's frames. PyAV is known to av_feed.py, threads to receiver.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..chunk import DataChunk
+from ..errors import FlowmeshError, GraphError
+from ..node import is_number, register
+from .ready_made import ReadyMade
+from .receiver import Receiver, info
+
+if TYPE_CHECKING:
+    import av
+
+    from .av_feed import AvFeed
+
+PATIENCE = 0.5  # seconds that a step waits for a frame: a stop is never held up for longer
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://.", re.IGNORECASE)
+
+
+class NetworkVideo(ReadyMade):
+    """A live source of the frames of a stream: RTSP, RTMP, HTTP (MJPEG, MPEG-TS, HLS, ...), SRT, UDP.
+
+    Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). What
+    comes while the graph is busy is left out: the newest frame counts. While the stream can't be reached, and after it
+    broke off, it is tried again, after half a second and then ever longer; each loss and each return is a line in the
+    log, which shows no user, password or query of the URL.
+
+    It is for what is live: a film on a web server would be read faster than it plays.
+
+    Needs PyAV: `pip install "flowmesh[video]"`.
+
+    >>> door = NetworkVideo("door", "rtsp://user:password@192.168.0.20/stream1")
+    >>> manager.request_registered_method("door", "reconnects")  # doctest: +SKIP
+
+    Args:
+        name: the node's name.
+        url: the stream's address, seen from the host on which the node runs.
+        timeout: seconds without any data after which the stream counts as lost.
+        longest_pause: seconds between two attempts to reach it, at most.
+        ffmpeg: more options for FFmpeg by name, such as {"rtsp_transport": "udp"}.
+        options: options of Node: `rate`, `hold`, ...
+
+    Raises:
+        GraphError: a value that can't be.
+        FlowmeshError: in `setup`: PyAV is missing on the node's host.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        timeout: float = 5.0,
+        longest_pause: float = 30.0,
+        ffmpeg: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, **options)
+        if not isinstance(url, str) or not _URL.match(url) or url.lower().startswith("file:"):
+            raise GraphError(
+                f"{self.name}: url is the address of a stream such as 'rtsp://host/path'; for a file: VideoFile"
+            )
+        for option, value in (("timeout", timeout), ("longest_pause", longest_pause)):
+            if not is_number(value) or not 0 < value < float("inf"):
+                raise GraphError(f"{self.name}: {option} is a number of seconds above 0, not {value!r}")
+        if ffmpeg is not None and not all(isinstance(text, str) for item in dict(ffmpeg).items() for text in item):
+            raise GraphError(f"{self.name}: ffmpeg is a dict of texts, as in {{'rtsp_transport': 'udp'}}")
+        self.url, self.timeout, self.longest_pause, self.ffmpeg = url, timeout, longest_pause, dict(ffmpeg or {})
+        self._receiver: Receiver[av.VideoFrame] | None = None
+
+    def setup(self) -> None:
+        try:
+            from .av_feed import without_password
+        except ImportError as error:
+            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
+        self._index = 0
+        self._says: dict[str, object] = dict.fromkeys(("width", "height", "fps", "codec"))
+        self._receiver = Receiver(without_password(self.url), self._open, self.logger, self.longest_pause)
+        self._receiver.start()
+
+    def step(self) -> DataChunk | None:
+        assert self._receiver is not None, "setup has made it"
+        frame = self._receiver.take(PATIENCE)
+        if frame is None:
+            return None
+        chunk = DataChunk()
+        chunk.add("frame", frame.to_ndarray(format="bgr24"), "image")
+        chunk.add("index", self._index)
+        self._index += 1
+        return chunk
+
+    def teardown(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()
+
+    @register
+    def reconnects(self) -> int:
+        """How often the stream was reached again after it had broken off."""
+        return 0 if self._receiver is None else self._receiver.reconnects
+
+    @register
+    def info(self) -> dict[str, Any]:
+        """width and height in pixels, fps (1/s) and codec as the stream says (None: not known), connected, and how many frames
+        were read, were missed (no step took them before the next came, or while the graph was paused), and how many
+        reconnects there were."""
+        assert self._receiver is not None, "setup has made it"
+        return self._says | info(self._receiver)
+
+    def _open(self) -> AvFeed:
+        from .av_feed import AvFeed
+
+        feed = AvFeed(self.url, self.timeout, self.ffmpeg)
+        self._says = feed.says()
+        return feed

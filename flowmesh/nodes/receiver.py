@@ -1,0 +1,146 @@
+"""Receiver: a thread that keeps a live picture source open, reads it, keeps the newest frame, and connects again when lost.
+
+A step that takes frames from it waits a bounded time and never for the device or the network: these may hang in C code
+for seconds. Nothing here knows what a device, a network or a frame is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..errors import FlowmeshError
+
+Frame = TypeVar("Frame")
+Frame_co = TypeVar("Frame_co", covariant=True)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before connecting again; doubled each time that nothing comes of it
+_ENDS_WITHIN = 2.0  # seconds that a read in C code is waited for at the end; a node has five to tear down
+
+
+class LostError(Exception):
+    """There is no connection, or it is lost; the text says why."""
+
+
+class Feed(Protocol[Frame_co]):
+    """One connection."""
+
+    def read(self) -> Frame_co:
+        """The next frame; waits for it, but not for ever. Raises LostError when there are no more."""
+
+    def close(self) -> None:
+        """Called once, in the thread that reads."""
+
+
+class Receiver(Generic[Frame]):
+    """Reads frames in a thread of its own, from `start` to `close`.
+
+    Args:
+        what: what is read, for the log, without any password.
+        connect: makes a connection, or raises LostError.
+        logger: where losses and reconnects are told.
+        longest_pause: seconds between two attempts, at most.
+
+    Attributes:
+        frames: how many were read.
+        missed: how many of them nobody took before the next came.
+        reconnects: how often frames came again after a connection was lost.
+        connected: whether frames come now.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        connect: Callable[[], Feed[Frame]],
+        logger: logging.Logger,
+        longest_pause: float = LONGEST_PAUSE,
+    ) -> None:
+        self.frames = self.missed = self.reconnects = 0
+        self.connected = False
+        self._what, self._connect, self._logger, self._longest = what, connect, logger, longest_pause
+        self._pause = FIRST_PAUSE
+        self._lost_at: float | None = None  # since when there is no connection; None before the first loss
+        self._changed = threading.Condition()
+        self._newest: list[Frame] = []  # one or none
+        self._broken: BaseException | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"flowmesh-receiver-{what}", daemon=True)
+
+    def start(self, first: Feed[Frame] | None = None) -> None:
+        """Begin to read; `first` is a connection that is there already."""
+        self._first = first
+        self._thread.start()
+
+    def take(self, within: float) -> Frame | None:
+        """The newest frame that was not taken yet; None when none comes within so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest or self._broken, within)
+            if self._broken is not None:
+                raise FlowmeshError(f"{self._what} can't be read any more: {self._broken!r}") from self._broken
+            return self._newest.pop() if self._newest else None
+
+    def close(self) -> None:
+        """Stop reading. A read that still hangs is left behind: it has its own limit of time."""
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join(_ENDS_WITHIN)
+
+    # --- in the thread -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        feed = self._first
+        try:
+            while not self._ending.is_set():
+                try:
+                    self._read(feed or self._connect())
+                except LostError as error:
+                    self._is_lost(error)
+                feed = None
+        except BaseException as error:
+            with self._changed:
+                self._broken = error
+                self._changed.notify_all()
+
+    def _read(self, feed: Feed[Frame]) -> None:
+        try:
+            while not self._ending.is_set():
+                frame = feed.read()
+                self._is_there()
+                self._put(frame)
+        finally:
+            self.connected = False
+            feed.close()
+
+    def _put(self, frame: Frame) -> None:
+        with self._changed:
+            self.frames += 1
+            self.missed += len(self._newest)
+            self._newest[:] = [frame]
+            self._changed.notify_all()
+
+    def _is_there(self) -> None:
+        self.connected = True
+        self._pause = FIRST_PAUSE
+        if self._lost_at is None:
+            return
+        self.reconnects += self.frames > 0  # else it was never there before
+        gone = time.monotonic() - self._lost_at
+        self._logger.warning("%s is there after %.1f s (reconnects: %d)", self._what, gone, self.reconnects)
+        self._lost_at = None
+
+    def _is_lost(self, error: LostError) -> None:
+        self._lost_at = self._lost_at or time.monotonic()
+        if self._ending.is_set():
+            return
+        self._logger.warning("%s: %s; it is tried again in %g s", self._what, error, self._pause)
+        self._ending.wait(self._pause)
+        self._pause = min(2 * self._pause, self._longest)
+
+
+def info(receiver: Receiver[Any]) -> dict[str, Any]:
+    """The counters of a Receiver by name."""
+    names = ("connected", "frames", "missed", "reconnects")
+    return {name: getattr(receiver, name) for name in names}
