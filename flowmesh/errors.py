@@ -9,6 +9,7 @@
     ├── WorkerError       a worker is unknown, refused, or went away
     ├── LinkError         the other side can't be reached, or is not who it should be
     ├── ChunkError        a chunk or packet that can't be read or used as asked
+    │   └── PickleRefused a value that would have to be pickled, for a worker that takes no pickles
     └── DeadlineError     something did not end in its time (also a TimeoutError)
 
 A foreign exception never reaches the user bare: it is translated where it arises, with `from`.
@@ -63,6 +64,10 @@ class LinkError(FlowmeshError):
 
 class ChunkError(FlowmeshError):
     """A chunk can't be read, or can't be used as asked."""
+
+
+class PickleRefused(ChunkError):
+    """A value would have to be pickled, and a worker that it goes to refuses pickles; the text leads to what in it."""
 
 
 class DeadlineError(FlowmeshError, TimeoutError):

@@ -22,7 +22,7 @@ from .graph import Graph, GraphSpecs
 from .node import Node
 from .wire import values
 from .wire.framing import Origins
-from .wire.specs import EdgeSpec, JoinSpec
+from .wire.specs import JoinSpec
 
 
 class _Item(NamedTuple):
@@ -44,7 +44,9 @@ class _Seat:
         self.number = 0
         self.spec = specs.joins[node.name]
         self.pairing = _pairing(self.spec, len(self.senders))
-        self.join = self.pairing or _plain_join([edge for edge in specs.edges if edge.target == node.name])
+        self.join = self.pairing or _plain_join(
+            [edge.follow for edge in specs.edges if edge.target == node.name], self.spec.keeps
+        )
         self._sent_by: dict[int, _Seat] = {}  # the senders by the places of their inputs
         self._waiting: list[list[Cause]] = [[] for _ in self.senders]
         self._names = specs.names
@@ -101,8 +103,8 @@ class _Seat:
         for place, sender in self._sent_by.items():
             if self.spec.kind == "align":
                 self.pairing.mark(place, min(sender._passed(output)[1] for output in sender._sources()))
-            elif self.spec.pair_by >= 0:
-                self.pairing.mark(place, sender._passed(self.spec.pair_by)[0])
+            else:
+                self.pairing.mark(place, sender._passed(self.spec.pair_by[place])[0])
 
     def _sources(self) -> frozenset[int]:
         """The sources' outputs that it descends from; its own, if it is one."""
@@ -262,18 +264,17 @@ def _node_error(node: Node, phase: str, error: Exception) -> NodeError:
     return NodeError(f"node {node.name!r} failed in {phase}: {error!r}", node=node.name, worker="inline", phase=phase)
 
 
-def _plain_join(edges: list[EdgeSpec]) -> Join[_Item] | None:
-    if not edges:
+def _plain_join(follows: list[bool], keeps: int) -> Join[_Item] | None:
+    if not follows:
         return None
-    followed = [place for place, edge in enumerate(edges) if edge.follow]
-    if len(followed) == len(edges):
-        return AnyJoin(len(edges))
-    return FollowJoin(len(edges), followed[0], min(edges[followed[0]].depth, edges[followed[0]].slots) - 1)
+    return AnyJoin(len(follows)) if all(follows) else FollowJoin(len(follows), follows.index(True), keeps)
 
 
 def _pairing(spec: JoinSpec, inputs: int) -> Pairing[_Item] | None:
     if spec.kind == "zip":
-        return ZipJoin(inputs, lambda item: item.cause.origin.get(spec.pair_by, (item.cause.number, 0))[0])
+        return ZipJoin(
+            inputs, lambda place, item: item.cause.origin.get(spec.pair_by[place], (item.cause.number, 0))[0]
+        )
     if spec.kind == "align":
         return AlignJoin(
             inputs, round(spec.tolerance * 1e9), lambda item: item.cause.made, lambda place, waiting: False

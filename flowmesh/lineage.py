@@ -26,8 +26,9 @@ class Lineage:
             senders = triggers[name]
             self.ancestors[name] = frozenset(senders).union(*(self.ancestors[sender] for sender in senders))
 
-    def pairing(self, name: str, senders: Sequence[str]) -> str | None:
-        """The output by whose numbers a zip pairs its inputs: their nearest common ancestor; None: by their own numbers.
+    def pairing(self, senders: Sequence[str]) -> tuple[str, ...]:
+        """For each input of a zip, the output by whose numbers it is paired: their nearest common ancestor; of strangers,
+        each one's source. Whatever descends from several sources does so from the same number of each.
 
         Raises:
             ValueError: neither; the text says why.
@@ -40,15 +41,18 @@ class Lineage:
                 raise ValueError(
                     f"some of its inputs descend from {_listed(frozenset().union(*shared))}, others do not"
                 )
-            return None
+            self._check_order(frozenset().union(*lines))
+            return tuple(min(output for output in line if not self.triggers[output]) for line in lines)
         nearest = [output for output in common if not any(output in self.ancestors[other] for other in common)]
         if len(nearest) > 1:
             raise ValueError(f"its inputs descend from {_listed(nearest)} alike, none of which is nearer")
-        between = frozenset().union(*lines) & self._merging
-        unordered = [node for node in between if nearest[0] in self.ancestors[node]]
+        self._check_order(node for node in frozenset().union(*lines) if nearest[0] in self.ancestors[node])
+        return (nearest[0],) * len(senders)
+
+    def _check_order(self, nodes: Iterable[str]) -> None:
+        unordered = self._merging.intersection(nodes)
         if unordered:
             raise ValueError(f"{_listed(unordered)} mixes its inputs (join='any'), so that numbers come out of order")
-        return nearest[0]
 
 
 def above(names: Sequence[str], edges: Iterable[tuple[str, str]], targets: Iterable[str]) -> frozenset[str]:

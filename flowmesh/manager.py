@@ -1,23 +1,16 @@
-"""The Manager: the shell around `control/manager.py`. A thread of its own owns the link and the Machine; verbs wait for it.
+"""The Manager: what a script directs workers with. Each verb is put to the thread of `directing.py`, and waited for.
 
-No lock is held while anything is waited for: a verb is put in a queue, the thread is woken, and its answer comes back.
+What needs no worker is checked here first, in the caller's thread: nothing is sent for a call that contradicts itself.
 """
 
 from __future__ import annotations
 
 import atexit
-import logging
-import os
 import pickle
-import secrets
 import sys
 import threading
 import time
-import traceback
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from itertools import count
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,56 +19,86 @@ import cloudpickle
 
 from . import __version__
 from .chunk import DataChunk
-from .control import placement
-from .control.effects import Allow, Answer, Fail, ManagerEffect, Note, Send
+from .control.effects import Answer, ManagerEffect
 from .control.manager import ManagerMachine
-from .errors import DeadlineError, FlowmeshError, GraphError, ShippingError, StateError
+from .directing import GivenUpError, ManagerThread
+from .errors import GraphError, LinkError, ShippingError, StateError
 from .graph import Graph
+from .link.addresses import is_loopback, reachable
 from .link.control import ManagerLink
+from .link.door import Admits, Door
 from .link.keys import user_keys
-from .node import Node
-from .shipping.bundle import pack_code
-from .status import NodeStatus, Status, WorkerStatus, edge_statuses, node_status
+from .link.presence import Presence
+from .link.tokens import Token
+from .node import Node, is_number
+from .planning import plan_of
+from .status import Status, status_of
 from .wire.lifecycle import GraphState
-from .wire.specs import NodeSpec, Plan, Versions
+from .wire.specs import TokenStatus, Versions
 
-log = logging.getLogger("flowmesh")
-_TICK = 0.25  # seconds between two looks at the clock: a silent worker is noticed within 1.5 s and this
-_SLACK = 1.0  # seconds that a verb gets beyond its own time before it is given up
 _DRAIN = 5.0
 _STOP_TIMEOUT = 5.0
-
-Decide = Callable[[ManagerMachine, int, float], list[ManagerEffect]]
+_ARRIVES = 0.5  # seconds in which what is between two paused nodes has come
 
 
 class Manager:
     """Ships a graph's nodes to workers and directs them.
 
     Args:
-        host: the address to listen at; only this machine can reach the default.
+        host: the address to listen at; only this machine can reach the default. "0.0.0.0" listens at all that it has,
+            and prints the line with which a worker on another machine joins.
         port: a port that must be free; None takes 9000 or the next free one.
+        allow: asked, with a worker's name, its public key and its network address, before it is registered; it narrows who
+            may join, and replaces no key or token. What it raises counts as a no. It is called in the Manager's thread.
+        zeroconf: announce the address and the key's fingerprint on the local network, for `flowmesh-worker --zeroconf`; it
+            lets nobody in. Needs the extra `zeroconf`.
 
     Raises:
-        LinkError: the port is taken, or the user's keys can't be read.
+        LinkError: the port is taken, the user's keys can't be read, or the Manager can't be announced.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int | None = None) -> None:
-        self._link = ManagerLink(host, port, user_keys())
-        self._link.allow(user_keys().public)
-        self.host = self._link.host
-        self.port = self._link.port
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        *,
+        allow: Admits | None = None,
+        zeroconf: bool = False,
+    ) -> None:
+        _check_address(host, port)
+        keys = user_keys()
+        link = ManagerLink(host, port, keys)
+        try:
+            self._door = Door(link, keys.public, allow)
+        except LinkError:
+            link.close()
+            raise
+        self.host = link.host
+        self.port = link.port
+        presence = Presence(host, self.port, keys.public)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        self._machine = ManagerMachine(Versions(__version__, python), drain=_DRAIN, stop_timeout=_STOP_TIMEOUT)
-        self._tokens = count(1)
-        self._asked: deque[tuple[int, Decide]] = deque()
-        self._futures: dict[int, Future[Any]] = {}
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._closed = False
-        self._broken: BaseException | None = None
-        self._owner = os.getpid()
-        self._thread = threading.Thread(target=self._serve, name="flowmesh-manager", daemon=True)
-        self._thread.start()
+        self._machine = ManagerMachine(
+            Versions(__version__, python),
+            drain=_DRAIN,
+            stop_timeout=_STOP_TIMEOUT,
+            standing=keys.public,
+            admit=self._door.admits,
+            kept=self._door.kept,
+            address=next((address for address in reachable(host) if not is_loopback(address)), ""),
+        )
+        self._thread = ManagerThread(self._machine, link, self._door, presence)
         atexit.register(self.shutdown)
+        self._open_door(zeroconf)
+
+    def _open_door(self, zeroconf: bool) -> None:
+        try:
+            if self._door.is_open:
+                self._door.invite(self.token())
+            if zeroconf:
+                self._door.announce()
+        except LinkError:
+            self.shutdown()
+            raise
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
@@ -110,19 +133,20 @@ class Manager:
             DeadlineError: it took too long.
             StateError: a graph is running: stop() or reset() it first.
         """
-        self._check_open()
+        self._thread.check_open()
         if not isinstance(graph, Graph):
             raise GraphError(f"commit_graph() takes a flowmesh.Graph, not {type(graph).__name__}")
         if self._machine.state in (GraphState.RUNNING, GraphState.STOPPING, GraphState.COMMITTING):
             raise StateError(f"the graph is {self.state}: stop() or reset() it before another is committed")
+        _check_seconds(timeout)
         graph.check()
-        plan = self._plan(graph, mapping, packages)
+        plan = plan_of(graph, mapping, packages, dict(self._machine.roster.workers))
         if self._machine.state is not GraphState.EMPTY:
             self.reset()
         # What was registered last runs first: at the script's end the graph is torn down before its workers leave.
         atexit.unregister(self.shutdown)
         atexit.register(self.shutdown)
-        self._ask(lambda machine, token, now: machine.commit(token, plan, timeout, now), timeout)
+        self._thread.ask(lambda machine, token, now: machine.commit(token, plan, timeout, now), timeout)
 
     def start(self) -> None:
         """Let the nodes step. After a stop they go on where they were; after the end, a new run begins.
@@ -130,7 +154,7 @@ class Manager:
         Raises:
             StateError: no graph was committed.
         """
-        self._ask(lambda machine, token, now: machine.start(token, now), 60.0)
+        self._thread.ask(lambda machine, token, now: machine.start(token, now), 60.0)
 
     def stop(self) -> None:
         """Pause: sources finish their step, what is in flight is worked off for up to 5 s; the rest stays queued.
@@ -139,7 +163,7 @@ class Manager:
             NodeError, WorkerError: the graph has failed meanwhile.
             DeadlineError: a node did not return from its step; the text names it.
         """
-        self._ask(lambda machine, token, now: machine.stop(token, now), _DRAIN + 2 * _STOP_TIMEOUT)
+        self._thread.ask(lambda machine, token, now: machine.stop(token, now), _DRAIN + 2 * _STOP_TIMEOUT)
 
     def step(self) -> None:
         """Let every source do a single step, and return when what follows from it is worked off.
@@ -148,7 +172,7 @@ class Manager:
             NodeError, WorkerError: the graph has failed meanwhile.
             DeadlineError: it was not worked off within 60 s.
         """
-        self._ask(lambda machine, token, now: machine.step(token, now), 60.0)
+        self._thread.ask(lambda machine, token, now: machine.step(token, now), 60.0)
 
     def wait(self, timeout: float | None = None) -> bool:
         """True when the graph has finished; False when `timeout` seconds have passed first.
@@ -157,9 +181,11 @@ class Manager:
             NodeError, WorkerError: the graph has failed: the first failure, the others as its notes.
             KeyboardInterrupt: goes through; `shutdown` (or the script's end) tears everything down.
         """
+        if timeout is not None:
+            _check_seconds(timeout)
         try:
-            return bool(self._ask(lambda machine, token, now: machine.wait(token), timeout, slack=0.0))
-        except _GivenUpError:
+            return bool(self._thread.ask(lambda machine, token, now: machine.wait(token), timeout, slack=0.0))
+        except GivenUpError:
             return False
 
     def gather(self, timeout: float = 10.0) -> dict[str, DataChunk | None]:
@@ -168,7 +194,8 @@ class Manager:
         Raises:
             DeadlineError, NodeError: a node is busy in its step, or runs no more.
         """
-        parts = self._ask(lambda machine, token, now: machine.gather(token, timeout, now), timeout)
+        _check_seconds(timeout)
+        parts = self._thread.ask(lambda machine, token, now: machine.gather(token, timeout, now), timeout)
         return {node: pickle.loads(value) for node, value in parts.items()}
 
     def request_registered_method(self, node: str | Node, method: str, timeout: float = 10.0, **params: Any) -> Any:
@@ -179,7 +206,8 @@ class Manager:
             GraphError: there is no such node.
             ShippingError: the parameters can't be pickled.
         """
-        self._check_open()
+        self._thread.check_open()
+        _check_seconds(timeout)
         name = node.name if isinstance(node, Node) else node
         if name not in self._machine.members:
             there = ", ".join(map(repr, self._machine.members)) or "none"
@@ -192,30 +220,58 @@ class Manager:
         def decide(machine: ManagerMachine, token: int, now: float) -> list[ManagerEffect]:
             return machine.call(token, name, method, arguments, timeout, now)
 
-        return pickle.loads(self._ask(decide, timeout)[name])
+        return pickle.loads(self._thread.ask(decide, timeout)[name])
 
     def reset(self) -> None:
         """Tear down the graph, in whatever state it is, and forget it."""
-        self._ask(lambda machine, token, now: machine.reset(token, now), _STOP_TIMEOUT + 2.0)
+        self._thread.ask(lambda machine, token, now: machine.reset(token, now), _STOP_TIMEOUT + 2.0)
 
     def status(self) -> Status:
         """The present state and counters of all workers, nodes and edges."""
-        self._ask(lambda machine, token, now: machine.inspect(token, 1.0, now), 1.0)
-        machine = self._machine
-        counts = {name: count for report in machine.reports.values() for name, count in report.nodes.items()}
-        plan, members = machine.plan, dict(machine.members)
-        nodes: dict[str, NodeStatus] = {}
-        for spec in plan.nodes if plan else ():
-            nodes[spec.name] = node_status(spec, members[spec.name].state.value, counts.get(spec.name))
-        workers = {
-            name: WorkerStatus(name, worker.pid, tuple(n for n, member in members.items() if member.worker == name))
-            for name, worker in dict(machine.roster.workers).items()
-        }
-        return Status(self.state, workers, nodes, edge_statuses(plan.edges if plan else (), counts))
+        deadline = time.monotonic() + _ARRIVES
+        while not (status := self._status()).conserves and time.monotonic() < deadline:
+            pass
+        return status
+
+    def _status(self) -> Status:
+        self._thread.ask(lambda machine, token, now: machine.inspect(token, 1.0, now), 1.0)
+        return status_of(self._machine)
+
+    def token(self, expires: float = 3600.0, *, keep: bool = False) -> Token:
+        """A token with which one worker on another machine can join, once, within `expires` seconds.
+
+        `print(manager.token().line)` gives the line to paste there. It is a secret: give it like a password.
+
+        Args:
+            keep: let that worker come back without a token, also to later Managers of this user, until it is revoked. It is
+                `flowmesh-worker` that keeps its key; a script's Worker makes a new one each time.
+
+        Raises:
+            LinkError: only this machine can reach the Manager, or `expires` is no number of seconds.
+        """
+        made = self._door.mint(expires)
+        self._thread.ask(
+            lambda machine, token, now: machine.make_token(token, made.keys.public, expires, now, keep=keep), 5.0
+        )
+        return made
+
+    def tokens(self) -> tuple[TokenStatus, ...]:
+        """All tokens of this Manager, without their secrets: id, state, seconds left, and the worker that used it."""
+        return tuple(self._thread.ask(lambda machine, token, now: machine.list_tokens(token, now), 5.0))
+
+    def revoke(self, which: str | Token) -> None:
+        """Strike off a token, by its id, or a worker, by its name, at once: it is sent home, not heard any more, and can't
+        come back with its key; nodes that it ran make the graph fail.
+
+        Raises:
+            WorkerError: there is no such worker or token.
+        """
+        name = which.id if isinstance(which, Token) else which
+        self._thread.ask(lambda machine, token, now: machine.revoke(token, name, now), 5.0)
 
     def shutdown(self) -> None:
         """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
-        if self._closed or os.getpid() != self._owner:
+        if not self._thread.is_open:
             return
         at_once = False
         try:
@@ -228,18 +284,16 @@ class Manager:
 
     def _send_home(self, at_once: bool) -> None:
         try:
-            self._ask(lambda machine, token, now: [*machine.dismiss(at_once=at_once), Answer(token)], 1.0)
+            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=at_once), Answer(token)], 1.0)
             if not at_once:
-                self._ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
+                self._thread.ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
         except KeyboardInterrupt:
-            self._ask(lambda machine, token, now: [*machine.dismiss(at_once=True), Answer(token)], 1.0)
+            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=True), Answer(token)], 1.0)
             raise
         finally:
-            self._closed = True
             atexit.unregister(self.shutdown)
-            os.eventfd_write(self._bell, 1)
-            self._thread.join(5.0)
-            os.close(self._bell)
+            self._thread.close()
+            self._door.close()
 
     def __enter__(self) -> Manager:
         return self
@@ -252,129 +306,16 @@ class Manager:
     def __repr__(self) -> str:
         return f"<Manager {self.host}:{self.port} {self.state}>"
 
-    # --- planning ----------------------------------------------------------------------------------------------------
 
-    def _plan(
-        self, graph: Graph, mapping: Mapping[str, Sequence[str | Node]] | None, packages: Iterable[str | Path]
-    ) -> Plan:
-        if isinstance(packages, str | Path):
-            raise ShippingError(f"packages is a list of folders: write packages=[{str(packages)!r}]")
-        specs = graph.specs()
-        hosts = {name: worker.host for name, worker in dict(self._machine.roster.workers).items()}
-        assigned = placement.assign(specs.names, mapping, hosts)
-        edges = placement.place(specs.edges, assigned, hosts, lambda: secrets.token_hex(16))
-        code, instances = pack_code([graph.nodes[name]["node"] for name in specs.names], packages)
-        hold = {name: graph.nodes[name]["node"].hold for name in specs.names}
-        slots = placement.slots_needed(specs.names, specs.edges, hold)
-        nodes = tuple(
-            NodeSpec(
-                index,
-                name,
-                specs.kinds[name],
-                instances[name],
-                assigned[name],
-                slots[name],
-                specs.joins[name],
-                name in specs.marks,
-                specs.forks,
-            )
-            for index, name in enumerate(specs.names)
-        )
-        return Plan(f"{secrets.token_hex(4)}.1", 1, specs.names, nodes, edges, code)
-
-    # --- between the verbs' threads and ours -------------------------------------------------------------------------
-
-    def _ask(self, decide: Decide, timeout: float | None, slack: float = _SLACK) -> Any:
-        """Have the Machine decide in the Manager's thread, and wait for the answer."""
-        self._check_open()
-        token = next(self._tokens)
-        future = self._futures[token] = Future()
-        self._asked.append((token, decide))
-        os.eventfd_write(self._bell, 1)
-        try:
-            return future.result(None if timeout is None else timeout + slack)
-        except TimeoutError as error:
-            if future.done():
-                raise  # a DeadlineError that the Machine answered with
-            if self._machine.error is not None and timeout is not None and slack:
-                raise self._machine.error from None  # it has failed, and is still being torn down
-            raise _GivenUpError(f"no answer within {timeout:g} s") from error
-        finally:
-            self._futures.pop(token, None)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StateError("this Manager was shut down: make a new one")
-        if os.getpid() != self._owner:
-            raise StateError("this Manager was made in another process, and works only there")
-        if self._broken is not None:
-            raise _broken(self._broken)
-
-    def _serve(self) -> None:
-        """The thread. If it ever breaks, nobody waits for it for ever: every verb fails, and says so."""
-        try:
-            while not self._closed:
-                self._turn()
-        except BaseException as error:
-            self._broken = error
-            for future in list(self._futures.values()):
-                if not future.done():
-                    future.set_exception(_broken(error))
-            raise
-        finally:
-            self._link.close()
-
-    def _turn(self) -> None:
-        """What was asked, what was heard, what time it is."""
-        if self._bell in self._link.wait([self._bell], _TICK):
-            os.eventfd_read(self._bell)
-        now = time.monotonic()
-        while self._asked:
-            token, decide = self._asked.popleft()
-            self._decide(token, decide, now)
-        for key, message in self._link.receive():
-            self._do(self._machine.heard(key, message, now))
-        self._do(self._machine.tick(now))
-
-    def _decide(self, token: int, decide: Decide, now: float) -> None:
-        try:
-            self._do(decide(self._machine, token, now))
-        except FlowmeshError as error:
-            self._do([Fail(token, error)])
-
-    def _do(self, effects: list[ManagerEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case Send(key=key, message=message):
-                    self._link.send(key, message)
-                case Allow(key=key):
-                    self._link.allow(key)
-                case Answer(token=token, value=value):
-                    if (future := self._futures.get(token)) is not None:
-                        future.set_result(value)
-                case Fail(token=token, error=error):
-                    if (future := self._futures.get(token)) is not None:
-                        future.set_exception(error)
-                case Note():
-                    _log(effect)
+def _check_address(host: object, port: object) -> None:
+    """Raise LinkError for what is no address of a listener."""
+    if not isinstance(host, str):
+        raise LinkError(f"host is an address of this machine such as '127.0.0.1', not {host!r}")
+    if port is not None and not (isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 65536):
+        raise LinkError(f"port is a number from 0 (any free one) to 65535, or None (9000 or the next), not {port!r}")
 
 
-def _log(note: Note) -> None:
-    """Hand a note to the user's logging, whose handlers may raise anything: that is theirs, and stops nothing here."""
-    logger = log.getChild(f"node.{note.node}") if note.node else log
-    try:
-        logger.log(note.level, note.text, extra={"node": note.node, "worker": note.worker})
-    except Exception:
-        traceback.print_exc()
-
-
-def _broken(error: BaseException) -> FlowmeshError:
-    broken = FlowmeshError(
-        f"the Manager's thread has ended by {error!r}: this is a bug of flowmesh; make a new Manager"
-    )
-    broken.__cause__ = error
-    return broken
-
-
-class _GivenUpError(DeadlineError):
-    """The Manager's own thread did not answer in time."""
+def _check_seconds(timeout: object) -> None:
+    """Raise GraphError for a timeout that can't be waited for."""
+    if not is_number(timeout) or not timeout < threading.TIMEOUT_MAX / 2:  # half: a slack may be added
+        raise GraphError(f"timeout is a number of seconds, not {timeout!r}")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .wire.messages import EdgeCount, NodeCount
 from .wire.specs import EdgePlan, NodeSpec
 
+if TYPE_CHECKING:
+    from .control.manager import ManagerMachine
+
 
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """A registered worker: its daemon's process id and the names of the nodes that it runs."""
+    """A registered worker: its daemon's process id and the names of the nodes that it runs.
+
+    Attributes:
+        id: what its owner calls the machine.
+        pickle: whether it takes pickled values.
+    """
 
     name: str
     pid: int
     nodes: tuple[str, ...]
+    id: str = ""
+    pickle: bool = True
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -49,11 +60,14 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     Attributes:
         dropped: reason -> count.
         in_flight: chunks that are neither received nor dropped.
-        derived: whether in_flight was computed from the others, not counted where the chunks lie.
+        derived: whether in_flight was computed from the others. At rest it is not: the chunks are counted where they lie,
+            unless an end's process has died, or they lie between hosts.
         bytes: sent so far.
         copied: frames that the target's runtime copied, because the node held more than its `hold`.
-        transport: "socket".
-        codec: None where nothing is encoded.
+        transport: "ring" or "socket" within a host, where frames lie in shared memory and nothing is encoded; "link"
+            between hosts.
+        codec: of a link, what frames and arrays have gone by so far: "jpeg", "exact", "raw", ...; None if by nothing yet.
+        encoded: of a link, the bytes put on the wire so far; edges that go together are sent once, and each has them all.
     """
 
     source: str
@@ -68,6 +82,7 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     transport: str = "socket"
     codec: str | None = None
     derived: bool = True
+    encoded: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -77,6 +92,36 @@ class Status(msgspec.Struct, frozen=True):
     workers: dict[str, WorkerStatus]
     nodes: dict[str, NodeStatus]
     edges: dict[tuple[str, str], EdgeStatus]
+
+    @property
+    def conserves(self) -> bool:
+        """Whether sent = received + dropped + in_flight on every edge. It does not for a moment after a stop that could not
+        wait: what is between two nodes that have paused is counted when it has come."""
+        return all(
+            edge.sent == edge.received + sum(edge.dropped.values()) + edge.in_flight for edge in self.edges.values()
+        )
+
+
+def status_of(machine: ManagerMachine) -> Status:
+    """The present state, with the counters that the workers reported last."""
+    counts = {name: count for report in machine.reports.values() for name, count in report.nodes.items()}
+    plan, members = machine.plan, dict(machine.members)
+    nodes = {
+        spec.name: node_status(spec, members[spec.name].state.value, counts.get(spec.name))
+        for spec in (plan.nodes if plan else ())
+    }
+    workers = {
+        name: WorkerStatus(
+            name,
+            worker.pid,
+            tuple(n for n, member in members.items() if member.worker == name),
+            worker.id,
+            worker.pickle,
+        )
+        for name, worker in dict(machine.roster.workers).items()
+    }
+    edges = edge_statuses(plan.edges if plan else (), counts, machine.at_rest)
+    return Status(machine.state.value, workers, nodes, edges)
 
 
 def node_status(spec: NodeSpec, state: str, count: NodeCount | None) -> NodeStatus:
@@ -89,12 +134,14 @@ def node_status(spec: NodeSpec, state: str, count: NodeCount | None) -> NodeStat
     )  # fmt: skip
 
 
-def edge_statuses(edges: Iterable[EdgePlan], counts: Mapping[str, NodeCount]) -> dict[tuple[str, str], EdgeStatus]:
-    """All edges, each from the counters of its two ends."""
-    return {(edge.spec.source, edge.spec.target): _edge_status(edge, counts) for edge in edges}
+def edge_statuses(
+    edges: Iterable[EdgePlan], counts: Mapping[str, NodeCount], at_rest: Container[str]
+) -> dict[tuple[str, str], EdgeStatus]:
+    """All edges, each from the counters of its two ends. `at_rest`: the nodes that have counted what waits with them."""
+    return {(edge.spec.source, edge.spec.target): _edge_status(edge, counts, at_rest) for edge in edges}
 
 
-def _edge_status(edge: EdgePlan, counts: Mapping[str, NodeCount]) -> EdgeStatus:
+def _edge_status(edge: EdgePlan, counts: Mapping[str, NodeCount], at_rest: Container[str]) -> EdgeStatus:
     spec = edge.spec
     nothing = EdgeCount()
     target, source = counts.get(spec.target), counts.get(spec.source)
@@ -103,8 +150,19 @@ def _edge_status(edge: EdgePlan, counts: Mapping[str, NodeCount]) -> EdgeStatus:
     dropped = dict(leaving.dropped)
     for reason, count in arriving.dropped.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    in_flight = max(0, leaving.sent - arriving.received - sum(dropped.values()))
+    counted = edge.transport != "link" and spec.source in at_rest and spec.target in at_rest
+    derived = max(0, leaving.sent - arriving.received - sum(dropped.values()))
+    in_flight = leaving.waiting + arriving.waiting if counted else derived
     return EdgeStatus(
         spec.source, spec.target, leaving.sent, arriving.received, dropped, in_flight, leaving.bytes, arriving.copied,
-        spec.policy, edge.transport, spec.codec,
+        spec.policy, edge.transport, _codec(leaving.codecs), not counted,
+        encoded=leaving.encoded,
     )  # fmt: skip
+
+
+def _codec(used: int) -> str | None:
+    """The names of the codecs whose bits are set; raw ones that go beside others are small change."""
+    from .codecs.registry import CODECS  # numpy: commands that only show a status are to be there at once
+
+    names = [codec.name for number, codec in sorted(CODECS.items()) if used >> number & 1]
+    return "+".join(names[1:] if len(names) > 1 and names[0] == "raw" else names) or None

@@ -16,6 +16,7 @@ from .channel.packets import PeerGone
 from .channel.pipe import Pipe
 from .daemon.lifeline import Join, Joined, decode_joined, encode
 from .errors import DeadlineError, LinkError, StateError
+from .link.tokens import Token
 from .node import check_name
 
 _ENDS_WITHIN = 15.0  # seconds: a stuck step is killed after 5, and its fork server waits for the others
@@ -35,6 +36,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flowmesh.daemon", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
+            env={name: value for name, value in os.environ.items() if name != "FLOWMESH_TOKEN"},  # it is for us alone
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl+C in the terminal is the script's alone
         )
@@ -48,27 +50,36 @@ class Worker:
         """The daemon's process id."""
         return self._process.pid
 
-    def connect(self, host: str, port: int, token: str | None = None, timeout: float = 10.0) -> None:
+    def connect(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        token: str | Token | None = None,
+        timeout: float = 10.0,
+    ) -> None:
         """Register with the Manager at that address.
 
         On one machine, Manager and Worker of the same user need no token.
 
         Args:
+            host, port: where the Manager is; a token knows it, too.
+            token: what `Manager.token()` gave on another machine; good for one worker, once.
             timeout: seconds within which the Manager must answer.
 
         Raises:
-            LinkError: nobody answers there, or the Manager refuses (another version, a name that is taken).
+            LinkError: nobody answers there, or the Manager refuses (another version, a name that is taken, no token where
+                one is needed, a token that is damaged, used or expired).
             StateError: the worker is connected already, or was shut down.
         """
-        if token is not None:
-            raise LinkError("token= is for workers on other machines, which are not supported yet: leave it out")
-        if not isinstance(port, int) or not 0 < port < 65536:
+        if token is None and (host is None or port is None):
+            raise LinkError("connect() needs the Manager's host and port, or a token= of a Manager on another machine")
+        if port is not None and (not isinstance(port, int) or not 0 < port < 65536):
             raise LinkError(f"port is a number from 1 to 65535, not {port!r}")
         if self._lifeline is None:
             raise StateError(f"worker {self.name!r} was shut down: make a new one")
         if getattr(self, "_connected", False):
             raise StateError(f"worker {self.name!r} is connected already")
-        self._lifeline.send(encode(Join(self.name, host, port, timeout)))
+        self._lifeline.send(encode(Join(self.name, host, port, timeout, "" if token is None else str(token))))
         joined = self._answer(self._lifeline, time.monotonic() + timeout + 5.0)
         if joined.error:
             self.shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..errors import FlowmeshError
-from ..wire.messages import Message
+from ..wire.messages import Message, Served
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -23,6 +23,33 @@ class Allow(Effect, frozen=True):
     """Manager's: let this key in from now on."""
 
     key: str
+
+
+class Serve(Effect, frozen=True):
+    """Manager's: do what this operator asks, and send it the Outcome."""
+
+    key: str
+    request: Served
+
+
+class Revoke(Effect, frozen=True):
+    """Manager's: from now on hear nothing from this key, and let it in no more."""
+
+    key: str
+
+
+class Keep(Effect, frozen=True):
+    """Manager's: this key may come back to all Managers of the user, under this name; with no name, it may no more."""
+
+    key: str
+    name: str
+
+
+class TellTime(Effect, frozen=True):
+    """Manager's: answer this heartbeat of the worker that holds the key with the Manager's clock, as late as can be."""
+
+    key: str
+    sent: int
 
 
 class Answer(Effect, frozen=True):
@@ -85,6 +112,45 @@ class Claim(Effect, frozen=True):
     edge: int
 
 
+class StartLink(Effect, frozen=True):
+    """Worker's: start the link's process, and have it listen. `address`: where other machines reach the Manager's, which is
+    this one if the Manager is reached by loopback."""
+
+    address: str = ""
+
+
+class TellLink(Effect, frozen=True):
+    """Worker's: send the message to the link."""
+
+    message: Message
+
+
+class Tap(Effect, frozen=True):
+    """Worker's: make the channel of this transfer from its producer, who is here, to the link."""
+
+    transfer: int
+
+
+class Deliver(Effect, frozen=True):
+    """Worker's: make the channels of this transfer's edges from the link to their targets, who are here. `again`: how
+    often that was done before, for links that have died."""
+
+    transfer: int
+    again: int = 0
+
+
+class RewireNode(Effect, frozen=True):
+    """Worker's: a node that is set up has a new channel for this edge: hand the end over."""
+
+    node: str
+    edge: int
+    side: str
+
+
+class EndLink(Effect, frozen=True):
+    """Worker's: the link is needed no more."""
+
+
 class Kill(Effect, frozen=True):
     """Worker's: end the node's process by SIGKILL."""
 
@@ -108,6 +174,10 @@ class Release(Effect, frozen=True):
     """Worker's: forget the graph's pages and ends."""
 
 
+class Register(Effect, frozen=True):
+    """Worker's: register with the Manager, again."""
+
+
 class Leave(Effect, frozen=True):
     """Worker's, node's: nothing is left to do here."""
 
@@ -129,6 +199,10 @@ class RunTearDown(Effect, frozen=True):
     """Node's: call the user's teardown, if setup was begun."""
 
 
-ManagerEffect = Send | Allow | Answer | Fail | Note
-WorkerEffect = Say | Tell | Fork | SetUpNode | Open | Claim | Kill | Report | AnswerBusy | Release | Leave
+ManagerEffect = Send | Allow | Revoke | Keep | TellTime | Serve | Answer | Fail | Note
+LinkEffect = StartLink | TellLink | Tap | Deliver | EndLink
+WorkerEffect = (
+    Say | Tell | Fork | SetUpNode | Open | Claim | Kill | Report | AnswerBusy | Release | Register | Leave
+    | RewireNode | LinkEffect
+)  # fmt: skip
 NodeEffect = Say | Pass | CloseInputs | RunTearDown | Leave

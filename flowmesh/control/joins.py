@@ -3,6 +3,8 @@
 put(input, item)      what came; returns what must be dropped for it
 end(input)            no more will come from it
 take()                (triggering input, {input: item}) of the next step, or None when it must wait
+rest()                all that no step has had, given up
+waiting(input)        how many items of an input that is
 over                  whether no step will ever come again
 """
 
@@ -26,6 +28,8 @@ class Join(Protocol[Item]):
 
     def rest(self) -> list[tuple[int, Item]]: ...
 
+    def waiting(self, place: int) -> int: ...
+
     @property
     def over(self) -> bool: ...
 
@@ -39,7 +43,7 @@ class Pairing(Join[Item], Protocol):
 
 
 class AnyJoin(Generic[Item]):
-    """Each item makes a step of its own, in the order in which they came. Also what a single input needs."""
+    """Each item makes a step of its own, in the order in which they came."""
 
     def __init__(self, inputs: int) -> None:
         self._open = set(range(inputs))
@@ -58,12 +62,10 @@ class AnyJoin(Generic[Item]):
         place, item = self._queue.popleft()
         return place, {place: item}
 
-    def take_one(self) -> tuple[int, Item] | None:
-        """As `take`, without a dict of one."""
-        return self._queue.popleft() if self._queue else None
+    def waiting(self, place: int) -> int:
+        return sum(where == place for where, _ in self._queue)
 
     def rest(self) -> list[tuple[int, Item]]:
-        """All that waits, given up."""
         left = list(self._queue)
         self._queue.clear()
         return left
@@ -76,13 +78,13 @@ class AnyJoin(Generic[Item]):
 class FollowJoin(Generic[Item]):
     """Each item of the followed input makes a step; of every other input it gets the newest.
 
-    The first step waits until all inputs have brought something. Until then, a followed input that is full drops its
-    oldest (`full` is how many items that is).
+    The first step waits until all inputs have brought something. Until then `keeps` items of the followed input wait as
+    well; the oldest beyond that is dropped.
     """
 
-    def __init__(self, inputs: int, followed: int, full: int) -> None:
+    def __init__(self, inputs: int, followed: int, keeps: int) -> None:
         self._followed = followed
-        self._full = full
+        self._keeps = keeps
         self._queue: deque[Item] = deque()
         self._newest: dict[int, Item] = {}
         self._used: set[int] = set()
@@ -97,7 +99,7 @@ class FollowJoin(Generic[Item]):
     def put(self, place: int, item: Item) -> Dropped[Item] | None:
         if place == self._followed:
             self._queue.append(item)
-            if self._missing and len(self._queue) > self._full:
+            if self._missing and len(self._queue) > self._keeps:
                 return place, self._queue.popleft(), "before_first"
             return None
         unused = place in self._newest and place not in self._used
@@ -116,8 +118,10 @@ class FollowJoin(Generic[Item]):
         self._used.update(self._newest)
         return self._followed, {self._followed: self._queue.popleft(), **self._newest}
 
+    def waiting(self, place: int) -> int:
+        return len(self._queue) if place == self._followed else int(place in self._newest and place not in self._used)
+
     def rest(self) -> list[tuple[int, Item]]:
-        """All that no step has had, given up."""
         left = [(self._followed, item) for item in self._queue]
         left += [(place, item) for place, item in self._newest.items() if place not in self._used]
         self._queue.clear()

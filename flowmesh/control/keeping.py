@@ -3,8 +3,7 @@
     given ──► kept ──► settled by all lossless edges: forgotten
                 └────► sent, as far as an edge's window goes; again on each new connection, from what its consumer has
 
-A node that can't go on *presses*: that travels down like a mark, behind what was given, so that whoever only waits for
-company lets go. The end of the stream is a number like any other; it is kept until each consumer has closed its edge.
+The end of the stream is a number like any other; it is kept until each consumer has closed its edge.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ class Keeping(Generic[Item]):
         self.marked: Origins = marked or {}  # the newest mark; each new connection is told it again
         self.marked_behind = first - 1  # the number of the chunk that it comes behind
         self.highest = first - 1  # the number given last
-        self.pressed = 0  # the number behind which the node has pressed last
         self.end = 0  # the number of the end; 0 until it is given
         self._settled = dict.fromkeys(edges, first - 1)
         self._items: dict[int, Item] = {}
@@ -75,11 +73,6 @@ class Keeping(Generic[Item]):
         """The node is this far; replaces the mark before."""
         self.marked = origin
         self.marked_behind = self.highest
-
-    def press(self) -> None:
-        """The node can't go on, for want of room or of settling; or one above it can't, for whom this output may be why."""
-        if self.settled < self.highest:
-            self.pressed = self.highest
 
     def item(self, number: int) -> Item:
         """A kept chunk.
@@ -122,7 +115,6 @@ class KeptEdge(Generic[Item]):
         self.window: Window | None = None  # of this connection, once the consumer has reported
         self.closed = False
         self._told: Origins = {}  # the mark that was sent on this connection
-        self._pressed = 0
 
     @property
     def held_back(self) -> bool:
@@ -134,7 +126,6 @@ class KeptEdge(Generic[Item]):
         self.connection = connection
         self.window = None
         self._told = {}
-        self._pressed = 0
 
     def reported(self, connection: Connection, report: Report) -> list[int]:
         """The consumer says what it has; returns the numbers that are forgotten for it."""
@@ -167,7 +158,7 @@ class KeptEdge(Generic[Item]):
         if window is None or self.closed or window.sent >= self._keeping.highest:
             return None
         number = window.sent + 1
-        if number != self._keeping.end and not window.has_room_for(number):
+        if number != self._keeping.end and number > window.last:
             return None
         return number, self._keeping.item(number)
 
@@ -180,14 +171,6 @@ class KeptEdge(Generic[Item]):
             return None
         self._told = keeping.marked
         return self._told
-
-    def press_due(self) -> bool:
-        """Whether the consumer is to be told now that we press."""
-        keeping = self._keeping
-        if self.window is None or self.closed or not self._pressed < keeping.pressed <= self.window.sent:
-            return False
-        self._pressed = keeping.pressed
-        return keeping.settled < keeping.pressed
 
     def sent(self, number: int, shared: bool = False) -> None:
         """What was due has gone."""

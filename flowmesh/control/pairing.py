@@ -20,10 +20,10 @@ class ZipJoin(Generic[Item]):
 
     Args:
         inputs: how many.
-        number: by which number an item is paired.
+        number: by which number an item of an input is paired.
     """
 
-    def __init__(self, inputs: int, number: Callable[[Item], int]) -> None:
+    def __init__(self, inputs: int, number: Callable[[int, Item], int]) -> None:
         self._number = number
         self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(inputs)]
         self._reached = [0] * inputs  # everything of an input up to this number has come
@@ -31,7 +31,7 @@ class ZipJoin(Generic[Item]):
         self._shed: list[Dropped[Item]] = []
 
     def put(self, place: int, item: Item) -> Dropped[Item] | None:
-        number = self._number(item)
+        number = self._number(place, item)
         self._queues[place].append((number, item))
         self.mark(place, number - 1)
         return None
@@ -62,9 +62,17 @@ class ZipJoin(Generic[Item]):
                 found = True
         return found
 
+    @property
+    def missing(self) -> list[int]:
+        """The inputs of which nothing waits: as long as one of them brings nothing, no step can come."""
+        return [place for place, queue in enumerate(self._queues) if not queue]
+
     def shed(self) -> list[Dropped[Item]]:
         gone, self._shed = self._shed, []
         return gone
+
+    def waiting(self, place: int) -> int:
+        return len(self._queues[place])
 
     def rest(self) -> list[tuple[int, Item]]:
         left = [(place, item) for place, queue in enumerate(self._queues) for _, item in queue]
@@ -169,6 +177,9 @@ class AlignJoin(Generic[Item]):
     def shed(self) -> list[Dropped[Item]]:
         gone, self._shed = self._shed, []
         return gone
+
+    def waiting(self, place: int) -> int:
+        return len(self._queues[place]) - (place in self._used)
 
     def rest(self) -> list[tuple[int, Item]]:
         left = []

@@ -32,15 +32,16 @@ class RepeatingJoin(AnyJoin[Item]):
 
 class WaitingJoin(FollowJoin[Item]):
     """A FollowJoin that drops nothing as `before_first` once the node has stepped in any incarnation: its sampled inputs
-    give their newest again.
+    give their newest again. Before that it keeps nothing: what waits is not settled, and a producer above that may go no
+    further until it is may be the one that the sample descends from.
 
     Args:
-        inputs, followed, full: as FollowJoin's.
+        inputs, followed: as FollowJoin's.
         begun: whether the node has stepped (`Page.begun`).
     """
 
-    def __init__(self, inputs: int, followed: int, full: int, begun: bool) -> None:
-        super().__init__(inputs, followed, full)
+    def __init__(self, inputs: int, followed: int, begun: bool) -> None:
+        super().__init__(inputs, followed, keeps=0)
         self._begun = begun
 
     def put(self, place: int, item: Item) -> Dropped[Item] | None:
@@ -48,12 +49,3 @@ class WaitingJoin(FollowJoin[Item]):
             self._queue.append(item)
             return None
         return super().put(place, item)
-
-    def press(self) -> list[Dropped[Item]]:
-        """Somebody above can't go on: before the first step, what waits here is dropped for it. It may be what keeps the
-        first chunk of another input from coming."""
-        if self._begun or not self._missing:
-            return []
-        dropped: list[Dropped[Item]] = [(self._followed, item, "before_first") for item in self._queue]
-        self._queue.clear()
-        return dropped

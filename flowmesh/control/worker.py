@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import signal
-
 from ..wire.lifecycle import NODE, NodeState, move
 from ..wire.messages import (
     AnyMessage,
     Call,
     Deploy,
     Dismiss,
-    EdgeEnd,
     Failure,
     Gather,
     Inspect,
     NodeNews,
+    Peers,
+    Refusal,
+    Rejoin,
     Reply,
     SetUp,
     Start,
     Stop,
     TearDown,
+    Yield,
 )
-from ..wire.specs import EdgePlan, NodeSpec, Plan
-from .effects import AnswerBusy, Claim, Fork, Kill, Leave, Open, Release, Report, Say, SetUpNode, Tell, WorkerEffect
-
-
-class Member:
-    """A node on this worker, as the worker sees it."""
-
-    def __init__(self, spec: NodeSpec, inputs: tuple[EdgePlan, ...], outputs: tuple[EdgePlan, ...]) -> None:
-        self.spec = spec
-        self.inputs = inputs
-        self.outputs = outputs
-        self.state = NodeState.STARTING
-        self.turn = 0
-        self.pid = 0
-        self.gone = False
-        self.kill_at: float | None = None
-        self.killed = False
-        self.missing = {(edge.spec.index, "in") for edge in inputs} | {(edge.spec.index, "out") for edge in outputs}
+from ..wire.specs import Plan
+from .effects import (
+    AnswerBusy,
+    Claim,
+    Fork,
+    Kill,
+    Leave,
+    Open,
+    Register,
+    Release,
+    Report,
+    RewireNode,
+    Say,
+    SetUpNode,
+    Tell,
+    WorkerEffect,
+)
+from .endings import cause, ended_by
+from .linkkeeping import LinkKeeper
+from .member import Member, edge_end
 
 
 class WorkerMachine:
@@ -49,6 +52,9 @@ class WorkerMachine:
         self.plan: Plan | None = None
         self.members: dict[str, Member] = {}
         self._stop_timeout = 5.0
+        self._link = LinkKeeper(name)
+        self._ending = False  # what is here is being torn down
+        self._rejoining = False
         self._leaving = False
         self._asked: dict[int, tuple[str, float]] = {}
 
@@ -57,12 +63,15 @@ class WorkerMachine:
     def heard(self, message: AnyMessage, now: float) -> list[WorkerEffect]:
         """The Manager has said something."""
         match message:
-            case Deploy(plan=plan, stop_timeout=stop_timeout):
-                return [] if self._leaving else self._deploy(plan, stop_timeout)
+            case Deploy():
+                return [] if self._leaving else self._deploy(message, now)
             case Inspect(token=token):
                 return [Report(token)]
             case Start() | Stop():
                 return self._tell_all(message) if self._is_mine(message.graph) else []
+            case Yield(graph=graph, node=node):
+                there = self._is_mine(graph) and node in self.members and not self.members[node].gone
+                return [Tell(node, message)] if there else []
             case TearDown(graph=graph):
                 return self.tear_down(now) if self._is_mine(graph) else []
             case Call(graph=graph, node=node, token=token) | Gather(graph=graph, node=node, token=token):
@@ -71,8 +80,15 @@ class WorkerMachine:
                     return [Say(_no_more(token, node))]
                 self._asked[token] = (node, now + message.timeout)
                 return [Tell(node, message)]
+            case Peers(graph=graph):
+                return self._link.heard(message) if self._is_mine(graph) else []
+            case Rejoin():
+                self._rejoining = True
+                return self.tear_down(now)
             case Dismiss(at_once=at_once):
                 return self.leave(now, at_once=at_once)
+            case Refusal():  # when it came back: its name has been taken
+                return self.leave(now)
             case _:
                 return []
 
@@ -82,23 +98,23 @@ class WorkerMachine:
     def _tell_all(self, message: Start | Stop) -> list[WorkerEffect]:
         return [Tell(name, message) for name, member in self.members.items() if not member.gone]
 
-    def _deploy(self, plan: Plan, stop_timeout: float) -> list[WorkerEffect]:
+    def _deploy(self, deploy: Deploy, now: float) -> list[WorkerEffect]:
+        plan = deploy.plan
         effects: list[WorkerEffect] = [Kill(name) for name, member in self.members.items() if not member.gone]
+        effects += self._link.end()
         self.plan = plan
-        self._stop_timeout = stop_timeout
-        self.members = {}
+        self._stop_timeout = deploy.stop_timeout
+        self._ending = False
         self._asked = {}
-        for spec in plan.nodes:
-            inputs = tuple(edge for edge in plan.edges if edge.spec.target == spec.name)
-            outputs = tuple(edge for edge in plan.edges if edge.spec.source == spec.name)
-            self.members[spec.name] = Member(spec, inputs, outputs)
+        self.members = {spec.name: Member(spec, plan) for spec in plan.nodes}
         effects.append(Release())
         effects += [Fork(spec.name) for spec in plan.nodes]
         effects += [SetUpNode(spec.name) for spec in plan.nodes if not self.members[spec.name].missing]
-        ours = [edge for edge in plan.edges if edge.source_worker == self.name]
+        channels = [edge for edge in plan.edges if edge.transport != "link"]
+        ours = [edge for edge in channels if edge.source_worker == self.name]
         effects += [Open(edge.spec.index) for edge in ours]
-        effects += [Claim(edge.spec.index) for edge in plan.edges if edge not in ours]
-        return effects
+        effects += [Claim(edge.spec.index) for edge in channels if edge not in ours]
+        return effects + self._link.begin(plan, deploy.address, now)
 
     def set_up_message(self, name: str) -> SetUp:
         """What the node gets first."""
@@ -111,12 +127,16 @@ class WorkerMachine:
             run=self.plan.run,
             epoch=1,
             names=self.plan.names,
-            inputs=tuple(_end(edge, edge.spec.source) for edge in member.inputs),
-            outputs=tuple(_end(edge, edge.spec.target) for edge in member.outputs),
+            inputs=tuple(edge_end(edge, edge.spec.source, again=self._link.again > 0) for edge in member.inputs),
+            outputs=tuple(edge_end(edge, edge.spec.target) for edge in member.outputs),
         )
 
     def tear_down(self, now: float) -> list[WorkerEffect]:
         """Tear down every node; one that has not left in time is killed."""
+        return self._tear_down_nodes(now) + self._left()
+
+    def _tear_down_nodes(self, now: float) -> list[WorkerEffect]:
+        self._ending = True
         effects: list[WorkerEffect] = []
         for name, member in self.members.items():
             if member.gone:
@@ -133,9 +153,10 @@ class WorkerMachine:
     def leave(self, now: float, *, at_once: bool = False) -> list[WorkerEffect]:
         """The worker is to end: dismissed, interrupted, or its script has gone."""
         self._leaving = True
-        return (self._kill_all() if at_once else self.tear_down(now)) + self._left()
+        return (self._kill_all() if at_once else self._tear_down_nodes(now)) + self._left()
 
     def _kill_all(self) -> list[WorkerEffect]:
+        self._ending = True
         effects: list[WorkerEffect] = []
         for name, member in self.members.items():
             if not member.gone and not member.killed:
@@ -146,11 +167,13 @@ class WorkerMachine:
     # --- from the nodes ----------------------------------------------------------------------------------------------
 
     def end_arrived(self, edge: int, side: str) -> list[WorkerEffect]:
-        """One end of an edge's channel is there."""
+        """One end of an edge's channel is there. A link that was restarted brings new ones."""
         for name, member in self.members.items():
             if (edge, side) in member.missing and not member.killed:
                 member.missing.discard((edge, side))
                 return [] if member.missing else [SetUpNode(name)]
+            if not member.missing and not member.gone and member.has_linked(edge, side):
+                return [RewireNode(name, edge, side)]
         return []
 
     def forked(self, node: str, pid: int) -> list[WorkerEffect]:
@@ -172,6 +195,18 @@ class WorkerMachine:
             self._asked.pop(message.token, None)
         return [Say(message)]
 
+    def link_said(self, message: AnyMessage) -> list[WorkerEffect]:
+        """The link's process has said something."""
+        return self._link.said(message)
+
+    def link_exited(self, status: int, now: float) -> list[WorkerEffect]:
+        """The link's process has ended; `status` as for `exited`."""
+        return self._link.exited(ended_by(status), now)
+
+    def link_failed(self, why: str, now: float) -> list[WorkerEffect]:
+        """The link's process could not be started."""
+        return self._link.exited(f"can't be started: {why}", now)
+
     def exited(self, node: str, status: int, crash: str, now: float) -> list[WorkerEffect]:
         """A node's process has ended. `status` is as from `Popen.returncode`: negative is a signal."""
         member = self.members.get(node)
@@ -184,16 +219,23 @@ class WorkerMachine:
             member.state = move(NODE, member.state, "closed")
         elif member.state is not NodeState.CLOSED and self.plan is not None:
             before, member.state = member.state, move(NODE, member.state, "died")
-            text = _cause(status, before, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
+            text = cause(status, before, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
             effects.append(Say(Failure(self.plan.graph, node, self.name, "process", 0, text)))
         for token in [token for token, (name, _) in self._asked.items() if name == node]:
             del self._asked[token]
             effects.append(Say(_no_more(token, node)))
         return [*effects, Say(self._news(node, member)), *self._left()]
 
+    @property
+    def due(self) -> float:
+        """When `tick` has something to do; infinity for never."""
+        killed = [member.kill_at for member in self.members.values() if not member.gone and not member.killed]
+        asked = (deadline for _, deadline in self._asked.values())
+        return min([self._link.due, *asked, *(at for at in killed if at is not None)])
+
     def tick(self, now: float) -> list[WorkerEffect]:
         """Time has passed."""
-        effects: list[WorkerEffect] = []
+        effects = self._link.tick(now)
         for name, member in self.members.items():
             if member.kill_at is not None and now >= member.kill_at and not member.gone and not member.killed:
                 member.killed = True
@@ -205,8 +247,14 @@ class WorkerMachine:
         return effects
 
     def _left(self) -> list[WorkerEffect]:
-        alive = any(not member.gone for member in self.members.values())
-        return [Leave()] if self._leaving and not alive else []
+        """What is to be done once nothing of the graph is left here that is torn down."""
+        if not (self._ending and all(member.gone for member in self.members.values())):
+            return []
+        effects = self._link.end()
+        if self._leaving:
+            return [*effects, Leave()]
+        again, self._rejoining = self._rejoining, False
+        return [*effects, Register()] if again else effects
 
     def _news(self, node: str, member: Member) -> NodeNews:
         graph = self.plan.graph if self.plan else ""
@@ -215,24 +263,3 @@ class WorkerMachine:
 
 def _no_more(token: int, node: str) -> Reply:
     return Reply(token=token, error=f"node {node!r} does not run any more")
-
-
-def _end(edge: EdgePlan, peer: str) -> EdgeEnd:
-    spec = edge.spec
-    return EdgeEnd(
-        index=spec.index, peer=peer, policy=spec.policy, depth=spec.depth, slots=spec.slots, follow=spec.follow
-    )
-
-
-def _cause(status: int, state: NodeState, killed: bool, stop_timeout: float) -> str:
-    if killed:
-        doing = {NodeState.STARTING: "its setup", NodeState.RUNNING: "a step"}.get(state, "its teardown or a step")
-        return f"did not end within {stop_timeout:g} s of being told to, and was killed: it was in {doing}"
-    if status >= 0:
-        return f"ended by itself with exit status {status} (something in it called os._exit?)"
-    if status == -signal.SIGKILL:
-        return "was ended by SIGKILL (by somebody, or by the kernel because memory ran out: see its log)"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"

@@ -9,8 +9,9 @@ import sys
 from ..channel.packets import PeerGone
 from ..channel.pipe import Pipe
 from ..errors import FlowmeshError
+from ..link.access import Access
 from ..runtime.spawn import Spawner
-from .joining import raise_limits, register, serve
+from .joining import heed, raise_limits, register
 from .lifeline import Join, Joined, decode_join, encode
 
 
@@ -23,14 +24,15 @@ def main() -> None:
     try:
         join = _asked(lifeline)
         if join is not None:
-            daemon = register(join.name, join.host, join.port, join.timeout, spawner, lifeline)
+            daemon = register(join.name, _access(join), join.timeout, spawner, lifeline)
     except FlowmeshError as error:
         lifeline.send(encode(Joined(str(error))))
     if daemon is None:
         spawner.close()
         return
     lifeline.send(encode(Joined()))
-    serve(daemon, signal.SIGTERM)
+    heed(daemon, signal.SIGTERM)
+    daemon.run()
 
 
 def _asked(lifeline: Pipe) -> Join | None:
@@ -41,6 +43,14 @@ def _asked(lifeline: Pipe) -> Join | None:
     except PeerGone:
         return None
     return decode_join(received[0])
+
+
+def _access(join: Join) -> Access:
+    if join.token:
+        return Access.by_token(join.token, join.host, join.port)
+    assert join.host is not None
+    assert join.port is not None
+    return Access.by_user(join.host, join.port)
 
 
 if __name__ == "__main__":

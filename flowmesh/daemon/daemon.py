@@ -5,58 +5,88 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
-import sys
 import time
-from itertools import count
 
-from .. import __version__
 from ..channel.packets import PeerGone
-from ..channel.pipe import Pipe, memory_file
+from ..channel.pipe import Pipe, close_all, memory_file
+from ..control.clock import Clock
 from ..control.effects import (
     AnswerBusy,
     Claim,
+    Deliver,
+    EndLink,
     Fork,
     Kill,
     Leave,
     Open,
+    Register,
     Release,
     Report,
+    RewireNode,
     Say,
     SetUpNode,
+    StartLink,
+    Tap,
     Tell,
+    TellLink,
     WorkerEffect,
 )
 from ..control.worker import WorkerMachine
 from ..errors import WorkerError
+from ..link.addresses import is_loopback, towards
 from ..link.control import WorkerLink
+from ..link.watching import Outlook
 from ..runtime.forking import Exited, Forked
 from ..runtime.spawn import Spawner
-from ..wire import messages
-from ..wire.messages import Departure, Heartbeat, LogLine, Message, Registration, Reply, decode, encode
-from ..wire.specs import EdgePlan, Host, Versions, encode_code
+from ..wire.messages import (
+    AnyMessage,
+    Departure,
+    Dismiss,
+    Heartbeat,
+    LogLine,
+    Message,
+    OpenLink,
+    Refusal,
+    Registration,
+    Reply,
+    Rewire,
+    decode,
+    encode,
+)
+from ..wire.specs import EdgePlan, Plan, encode_code
+from . import about, reporting
+from .children import Children
 from .ends import Ends
-from .members import Seat
+from .fullness import Complaints
+from .linkseat import LinkSeat
+from .terms import Terms
 
 HEARTBEAT = 0.5  # seconds: the Manager counts a worker as lost after three that are missing
 
 
 class Daemon:
-    """A worker, registered under a name over a link that is its own."""
+    """A worker, registered under a name over a link that is its own.
 
-    def __init__(self, name: str, link: WorkerLink, spawner: Spawner, lifeline: Pipe | None) -> None:
+    Attributes:
+        ending: why it leaves, if neither its own side nor the Manager's shutdown is the reason.
+        dismissed: whether the Manager has sent it home.
+    """
+
+    def __init__(self, name: str, link: WorkerLink, spawner: Spawner, lifeline: Pipe | None, terms: Terms) -> None:
         self._name = name
+        self._terms = terms
+        self._clock = Clock()
+        self._heard_at = time.monotonic()
+        self.ending = ""
+        self.dismissed = False
         self._link = link
-        self._spawner = spawner
-        self._spawner_alive = True
+        self._children = Children(spawner)
         self._lifeline = lifeline
         self._machine = WorkerMachine(name)
         self._ends = Ends()
-        self._seats: dict[str, Seat] = {}
-        self._numbers = count(1)
-        self._pids: dict[int, str] = {}
+        self._link_seat = LinkSeat(self._ends, self._children.spawn, self._opening)
         self._code_file = -1
-        self._told_full: set[int] = set()
+        self._complaints = Complaints()
         self._leaving = False
         self._beat_at = 0.0
         self.asked_to_leave = False  # set by a signal's handler, which must not do more
@@ -64,11 +94,13 @@ class Daemon:
 
     def registration(self) -> Registration:
         """What this worker tells the Manager of itself."""
-        host = Host(
-            boot=_boot_id(), network=os.stat("/proc/self/ns/net").st_ino, user=os.getuid(), address=self._ends.address
-        )
-        python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return Registration(self._name, os.getpid(), host, Versions(__version__, python))
+        return about.registration(self._name, self._ends.address, self._terms)
+
+    def abandon(self) -> None:
+        """It was not let in, or is not to be: leave nothing behind but the fork server, which was made before."""
+        self._link.send(Departure(self._name))  # it may be registered, and we have not heard of it
+        self._ends.close()
+        self._link.close()
 
     def run(self) -> None:
         """Serve until told to leave, then leave nothing behind."""
@@ -77,11 +109,11 @@ class Daemon:
                 self._turn()
             self._link.send(Departure(self._name))
         finally:
-            for seat in self._seats.values():
-                seat.close()
+            self._children.release()
+            self._link_seat.close()
             self._ends.close()
             self._link.close()
-            self._spawner.close()
+            self._children.close()
 
     def leave(self) -> None:
         """Interrupted, or the script has gone: tear everything down first."""
@@ -91,19 +123,21 @@ class Daemon:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        ready = self._link.wait(self._descriptors(), max(0.0, self._beat_at - now))
+        ready = self._link.wait(self._descriptors(), max(0.0, min(self._beat_at, self._machine.due) - now))
         now = time.monotonic()
         for message in self._link.receive():
-            self._do(self._machine.heard(message, now))
+            self._hear_manager(message, now)
         for edge in self._ends.arrivals():
             self._do(self._machine.end_arrived(edge, "in"))
-        for name in list(self._seats):
+        for name in list(self._children.seats):
             self._hear_node(name)
+        self._hear_link(now)
         self._hear_spawner(now)
         if self._lifeline is not None and self._lifeline.fileno() in ready:
             self._hear_script()
         if now >= self._beat_at:
             self._beat(now)
+            self._look_for_manager(now)
         if self.asked_to_leave:
             self.asked_to_leave = False
             self.leave()
@@ -111,20 +145,52 @@ class Daemon:
             self.asked_to_end = False
             self._do(self._machine.leave(now, at_once=True))
         self._do(self._machine.tick(now))
+        for pid in self._link_seat.overdue(now):
+            self._children.kill(pid)
 
     def _descriptors(self) -> list[int]:
-        found = self._ends.descriptors() + ([self._spawner.fileno()] if self._spawner_alive else [])
-        found += [seat.pipe.fileno() for seat in self._seats.values() if seat.pipe is not None]
+        found = self._ends.descriptors() + self._children.descriptors()
+        found += [self._link_seat.pipe.fileno()] if self._link_seat.pipe is not None else []
         return found + ([self._lifeline.fileno()] if self._lifeline is not None else [])
 
     def _beat(self, now: float) -> None:
         self._beat_at = now + HEARTBEAT
-        self._link.send(Heartbeat())
-        for seat in self._seats.values():
+        self._link.send(Heartbeat(time.monotonic_ns()))
+        clock = self._clock.reading(time.monotonic_ns())
+        for seat in self._children.seats.values():
+            seat.page.set_clock(*clock)
             seat.sample(now)
-            self._warn_if_full(seat)
+            if complaint := self._complaints.about(seat, self._children.seats):
+                self._warn(complaint)
             if seat.pipe is not None:
                 seat.pipe.flush()
+        if self._link_seat.pipe is not None:
+            self._link_seat.pipe.flush()
+
+    def _hear_manager(self, message: AnyMessage, now: float) -> None:
+        self._heard_at = now
+        match message:
+            case Heartbeat(sent=sent, clock=clock) if clock:
+                if self._clock.heard(sent, clock, time.monotonic_ns()):
+                    self._link.send(Heartbeat(time.monotonic_ns()))
+            case Dismiss(reason=reason):
+                self.dismissed = True
+                self.ending = self.ending or reason
+            case Refusal(reason=reason):
+                self.ending = f"the Manager refused this worker: {reason}"
+        self._terms.tell(message)
+        self._do(self._machine.heard(message, now))
+
+    def _look_for_manager(self, now: float) -> None:
+        """Give up a Manager that is silent for too long, or that is another one and does not know us."""
+        if self._terms.patience is None or self.ending:
+            return
+        if self._link.outlook is Outlook.DENIED:
+            self.ending = "the Manager does not let this worker in any more"
+        elif now - self._heard_at > self._terms.patience:
+            self.ending = f"the Manager was not heard for {self._terms.patience:g} s"
+        if self.ending:
+            self.leave()
 
     def _hear_script(self) -> None:
         assert self._lifeline is not None
@@ -136,7 +202,7 @@ class Daemon:
 
     def _hear_node(self, name: str) -> None:
         """Read what a node has sent; its end of file only ends the listening: how it ended is the fork server's to say."""
-        seat = self._seats.get(name)
+        seat = self._children.seats.get(name)
         try:
             while seat is not None and seat.pipe is not None and (received := seat.pipe.receive()) is not None:
                 self._do(self._machine.node_said(name, decode(received[0])))
@@ -144,11 +210,16 @@ class Daemon:
             if seat is not None:
                 seat.hang_up()
 
+    def _hear_link(self, now: float) -> None:
+        for message in self._link_seat.heard():
+            self._do(self._machine.link_said(message))
+        failure, self._link_seat.failure = self._link_seat.failure, ""
+        if failure:
+            self._do(self._machine.link_failed(failure, now))
+
     def _hear_spawner(self, now: float) -> None:
-        if not self._spawner_alive:
-            return
         try:
-            happened = self._spawner.news()
+            happened = self._children.news()
         except WorkerError as error:
             self._spawner_lost(str(error), now)
             return
@@ -159,42 +230,32 @@ class Daemon:
                 self._exited(news, now)
 
     def _spawner_lost(self, why: str, now: float) -> None:
-        """All nodes here died with it, those too that it has not yet forked. Another is made when one is to be forked:
-        what can't start must not be started for ever."""
-        self._spawner.close()
-        self._spawner_alive = False
+        """All nodes here died with it, those too that it has not yet forked."""
         self._warn(f"{why}; all nodes here died with it")
-        for pid in list(self._pids):
+        if self._link_seat.is_awaited:
+            self._do(self._machine.link_failed(why, now))
+        for pid in [*self._children.pids, self._link_seat.pid]:
             self._exited(Exited(pid, -signal.SIGKILL, 0.0, 0), now)
-        for name, seat in self._seats.items():
-            if not seat.pid and seat.pipe is not None:
-                seat.exited(0.0, 0)
-                self._do(self._machine.exited(name, -signal.SIGKILL, why, now))
-
-    def _live_spawner(self) -> Spawner:
-        if not self._spawner_alive:
-            self._spawner = Spawner()
-            self._spawner_alive = True
-        return self._spawner
+        for name in self._children.awaited:
+            self._children.seats[name].exited(0.0, 0)
+            self._do(self._machine.exited(name, -signal.SIGKILL, why, now))
 
     def _forked(self, news: Forked) -> None:
-        name, seat = next(((name, seat) for name, seat in self._seats.items() if seat.number == news.seat), ("", None))
-        if seat is None:
-            return self._spawner.kill(news.pid)  # of a graph that was released before it was forked
-        seat.pid = news.pid
-        self._pids[news.pid] = name
-        if seat.kill_when_forked:
-            self._spawner.kill(news.pid)
-        self._do(self._machine.forked(name, news.pid))
+        if news.seat == self._link_seat.number:
+            self._link_seat.pid = news.pid
+        elif name := self._children.forked(news):
+            self._do(self._machine.forked(name, news.pid))
 
     def _exited(self, news: Exited, now: float) -> None:
-        name = self._pids.pop(news.pid, None)
-        if name is None:
-            return  # of a graph that was released
-        self._hear_node(name)
-        seat = self._seats[name]
-        seat.exited(news.cpu, news.memory)
-        self._do(self._machine.exited(name, news.status, seat.crash(), now))
+        if news.pid == self._link_seat.pid:
+            self._hear_link(now)
+        if self._link_seat.exited(news.pid):
+            self._do(self._machine.link_exited(news.status, now))
+        elif name := self._children.exited(news.pid):
+            self._hear_node(name)
+            seat = self._children.seats[name]
+            seat.exited(news.cpu, news.memory)
+            self._do(self._machine.exited(name, news.status, seat.crash(), now))
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
@@ -202,9 +263,10 @@ class Daemon:
         for effect in effects:
             match effect:
                 case Say(message=message):
+                    self._terms.tell(message)
                     self._link.send(message)
                 case Tell(node=node, message=message):
-                    self._seats[node].tell(encode(message))
+                    self._children.seats[node].tell(encode(message))
                 case Fork(node=node):
                     self._fork(node)
                 case SetUpNode(node=node):
@@ -215,44 +277,62 @@ class Daemon:
                     for arrived in self._ends.expect(edge, self._edge(edge).nonce):
                         self._do(self._machine.end_arrived(arrived, "in"))
                 case Kill(node=node):
-                    self._kill(node)
+                    self._children.kill_node(node)
                 case Report(token=token):
-                    self._link.send(self._report(token))
+                    seats, link = self._children.seats, self._link_seat
+                    self._link.send(reporting.report(token, self._machine.plan, seats, link, time.monotonic()))
                 case AnswerBusy(token=token, node=node):
                     self._link.send(self._busy(token, node))
                 case Release():
                     self._release()
+                case Register():
+                    self._link.send(self.registration())
+                case StartLink() | TellLink() | Tap() | Deliver() | EndLink():
+                    for edge, side in self._link_seat.do(effect, self._plan, time.monotonic()):
+                        self._do(self._machine.end_arrived(edge, side))
+                case RewireNode(node=node, edge=edge, side=side):
+                    self._rewire(node, edge, side)
                 case Leave():
                     self._leaving = True
 
-    def _edge(self, index: int) -> EdgePlan:
+    @property
+    def _plan(self) -> Plan:
         assert self._machine.plan is not None
-        return next(edge for edge in self._machine.plan.edges if edge.spec.index == index)
+        return self._machine.plan
+
+    def _edge(self, index: int) -> EdgePlan:
+        return next(edge for edge in self._plan.edges if edge.spec.index == index)
 
     def _release(self) -> None:
-        for seat in self._seats.values():
-            seat.close()
-        self._seats.clear()
-        self._pids.clear()
+        self._children.release()
+        self._link_seat.release()
         self._ends.clear()
-        self._told_full.clear()
+        self._complaints.forget()
         if self._code_file >= 0:
             os.close(self._code_file)
-        assert self._machine.plan is not None
-        code = self._machine.plan.code
+        code = self._plan.code
         self._code_file = memory_file(encode_code(code), "flowmesh-code")
         if code.imports_cv2:
-            self._live_spawner().preload("cv2")
+            self._children.preload("cv2")
 
     def _fork(self, node: str) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        seat = self._seats[node] = Seat(next(self._numbers), self._machine.members[node], Pipe(ours.detach()))
-        self._live_spawner().fork(seat.number, theirs.fileno())
-        theirs.close()
+        seat = self._children.fork(node, self._machine.members[node])
+        seat.page.set_clock(*self._clock.reading(time.monotonic_ns()))
+
+    def _opening(self, address: str) -> OpenLink:
+        ours = towards(self._link.host)
+        if address and is_loopback(ours):  # the Manager is on this machine
+            ours = address
+        return OpenLink(self._name, ours, self._terms.link_port)
+
+    def _rewire(self, node: str, edge: int, side: str) -> None:
+        ends = self._ends.take([edge], []) if side == "in" else self._ends.take([], [edge])
+        self._children.seats[node].tell(encode(Rewire(edge, side)), ends)
+        close_all(ends)
 
     def _open(self, plan: EdgePlan) -> None:
         edge = plan.spec.index
-        theirs = self._ends.make(edge, lossy=plan.spec.policy != "lossless")
+        theirs = self._ends.make(edge, lossy=plan.spec.policy != "lossless", ring=plan.transport == "ring")
         if plan.target_worker == self._name:
             self._ends.keep(edge, theirs)
             self._do(self._machine.end_arrived(edge, "in"))
@@ -264,7 +344,7 @@ class Daemon:
         self._do(self._machine.end_arrived(edge, "out"))
 
     def _set_up(self, node: str) -> None:
-        member, seat = self._machine.members[node], self._seats[node]
+        member, seat = self._machine.members[node], self._children.seats[node]
         ends = self._ends.take(
             [edge.spec.index for edge in member.inputs], [edge.spec.index for edge in member.outputs]
         )
@@ -274,43 +354,11 @@ class Daemon:
         for descriptor in ends:
             os.close(descriptor)
 
-    def _kill(self, node: str) -> None:
-        seat = self._seats[node]
-        if seat.pid:
-            self._spawner.kill(seat.pid)
-        else:
-            seat.kill_when_forked = True
-
-    def _report(self, token: int) -> messages.Report:
-        graph = self._machine.plan.graph if self._machine.plan else ""
-        now = time.monotonic()
-        # consumers first: what they have received is read before what was sent, so that in flight is never below zero
-        counts = {name: self._seats[name].count(now) for name in reversed(self._seats)}
-        return messages.Report(token, graph, counts)
-
     def _busy(self, token: int, node: str) -> Message:
-        busy = self._seats[node].busy_for() if node in self._seats else 0.0
+        seat = self._children.seats.get(node)
+        busy = seat.busy_for() if seat is not None else 0.0
         doing = f"busy in step for {busy:.1f} s" if busy else "not listening: in setup, or waiting for a full edge"
         return Reply(token=token, error=f"node {node!r} did not answer in time: {doing}")
 
-    def _warn_if_full(self, seat: Seat) -> None:
-        edge = seat.full_edge()
-        target = self._seats.get(edge.target) if edge else None
-        while target is not None and (further := target.held_by()) is not None:  # the slow node is further down
-            edge, target = further, self._seats.get(further.target)
-        if edge is None or edge.index in self._told_full:
-            return
-        self._told_full.add(edge.index)
-        slow = f", whose step takes {target.page.percentile(0.5) * 1000:.3g} ms" if target else ""
-        self._warn(
-            f"the edge {edge.source} -> {edge.target} has been full for 2 s: {edge.source!r} waits for {edge.target!r}{slow}; "
-            "make that step faster, or give the edge policy='latest' or 'drop_oldest' if chunks may be dropped"
-        )
-
     def _warn(self, text: str) -> None:
         self._link.send(LogLine("", self._name, logging.WARNING, text))
-
-
-def _boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()

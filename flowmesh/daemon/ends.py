@@ -13,13 +13,15 @@ import struct
 
 from ..channel.packets import PeerGone, pair
 from ..channel.pipe import Pipe, close_all
+from ..channel.ring import make_ring
 from ..errors import WorkerError
 
 _MOST_UNCLAIMED = 4096
 
 
 class Ends:
-    """The ends that are here: {(edge, side): descriptor}, the side being "in", "out" or "receiving"."""
+    """The ends that are here: {(edge, side): descriptors}, the side being "in" or "out". The first descriptor is the socket;
+    behind it comes, on a lossy edge's "out", a duplicate of the consumer's, or the ring's if there is one."""
 
     def __init__(self) -> None:
         self.address = f"flowmesh/{os.getuid()}/worker-{secrets.token_hex(8)}"
@@ -28,27 +30,33 @@ class Ends:
         self._listener.listen(128)
         self._listener.setblocking(False)
         self._callers: list[Pipe] = []
-        self._unclaimed: dict[str, int] = {}
+        self._unclaimed: dict[str, list[int]] = {}
         self._expected: dict[str, int] = {}
-        self._here: dict[tuple[int, str], int] = {}
+        self._here: dict[tuple[int, str], list[int]] = {}
 
     def descriptors(self) -> list[int]:
         """What is to be waited for."""
         return [self._listener.fileno(), *(caller.fileno() for caller in self._callers)]
 
-    def make(self, edge: int, lossy: bool) -> int:
-        """A new channel: keeps the source's end (and for a lossy edge a duplicate of the target's); returns the target's."""
+    def make(self, edge: int, *, lossy: bool, ring: bool = False) -> list[int]:
+        """A new channel: keeps the source's end, returns the target's."""
         ours, theirs = pair()
-        self._here[edge, "out"] = ours
+        close_all(self._here.pop((edge, "out"), []))  # of a link that died before the node had it
+        self._here[edge, "out"] = [ours]
         if lossy:
-            self._here[edge, "receiving"] = os.dup(theirs)
-        return theirs
+            self._here[edge, "out"].append(os.dup(theirs))
+        if not ring:
+            return [theirs]
+        shared = make_ring()
+        self._here[edge, "out"].append(shared)
+        return [theirs, os.dup(shared)]
 
-    def keep(self, edge: int, descriptor: int) -> None:
+    def keep(self, edge: int, descriptors: list[int]) -> None:
         """The target's end of an edge is here."""
-        self._here[edge, "in"] = descriptor
+        close_all(self._here.pop((edge, "in"), []))
+        self._here[edge, "in"] = descriptors
 
-    def hand_over(self, address: str, nonce: str, descriptor: int) -> None:
+    def hand_over(self, address: str, nonce: str, descriptors: list[int]) -> None:
         """Give the target's end to another worker of this host.
 
         Raises:
@@ -59,14 +67,14 @@ class Ends:
             caller.settimeout(2.0)
             caller.connect("\0" + address)
             pipe = Pipe(caller.detach())
-            pipe.send(nonce.encode(), [descriptor])
+            pipe.send(nonce.encode(), descriptors)
             pipe.flush(within=2.0)
             pipe.close()
         except OSError as error:
             raise WorkerError(f"the other worker of this host can't be reached: {error}") from error
         finally:
             caller.close()
-            os.close(descriptor)
+            close_all(descriptors)
 
     def expect(self, edge: int, nonce: str) -> list[int]:
         """Another worker will bring the end of this edge; returns [edge] if it has already."""
@@ -105,34 +113,32 @@ class Ends:
                 connection.close()
 
     def _sort(self, nonce: str, descriptors: list[int]) -> list[int]:
-        if len(descriptors) == 1 and nonce in self._expected:
+        if descriptors and nonce in self._expected:
             edge = self._expected.pop(nonce)
-            self.keep(edge, descriptors[0])
+            self.keep(edge, descriptors)
             return [edge]
-        if len(descriptors) == 1 and len(self._unclaimed) < _MOST_UNCLAIMED:
-            self._unclaimed[nonce] = descriptors[0]
+        if descriptors and len(self._unclaimed) < _MOST_UNCLAIMED:
+            self._unclaimed[nonce] = descriptors
         else:
             close_all(descriptors)
         return []
 
     def take(self, inputs: list[int], outputs: list[int]) -> list[int]:
         """The ends of a node, in the order in which it expects them; they are the caller's to close."""
-        taken = [self._here.pop((edge, "in")) for edge in inputs]
-        for edge in outputs:
-            taken.append(self._here.pop((edge, "out")))
-            if (edge, "receiving") in self._here:
-                taken.append(self._here.pop((edge, "receiving")))
-        return taken
+        keys = [(edge, "in") for edge in inputs] + [(edge, "out") for edge in outputs]
+        return [descriptor for key in keys for descriptor in self._here.pop(key)]
 
     def clear(self) -> None:
         """Forget the last graph's ends; those that have come early for the next one stay."""
-        close_all(list(self._here.values()))
+        for descriptors in self._here.values():
+            close_all(descriptors)
         self._here.clear()
         self._expected.clear()
 
     def close(self) -> None:
         self.clear()
-        close_all(list(self._unclaimed.values()))
+        for descriptors in self._unclaimed.values():
+            close_all(descriptors)
         for caller in self._callers:
             caller.close()
         self._listener.close()

@@ -1,4 +1,4 @@
-"""How a worker joins a Manager: it hands in a key of its own with the user's standing one, and registers with that."""
+"""How a worker joins a Manager: it hands in a key of its own, and registers with that."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import signal
 import time
 
 from ..channel.pipe import Pipe
-from ..errors import LinkError, WorkerError
-from ..link.control import WorkerLink, enrol
-from ..link.keys import KeyPair, user_keys
+from ..errors import WorkerError
+from ..link.access import AbsentError, Access
+from ..link.control import WorkerLink
 from ..runtime.spawn import Spawner
 from ..wire.messages import Refusal, Welcome
 from .daemon import Daemon
+from .terms import Terms
 
 
-def register(name: str, host: str, port: int, timeout: float, spawner: Spawner, lifeline: Pipe | None) -> Daemon:
+def register(
+    name: str, access: Access, timeout: float, spawner: Spawner, lifeline: Pipe | None, terms: Terms | None = None
+) -> Daemon:
     """The daemon, registered.
 
     Raises:
-        LinkError: nobody answers there.
+        LinkError: nobody answers there, or whoever does lets us not in.
         WorkerError: the Manager refuses; the text says why.
     """
     deadline = time.monotonic() + timeout
-    standing = user_keys()
-    wait_on = None if lifeline is None else lifeline.fileno()
-    link = enrol(host, port, standing.public, standing, KeyPair.make(), timeout, wait_on=wait_on)
-    daemon = Daemon(name, link, spawner, lifeline)
-    link.send(daemon.registration())
+    link = access.join(timeout, wait_on=None if lifeline is None else lifeline.fileno())
+    daemon = Daemon(name, link, spawner, lifeline, terms or Terms())
     try:
+        link.send(daemon.registration())
         _await_welcome(link, deadline)
     except BaseException:
-        link.close()
+        daemon.abandon()
         raise
     return daemon
 
@@ -44,15 +45,14 @@ def _await_welcome(link: WorkerLink, deadline: float) -> None:
                 return
             if isinstance(message, Refusal):
                 raise WorkerError(f"the Manager refused this worker: {message.reason}")
-    raise LinkError("the Manager did not answer the registration in time")
+    raise AbsentError("the Manager did not answer the registration in time")
 
 
-def serve(daemon: Daemon, *leave_on: signal.Signals) -> None:
-    """Run the daemon to its end; these signals let it tear down and leave, SIGQUIT ends it at once."""
+def heed(daemon: Daemon, *leave_on: signal.Signals) -> None:
+    """From now on these signals let the daemon tear down and leave, and SIGQUIT ends it at once."""
     for number in leave_on:
         signal.signal(number, lambda *_: setattr(daemon, "asked_to_leave", True))
     signal.signal(signal.SIGQUIT, lambda *_: setattr(daemon, "asked_to_end", True))
-    daemon.run()
 
 
 def raise_limits() -> None:

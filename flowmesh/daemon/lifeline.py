@@ -12,9 +12,13 @@ class Join(msgspec.Struct, frozen=True):
     """Script → daemon: register with this Manager under this name."""
 
     name: str
-    host: str
-    port: int
+    host: str | None
+    port: int | None
     timeout: float
+    token: str = ""
+
+    def __repr__(self) -> str:  # the token is a secret
+        return f"<Join as {self.name!r} to {self.host}:{self.port}>"
 
 
 class Joined(msgspec.Struct, frozen=True):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 
-from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, PACED, STEPS, Page
+from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, PACED, STEPS, WAITING, Page
 from ..channel.pipe import Pipe
-from ..control.worker import Member
+from ..control.member import Member
 from ..wire.lifecycle import NodeState
 from ..wire.messages import EdgeCount, NodeCount
 from ..wire.specs import EdgeSpec
@@ -36,10 +37,10 @@ class Seat:
         self._held_sent = 0
         self._held_samples = 0
 
-    def tell(self, message: bytes) -> None:
+    def tell(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send the node a message, and say so in its page, where it looks between two steps."""
         if self.pipe is not None:
-            self.pipe.send(message)
+            self.pipe.send(message, descriptors)
             self.page.cells[CONTROL] += 1
 
     def hang_up(self) -> None:
@@ -107,12 +108,18 @@ class Seat:
         # received before dropped before (elsewhere) sent: what is in flight never comes out below zero
         block = self.page.input(place)
         received = self.page.cells[block]
-        return EdgeCount(received=received, copied=self.page.cells[block + 1], dropped=self.page.dropped(block))
+        return EdgeCount(
+            received=received,
+            copied=self.page.cells[block + 1],
+            dropped=self.page.dropped(block),
+            waiting=self.page.cells[block + WAITING],
+        )
 
     def _output(self, place: int) -> EdgeCount:
         block = self.page.output(place)
         dropped = self.page.dropped(block)
-        return EdgeCount(sent=self.page.cells[block], bytes=self.page.cells[block + 1], dropped=dropped)
+        waiting = self.page.cells[block + WAITING]
+        return EdgeCount(self.page.cells[block], self.page.cells[block + 1], dropped=dropped, waiting=waiting)
 
     def _rate(self, now: float) -> float:
         """Steps a second: of the last two seconds while it runs, else of all the time in which it ran."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 
 
-class ForkNode(msgspec.Struct, frozen=True, tag=True):
-    """Worker → fork server, with the child's end of its pipe. `seat` is the worker's number for it, never used again."""
+class Fork(msgspec.Struct, frozen=True, tag=True):
+    """Worker → fork server, with the child's end of its pipe. `seat` is the worker's number for it, never used again;
+    the child calls `main(descriptor)` of that module, which only it imports."""
 
     seat: int
+    module: str
 
 
 class Preload(msgspec.Struct, frozen=True, tag=True):
@@ -33,7 +35,7 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     memory: int
 
 
-Request = ForkNode | Preload
+Request = Fork | Preload
 News = Forked | Exited
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

@@ -1,4 +1,5 @@
-"""The fork server: imports what nodes need, then forks one process a node, reaps it and reports how it ended.
+"""The fork server: imports what nodes need, then forks one process a node (and one for the link, if the graph crosses
+hosts), reaps it and reports how it ended.
 
 It makes no thread and opens nothing but its socket: what a child inherits must be safe to use. It outlives its worker by
 as long as its children need to tear down, and kills what is left then.
@@ -19,10 +20,11 @@ import time
 from ..channel.packets import PeerGone
 from ..channel.pipe import Pipe
 from . import process
-from .forking import Exited, Forked, ForkNode, Preload, decode_request, encode
+from .forking import Exited, Fork, Forked, Preload, decode_request, encode
 
 GRACE = 6.0  # seconds that children have to tear down after the worker's death
 PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl  # found before any fork: nodes share the memory that this takes
 
 
 class ForkServer:
@@ -56,28 +58,28 @@ class ForkServer:
                         pass  # the node that needs it says so
                     gc.collect()
                     gc.freeze()
-                case ForkNode(seat=seat):
-                    self._fork(seat, received[1][0])
+                case Fork(seat=seat, module=module):
+                    self._fork(seat, module, received[1][0])
 
-    def _fork(self, seat: int, descriptor: int) -> None:
+    def _fork(self, seat: int, module: str, descriptor: int) -> None:
         pid = os.fork()
         if pid == 0:
-            self._become_node(descriptor)
+            self._become_child(module, descriptor)
         os.close(descriptor)
         self._children[os.pidfd_open(pid)] = pid
         self._pipe.send(encode(Forked(seat, pid)))
 
-    def _become_node(self, descriptor: int) -> None:
+    def _become_child(self, module: str, descriptor: int) -> None:
         status = 1
         try:
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._pipe.close()
             for pidfd in self._children:
                 os.close(pidfd)
-            process.main(descriptor)
+            importlib.import_module(module).main(descriptor)
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())

@@ -11,7 +11,7 @@ import sys
 from ..channel.packets import PeerGone
 from ..channel.pipe import Pipe
 from ..errors import WorkerError
-from .forking import Exited, Forked, ForkNode, News, Preload, decode_news, encode
+from .forking import Exited, Fork, Forked, News, Preload, decode_news, encode
 
 
 class Spawner:
@@ -35,9 +35,10 @@ class Spawner:
         """Import a module in the server, so that the nodes forked from now on have it."""
         self._pipe.send(encode(Preload(module)))
 
-    def fork(self, seat: int, descriptor: int) -> None:
-        """Start a process for a node; `descriptor` is its end of the pipe to it, which the caller closes."""
-        self._pipe.send(encode(ForkNode(seat)), [descriptor])
+    def fork(self, seat: int, module: str, descriptor: int) -> None:
+        """Start a process that runs `main(descriptor)` of a module, with its end of the pipe to it, which the caller
+        closes."""
+        self._pipe.send(encode(Fork(seat, module)), [descriptor])
 
     def news(self) -> list[Forked | Exited]:
         """What has happened since.
@@ -55,7 +56,7 @@ class Spawner:
         return happened
 
     def kill(self, pid: int) -> None:
-        """End a node's process at once."""
+        """End a process that was forked, at once."""
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

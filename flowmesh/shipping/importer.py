@@ -5,7 +5,6 @@ Everything that fails here is a ShippingError whose cause is what the user's cod
 
 from __future__ import annotations
 
-import importlib
 import pickle
 import sys
 import types
@@ -32,7 +31,6 @@ def install(code: Code) -> None:
     finder = MemoryFinder(code.modules)
     _unload(finder)
     sys.meta_path.insert(0, finder)
-    importlib.invalidate_caches()
     main = types.ModuleType("__main__")
     if code.main_path:
         main.__file__ = code.main_path
@@ -83,6 +81,8 @@ def _forget() -> None:
 def _unload(finder: MemoryFinder) -> None:
     """Drop the modules that have the names of shipped ones, with all their submodules, wherever they came from."""
     names = finder.names()
+    if not any(name in sys.modules for name in names):
+        return  # also because to go through all modules' names dirties a page for nearly each: memory that nodes share
     for loaded in list(sys.modules):
         parts = loaded.split(".")
         if any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1)):

@@ -42,7 +42,7 @@ _G, _N = GraphState, NodeState
 GRAPH: Table[GraphState] = {
     _G.EMPTY: {"commit": _G.COMMITTING},
     _G.COMMITTING: {"set up": _G.READY, "failed": _G.FAILING, "reset": _G.RESETTING},
-    _G.READY: {"start": _G.RUNNING, "failed": _G.FAILING, "reset": _G.RESETTING},
+    _G.READY: {"start": _G.RUNNING, "halt": _G.ENDING, "failed": _G.FAILING, "reset": _G.RESETTING},
     _G.RUNNING: {
         "stop": _G.STOPPING,
         "paused": _G.READY,
@@ -50,7 +50,13 @@ GRAPH: Table[GraphState] = {
         "failed": _G.FAILING,
         "reset": _G.RESETTING,
     },
-    _G.STOPPING: {"paused": _G.READY, "ended": _G.ENDING, "failed": _G.FAILING, "reset": _G.RESETTING},
+    _G.STOPPING: {
+        "paused": _G.READY,
+        "ended": _G.ENDING,
+        "halt": _G.ENDING,
+        "failed": _G.FAILING,
+        "reset": _G.RESETTING,
+    },
     _G.ENDING: {"closed": _G.FINISHED, "failed": _G.FAILING, "reset": _G.RESETTING},
     _G.FINISHED: {"start": _G.COMMITTING, "reset": _G.RESETTING},
     _G.FAILING: {"closed": _G.FAILED, "reset": _G.RESETTING},

@@ -26,7 +26,9 @@ class Enrol(Message, frozen=True):
 
 
 class Enrolment(Message, frozen=True):
-    """Manager → Worker: your key is allowed, dial again with it."""
+    """Manager → Worker: your key is allowed, dial again with it. `keep`: also for all Managers of this user to come."""
+
+    keep: bool = False
 
 
 class Registration(Message, frozen=True):
@@ -36,6 +38,8 @@ class Registration(Message, frozen=True):
     pid: int
     host: Host
     versions: Versions
+    id: str = ""  # what its owner calls this machine; shown in the status
+    pickle: bool = True  # whether it takes pickled values
 
 
 class Welcome(Message, frozen=True):
@@ -49,29 +53,122 @@ class Refusal(Message, frozen=True):
 
 
 class Heartbeat(Message, frozen=True):
-    """Worker → Manager, every half second, and the answer to it."""
+    """Worker → Manager, every half second and more often while clocks are compared, and the answer to it.
+
+    Attributes:
+        sent: when the worker said it, on its host's monotonic clock, in ns.
+        clock: in the answer, the Manager's clock, in ns since the epoch.
+    """
+
+    sent: int = 0
+    clock: int = 0
+
+
+class Rejoin(Message, frozen=True):
+    """Manager → Worker, which was silent for too long and is registered no more: tear down all that you run, and
+    register again."""
 
 
 class Departure(Message, frozen=True):
-    """Worker → Manager: I leave in order."""
+    """Worker, operator → Manager: I leave in order."""
 
     name: str
 
 
 class Dismiss(Message, frozen=True):
-    """Manager → Worker: tear down all that you run and leave. `at_once`: kill it instead."""
+    """Manager → Worker: tear down all that you run and leave; Manager → Operator: I leave. `at_once`: kill it instead.
+    `reason`: if it is not that the Manager shuts down."""
 
     at_once: bool = False
+    reason: str = ""
+
+
+# --- operators: who directs a running Manager from outside ---------------------------------------------------------------
+
+
+class Operate(Message, frozen=True):
+    """Operator → Manager, said with the user's standing key: let `key` (Z85) operate. Answered with Enrolment."""
+
+    key: str
+
+
+class Survey(Message, frozen=True):
+    """Operator → Manager: give the status."""
+
+    number: int
+
+
+class Halt(Message, frozen=True):
+    """Operator → Manager: work off what is in flight for up to `drain` seconds (None: as usual), tear down, be finished."""
+
+    number: int
+    drain: float | None = None
+
+
+class Follow(Message, frozen=True):
+    """Operator → Manager: give the last `last` lines of the log of this level or a higher one, of `node` if it is given,
+    as a list of Logged; and then, if `on`, send every further one."""
+
+    number: int
+    last: int
+    level: int = 0
+    node: str = ""
+    on: bool = False
+
+
+class NewToken(Message, frozen=True):
+    """Operator → Manager: make a token that ends after so many seconds, or when it is used. `keep` as in Enrolment."""
+
+    number: int
+    expires: float
+    keep: bool = False
+
+
+class ListTokens(Message, frozen=True):
+    """Operator → Manager: give all tokens, without their secrets."""
+
+    number: int
+
+
+class Revocation(Message, frozen=True):
+    """Operator → Manager: strike off the token with this id, or the worker of this name."""
+
+    number: int
+    which: str
+
+
+Served = Survey | Halt | NewToken | ListTokens | Revocation
+Request = Served | Follow
+
+
+class Outcome(Message, frozen=True):
+    """Manager → Operator: what came of a request. `error` is set when it failed, else `value` is msgpack."""
+
+    number: int
+    value: bytes = b""
+    error: str = ""
+
+
+class Logged(Message, frozen=True):
+    """Manager → Operator: a line of the log; `time` in seconds since 1970, by the Manager's clock."""
+
+    time: float
+    level: int
+    text: str
+    node: str = ""
+    worker: str = ""
 
 
 # --- the life of a graph ---------------------------------------------------------------------------------------------
 
 
 class Deploy(Message, frozen=True):
-    """Manager → Worker: fork the plan's nodes, ship their code, set them up."""
+    """Manager → Worker: fork the plan's nodes, ship their code, set them up. `address`: where other machines reach the
+    Manager's; "" where they can't."""
 
     plan: Plan
     stop_timeout: float
+    address: str = ""
 
 
 class SetUp(Message, frozen=True):
@@ -88,7 +185,10 @@ class SetUp(Message, frozen=True):
 
 
 class EdgeEnd(msgspec.Struct, frozen=True):
-    """One end of an edge, as the node gets it. `peer` is the node at the other end."""
+    """One end of an edge, as the node gets it. `peer` is the node at the other end. `linked`: it crosses hosts, and what
+    is at the other end is the link's process, which may be another one from some moment on: see Rewire. `again`: another one
+    has been there. `pickle`: whether the target's worker takes pickled values: its source refuses to emit any, the target
+    to read any."""
 
     index: int
     peer: str
@@ -96,6 +196,19 @@ class EdgeEnd(msgspec.Struct, frozen=True):
     depth: int
     slots: int
     follow: bool
+    linked: bool = False
+    again: bool = False
+    pickle: bool = True
+    bytes: int = 0  # the window in bytes; 0: it has none
+    ring: bool = False  # whether its packets go through a ring: its descriptor follows those of the end
+
+
+class Rewire(Message, frozen=True):
+    """Worker → Node, with file descriptors as in SetUp: the link was restarted, this is its new channel; `side` is "in"
+    or "out"."""
+
+    edge: int
+    side: str
 
 
 class Start(Message, frozen=True):
@@ -112,6 +225,13 @@ class Stop(Message, frozen=True):
     graph: str
     turn: int
     now: bool = False
+
+
+class Yield(Message, frozen=True):
+    """Manager → Worker → Node: who takes what you send has paused. Pause as well rather than wait for room there."""
+
+    graph: str
+    node: str
 
 
 class TearDown(Message, frozen=True):
@@ -151,10 +271,11 @@ class Inspect(Message, frozen=True):
 
 
 class OpenLink(Message, frozen=True):
-    """Worker → Link, first of all: listen at this address, at any free port."""
+    """Worker → Link, first of all: listen at this address, at this port; 0: at any free one."""
 
     worker: str
     address: str
+    port: int = 0
 
 
 class LinkOpened(Message, frozen=True):
@@ -162,6 +283,7 @@ class LinkOpened(Message, frozen=True):
 
     worker: str
     link: LinkAddress
+    graph: str = ""  # the worker fills it in
 
 
 class Peers(Message, frozen=True):
@@ -184,12 +306,14 @@ class Outgoing(Message, frozen=True):
 
 class Incoming(Message, frozen=True):
     """Worker → Link, with file descriptors: the link's counters' page, then for each edge the producer's end of the
-    consumer's channel (for a lossy edge a duplicate of the consumer's end follows it)."""
+    consumer's channel (for a lossy edge a duplicate of the consumer's end follows it). `again`: how
+    many links have served these consumers before; if any, each consumer first says on its channel what has arrived."""
 
     graph: str
     run: int
     transfer: Transfer
     names: tuple[str, ...]
+    again: int = 0
 
 
 class Forget(Message, frozen=True):
@@ -205,6 +329,7 @@ class PeerNews(Message, frozen=True):
     peer: str
     up: bool
     text: str = ""
+    graph: str = ""  # the worker fills it in
 
 
 # --- news ------------------------------------------------------------------------------------------------------------
@@ -251,13 +376,18 @@ class LogLine(Message, frozen=True):
 
 
 class EdgeCount(msgspec.Struct, frozen=True):
-    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received` and `copied`."""
+    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received` and `copied`; between
+    hosts the source's link fills `encoded` (bytes put on the wire) and `codecs` (a bit for each codec's number).
+    `waiting`: at rest, the chunks that lie at this end."""
 
     sent: int = 0
     bytes: int = 0
     received: int = 0
     copied: int = 0
     dropped: dict[str, int] = {}
+    encoded: int = 0
+    codecs: int = 0
+    waiting: int = 0
 
 
 class NodeCount(msgspec.Struct, frozen=True):
@@ -286,8 +416,9 @@ class Report(Message, frozen=True):
 
 
 AnyMessage = (
-    Enrol | Enrolment | Registration | Welcome | Refusal | Heartbeat | Departure | Dismiss
-    | Deploy | SetUp | Start | Stop | TearDown | Call | Gather | Inspect
+    Enrol | Enrolment | Registration | Welcome | Refusal | Heartbeat | Rejoin | Departure | Dismiss
+    | Operate | Survey | Halt | Follow | NewToken | ListTokens | Revocation | Outcome | Logged
+    | Deploy | SetUp | Rewire | Start | Stop | Yield | TearDown | Call | Gather | Inspect
     | OpenLink | LinkOpened | Peers | Outgoing | Incoming | Forget | PeerNews
     | NodeNews | Failure | Reply | LogLine | Report
 )  # fmt: skip

@@ -18,7 +18,8 @@ REASONS = (
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
-    """An edge of the graph. `index` is its place in the graph; `depth` its window in chunks; `slots` in shared slots."""
+    """An edge of the graph. `index` is its place in the graph; `depth` its window in chunks; `slots` in shared slots; `bytes`
+    in bytes, where it is not 0."""
 
     index: int
     source: str
@@ -29,6 +30,7 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     follow: bool = False
     codec: str | None = None
     quality: int | None = None
+    bytes: int = 0
 
 
 class JoinSpec(msgspec.Struct, frozen=True):
@@ -37,14 +39,16 @@ class JoinSpec(msgspec.Struct, frozen=True):
     Attributes:
         kind: "any" | "follow" | "zip" | "align".
         tolerance: of an align, in seconds.
-        pair_by: of a zip, the output by whose numbers it pairs; -1: by those of its inputs.
+        pair_by: of a zip, for each input the output by whose numbers it is paired.
         carries: where a join further down needs marks: {input's place: the outputs whose numbers it is marked by}.
+        keeps: of a follow, how many chunks of the followed input wait until each other one has brought something.
     """
 
     kind: str = "any"
     tolerance: float = 0.0
-    pair_by: int = -1
+    pair_by: tuple[int, ...] = ()
     carries: dict[int, tuple[int, ...]] = {}
+    keeps: int = 0
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
@@ -116,12 +120,14 @@ class Host(msgspec.Struct, frozen=True):
         network: the inode of the network namespace.
         user: the user id.
         address: the abstract AF_UNIX name at which the worker takes channel ends from workers of its host.
+        machine: what kind of processor it has, as the kernel says it ("x86_64").
     """
 
     boot: str
     network: int
     user: int
     address: str
+    machine: str = ""
 
     def shares_memory_with(self, other: Host) -> bool:
         return (self.boot, self.network, self.user) == (other.boot, other.network, other.user)
@@ -134,16 +140,46 @@ class Versions(msgspec.Struct, frozen=True):
     python: str  # "3.11"
 
 
+class Issued(msgspec.Struct, frozen=True):
+    """A new token as it is given to an operator, with its secret: the text, and the line to paste on the other machine."""
+
+    id: str
+    text: str
+    line: str
+
+    def __repr__(self) -> str:
+        return f"Issued(id={self.id!r})"
+
+
+class TokenStatus(msgspec.Struct, frozen=True):
+    """A one-use token of a Manager, without its secret; or what is kept of one that was made to be kept.
+
+    Attributes:
+        id: what it is called, also by its holder.
+        state: "open", "used", "expired", "revoked"; or "kept": a worker that may come back without a token.
+        expires: in so many seconds; 0 when that is past.
+        worker: who used it; "" before that.
+    """
+
+    id: str
+    state: str
+    expires: float
+    worker: str = ""
+
+
 class EdgePlan(msgspec.Struct, frozen=True):
     """An edge and how it goes: decided once, at commit. `nonce` names it between two workers of a host."""
 
     spec: EdgeSpec
     source_worker: str
     target_worker: str
-    transport: str = "socket"  # or "link": between hosts
+    transport: str = (
+        "socket"  # "ring": lossless, of one host whose processor keeps stores in order; "link": between hosts
+    )
     nonce: str = ""
     address: str = ""  # of the target's worker, where it is another one
     transfer: int = -1  # the index of the Transfer that it is part of, between hosts
+    pickle: bool = True  # whether the target's worker takes pickled values
 
 
 class Transfer(msgspec.Struct, frozen=True):

@@ -13,9 +13,10 @@ from flowmesh.control.delivery import Intake, Window
 from flowmesh.control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
 from flowmesh.control.joins import AnyJoin
 from flowmesh.control.node import NodeMachine
+from flowmesh.control.pairing import ZipJoin
 from flowmesh.wire.framing import END
 from flowmesh.wire.lifecycle import NodeState
-from flowmesh.wire.messages import Call, Failure, Gather, Message, Reply, SetUp, Start, Stop, TearDown
+from flowmesh.wire.messages import Call, Failure, Gather, Message, Reply, SetUp, Start, Stop, TearDown, Yield
 
 DEPTH = 4
 STEPS_A_BEAT = 3  # of a source: what is endless goes on from beat to beat
@@ -30,6 +31,7 @@ class Behaviour:
     chunks: int | None = None  # of a source: None has no end
     raises_at: int = 0
     hangs_at: int = 0
+    zips: bool = False  # it steps with the same number of each input
     immortal: bool = False  # it hangs in the kernel, where no signal reaches it
 
 
@@ -81,7 +83,9 @@ class Process:
         self.machine: NodeMachine
         self.behaviour = behaviour
         self._setup: SetUp | None = None
-        self._join: AnyJoin[int] = AnyJoin(0)
+        self._join: AnyJoin[int] | ZipJoin[int] = AnyJoin(0)
+        self._starves = False  # nothing came since the join had nothing
+        self._yields = False
         self.waiting = 0  # items in the join
         self._noticed: set[int] = set()  # inputs whose end of file was read
 
@@ -89,7 +93,8 @@ class Process:
 
     def attach(self, inputs: list[Edge], outputs: list[Edge]) -> None:
         self.inputs, self.outputs = inputs, outputs
-        self._join = AnyJoin(len(inputs))
+        zips = self.behaviour.zips
+        self._join = ZipJoin(len(inputs), lambda place, number: number) if zips else AnyJoin(len(inputs))
 
     def end(self, status: int) -> None:
         """It exits, or is killed: the kernel closes its ends."""
@@ -118,11 +123,11 @@ class Process:
         )
         if not self.machine.may_step:
             return unread and self.machine.state in (NodeState.ENDED, NodeState.FAILED)
-        if self._nobody_listens:
+        if self._nobody_listens or self._held_up:
             return True
         if not self.inputs:
             return self.allowance > 0 and self._has_room
-        return unread or (self.waiting > 0 and self._has_room)
+        return unread or (self.waiting > 0 and self._has_room and not self._starves)
 
     def act(self) -> None:
         if not self.is_ready:
@@ -133,6 +138,8 @@ class Process:
             self._read()
         elif self._nobody_listens:
             self._do(self.machine.ended())
+        elif self._held_up:
+            self._do(self.machine.held_up())
         elif self.inputs:
             self._step_inputs()
         else:
@@ -146,14 +153,21 @@ class Process:
     def _has_room(self) -> bool:
         return all(edge.has_room for edge in self.outputs)
 
+    @property
+    def _held_up(self) -> bool:
+        return self._yields and not self._has_room
+
     def _hear(self, message: Message) -> None:
         match message:
             case SetUp():
                 self._set_up(message)
             case Start(turn=turn, steps=steps):
+                self._yields = False
                 self._do(self.machine.start(turn, steps))
             case Stop(turn=turn, now=now):
                 self._do(self.machine.stop(turn, now))
+            case Yield():
+                self._yields = True
             case TearDown():
                 self._do(self.machine.tear_down())
             case Call(token=token, method=method):
@@ -195,15 +209,17 @@ class Process:
 
     def _step_inputs(self) -> None:
         if self._has_room and (taken := self._join.take()) is not None:
-            place, items = taken
-            self.waiting -= 1
-            self.took.append((place, items[place]))
-            self.inputs[place].taken(items[place])
+            for place, number in taken[1].items():
+                self.waiting -= 1
+                self.took.append((place, number))
+                self.inputs[place].taken(number)
             self._step()
             return
         self._read()
-        if self.waiting == 0 and not any(edge.packets for edge in self.inputs):
-            self._do(self.machine.ended() if self._join.over else self.machine.dry())
+        missing = self._join.missing if isinstance(self._join, ZipJoin) else ()
+        self._starves = bool(missing) or not self.waiting
+        if self._starves and not any(edge.packets for edge in self.inputs):
+            self._do(self.machine.ended() if self._join.over else self.machine.dry(missing))
 
     def _step(self) -> None:
         self.steps += 1

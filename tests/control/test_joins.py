@@ -28,12 +28,12 @@ def test_any_gives_one_at_a_time_in_the_same_order() -> None:
     join: AnyJoin[str] = AnyJoin(2)
     for place, item in ((1, "a"), (0, "b"), (1, "c")):
         join.put(place, item)
-    assert (join.take_one(), join.take(), join.take_one()) == ((1, "a"), (0, {0: "b"}), (1, "c"))
-    assert join.take_one() is None
+    assert [join.take(), join.take(), join.take()] == [(1, {1: "a"}), (0, {0: "b"}), (1, {1: "c"})]
+    assert join.take() is None
 
 
 def test_follow_steps_for_the_followed_and_samples_the_others() -> None:
-    join: FollowJoin[str] = FollowJoin(2, followed=1, full=4)
+    join: FollowJoin[str] = FollowJoin(2, followed=1, keeps=4)
     join.put(1, "f1")
     assert join.take() is None
     join.put(0, "s1")
@@ -46,7 +46,7 @@ def test_follow_steps_for_the_followed_and_samples_the_others() -> None:
 
 
 def test_a_sample_that_no_step_had_is_superseded_by_the_next() -> None:
-    join: FollowJoin[str | None] = FollowJoin(2, followed=0, full=4)
+    join: FollowJoin[str | None] = FollowJoin(2, followed=0, keeps=4)
     assert join.put(1, None) is None
     assert join.put(1, "s2") == (1, None, "superseded")
     join.put(0, "f1")
@@ -57,7 +57,7 @@ def test_a_sample_that_no_step_had_is_superseded_by_the_next() -> None:
 
 @pytest.mark.parametrize(("full", "dropped"), [(0, ["f1", "f2", "f3"]), (1, ["f1", "f2"]), (3, [])])
 def test_before_the_first_step_a_full_followed_input_drops_its_oldest(full: int, dropped: list[str]) -> None:
-    join: FollowJoin[str] = FollowJoin(2, followed=0, full=full)
+    join: FollowJoin[str] = FollowJoin(2, followed=0, keeps=full)
     drops = [join.put(0, item) for item in ("f1", "f2", "f3")]
     assert [drop for drop in drops if drop] == [(0, item, "before_first") for item in dropped]
     join.put(1, "s1")
@@ -66,13 +66,13 @@ def test_before_the_first_step_a_full_followed_input_drops_its_oldest(full: int,
 
 
 def test_an_input_that_ends_keeps_its_last_value_and_one_without_any_ends_the_join() -> None:
-    kept: FollowJoin[str] = FollowJoin(2, followed=0, full=4)
+    kept: FollowJoin[str] = FollowJoin(2, followed=0, keeps=4)
     kept.put(1, "s1")
     kept.end(1)
     kept.put(0, "f1")
     assert (kept.barren, kept.over) == (None, False)
     assert steps(kept) == [(0, {0: "f1", 1: "s1"})]
-    barren: FollowJoin[str] = FollowJoin(3, followed=0, full=4)
+    barren: FollowJoin[str] = FollowJoin(3, followed=0, keeps=4)
     barren.put(0, "f1")
     barren.end(2)
     assert (barren.barren, barren.over) == (2, True)
@@ -120,7 +120,9 @@ def test_nothing_is_lost_or_repeated(join: Any, events: list[tuple[str, int]]) -
     trial = Trial(join)
     for what, place in events:
         trial.event(what, place)
+    counted = [join.waiting(place) for place in range(INPUTS)]
     waiting = join.rest()
+    assert counted == [sum(where == place for where, _ in waiting) for place in range(INPUTS)]
     assert sorted([*trial.taken, *trial.dropped, *waiting]) == sorted(trial.put)
     assert sorted(set(trial.triggers)) == sorted(trial.triggers)
     for place in range(INPUTS):

@@ -103,7 +103,7 @@ def test_a_closed_edge_takes_and_keeps_nothing_more() -> None:
     keeping, edge = edge_with(chunks=3)
     assert edge.reported(FIRST, EVERYTHING) == [1, 2, 3]
     keeping.give("d")
-    assert (edge.closed, edge.due(), edge.mark_due(), edge.press_due(), len(keeping)) == (True, None, None, False, 0)
+    assert (edge.closed, edge.due(), edge.mark_due(), len(keeping)) == (True, None, None, 0)
     assert edge.credited(FIRST, 9, 9) == []
 
 
@@ -119,18 +119,6 @@ def test_the_newest_mark_goes_once_a_connection_behind_its_chunks() -> None:
     edge.connected(SECOND)
     edge.reported(SECOND, Report(last=1))
     assert edge.mark_due() == {7: (2, 0)}
-
-
-def test_pressing_goes_behind_the_chunks_and_only_while_something_is_unsettled() -> None:
-    keeping, edge = edge_with(chunks=1)
-    keeping.press()
-    edge.reported(FIRST, Report())
-    assert not edge.press_due()
-    send_all(edge)
-    assert [edge.press_due(), edge.press_due()] == [True, False]
-    edge.credited(FIRST, 1, 1)
-    keeping.press()
-    assert (keeping.pressed, edge.press_due()) == (1, False)
 
 
 def test_without_a_connection_nothing_that_was_due_goes() -> None:

@@ -9,7 +9,7 @@ import pytest
 from flowmesh.errors import StateError
 from flowmesh.wire.lifecycle import GraphState, NodeState
 
-from .processes import Behaviour
+from .processes import DEPTH, Behaviour
 from .scenes import CHAIN, ONE, chain, nothing_lives, reach, running, shown
 from .world import BEAT, World, plan
 
@@ -79,6 +79,50 @@ def test_a_stop_does_not_wait_for_ever_for_what_is_in_flight() -> None:
     world.pass_time(2)
     world.result(world.stop())
     assert shown(world) == list(range(1, world.process("film").steps + 1))
+
+
+ZIPPED = ("left > show", "right > slow", "slow > show")
+
+
+@pytest.mark.parametrize("workers", [("local",), ("local", "other")])
+def test_a_stop_waits_for_nobody_who_waits_for_whom_has_paused(workers: tuple[str, ...]) -> None:
+    """One source is far ahead of the other, and the windows of the zip are full of what has no partner yet."""
+    world = World(*workers, show=Behaviour(zips=True))
+    names = ("left", "right", "slow", "show")
+    mapping = {name: workers[place % len(workers)] for place, name in enumerate(names)}
+    world.result(world.commit(plan(ZIPPED, mapping)))
+    for _ in range(2):
+        world.result(world.start())
+        world.process("left").stuck = True
+        world.pass_time(5)
+        right = world.process("right")
+        assert right.steps > world.process("left").steps + DEPTH
+        before = len(shown(world))
+        stop, begun = world.stop(), world.now
+        world.process("left").stuck = False
+        world.result(stop)
+        assert world.now - begun <= 2 * BEAT
+        assert [process.machine.state for process in world.processes] == [NodeState.READY] * 4
+        assert len(shown(world)) >= before
+    world.result(world.start())
+    world.pass_time(5)
+    left = [number for place, number in world.process("show").took if place == 0]
+    assert left == list(range(1, len(left) + 1))
+    assert left == [number for place, number in world.process("show").took if place == 1]
+
+
+def test_only_at_rest_and_never_of_the_dead_is_it_known_what_lies_where() -> None:
+    world, graph = chain("local")
+    world.result(world.commit(graph))
+    assert world.manager.at_rest == set(ONE)
+    world.result(world.start())
+    assert world.manager.at_rest == set()
+    world.result(world.stop())
+    assert world.manager.at_rest == set(ONE)
+    world.start()
+    world.crash("edges")
+    world.until_state(GraphState.FAILED)
+    assert world.manager.at_rest == {"film", "show"}
 
 
 def test_nodes_that_have_ended_are_paused_too() -> None:

@@ -14,7 +14,7 @@ from flowmesh.wire.messages import Failure, LogLine, NodeNews, Reply, Report
 
 from .processes import Behaviour
 from .scenes import CHAIN, FLOWING, ONE, TWO, chain, nothing_lives, reach, running
-from .world import BEAT, World, plan
+from .world import BEAT, Worker, World, plan
 
 
 @pytest.mark.parametrize("state", list(GraphState))
@@ -70,17 +70,52 @@ def test_a_commit_to_a_worker_that_has_gone_fails_at_once() -> None:
     world.result(world.commit(plan(CHAIN, ONE)))
 
 
-def test_a_worker_that_was_silent_and_comes_back_is_sent_home() -> None:
+def test_a_worker_that_was_silent_and_comes_back_is_registered_again_with_nothing_running() -> None:
     world = running("local", "other")
     world.workers["other"].cut = True
     with pytest.raises(WorkerError, match="'other'"):
         world.result(world.wait())
-    assert world.process("edges").alive
+    lost = world.process("edges")
+    assert lost.alive
     world.result(world.reset())
-    world.workers["other"].cut = False
-    world.until(lambda: not world.workers["other"].alive, within=7)
-    assert nothing_lives(world)
     assert list(world.manager.roster.workers) == ["local"]
+    world.workers["other"].cut = False
+    world.until(lambda: "other" in world.manager.roster.workers, within=7)
+    assert not lost.alive
+    assert lost.calls == ["setup", "teardown"]
+    world.result(world.commit(plan(CHAIN, TWO, "another.1")))
+    world.result(world.start())
+    world.pass_time(2)
+    assert world.process("show").took
+
+
+def test_what_is_stuck_on_a_worker_that_comes_back_is_killed_before_it_registers() -> None:
+    world = running("local", "other", edges=Behaviour(hangs_at=3))
+    world.workers["other"].cut = True
+    world.pass_time(3)
+    world.workers["other"].cut = False
+    world.pass_time(4)
+    assert list(world.manager.roster.workers) == ["local"]
+    assert world.process("edges").alive
+    world.until(lambda: "other" in world.manager.roster.workers, within=3)
+    assert not world.process("edges").alive
+
+
+def test_a_worker_that_comes_back_when_its_name_is_taken_leaves() -> None:
+    world = running("local", "other")
+    lost = world.workers["other"]
+    lost.cut = True
+    with pytest.raises(WorkerError, match="'other'"):
+        world.result(world.wait())
+    successor = Worker("other")
+    successor.key = "another key"
+    world.workers = {"local": world.workers["local"], "lost": lost, "other": successor}
+    world.register(successor)
+    world.settle()
+    assert world.manager.roster.workers["other"].key == "another key"
+    lost.cut = False
+    world.until(lambda: not lost.alive, within=7)
+    assert world.manager.roster.workers["other"].key == "another key"
 
 
 def test_a_worker_that_leaves_takes_a_graph_down_that_needs_it() -> None:

@@ -129,6 +129,20 @@ def test_a_pause_of_an_earlier_turn_does_not_count_and_one_that_came_early_does(
     assert machine.dry() == [Pass(PAUSE, TURN + 1), news(S.READY, TURN + 1)]
 
 
+def test_once_one_has_paused_of_which_something_is_missing_nothing_else_is_waited_for() -> None:
+    machine = node(S.RUNNING, inputs=3)
+    machine.input_paused(1, TURN)
+    assert machine.dry(missing=[0, 2]) == []
+    assert machine.dry(missing=[1, 2]) == PAUSING
+
+
+def test_who_has_no_room_before_a_node_that_has_paused_pauses_too() -> None:
+    for inputs in (0, 1):
+        machine = node(S.RUNNING, inputs=inputs)
+        assert machine.held_up() == PAUSING
+        assert machine.held_up() == []
+
+
 def test_told_to_pause_now_a_node_leaves_what_waits() -> None:
     machine = node(S.RUNNING, inputs=1)
     assert machine.stop(TURN, True) == PAUSING

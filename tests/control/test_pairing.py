@@ -20,7 +20,7 @@ class Item(NamedTuple):
 
 
 def zip_of(inputs: int) -> ZipJoin[int]:
-    return ZipJoin(inputs, lambda number: number)
+    return ZipJoin(inputs, lambda place, number: number)
 
 
 def align(tolerance: int, inputs: int = 2, depth: int = 1000) -> AlignJoin[int]:
@@ -177,10 +177,14 @@ def partners(given_: list[Stream]) -> list[tuple[Item, ...]]:
 
 @given(Zipped, Orders, st.booleans())
 def test_zip_finds_all_partners_in_order_and_nothing_is_lost(given_: list[Stream], order: list[int], end: bool) -> None:
-    trial = Trial(ZipJoin(len(given_), lambda item: item.at), given_)
+    trial = Trial(ZipJoin(len(given_), lambda place, item: item.at), given_)
     trial.play(order, end)
     assert trial.steps == partners(given_)
+    counted = [trial.join.waiting(place) for place in range(len(given_))]
+    missing = trial.join.missing
     rest = trial.join.rest()
+    assert counted == [sum(where == place for where, _ in rest) for place in range(len(given_))]
+    assert missing == [place for place, count in enumerate(counted) if not count]
     if not end:
         assert rest == [], "the marks say that nothing more will come"
     gone = [*((place, item) for step in trial.steps for place, item in enumerate(step)), *trial.shed, *rest]
@@ -192,7 +196,7 @@ def test_zip_finds_all_partners_in_order_and_nothing_is_lost(given_: list[Stream
 
 @given(Zipped, Orders)
 def test_zip_keeps_nothing_waiting_that_can_have_no_partner(given_: list[Stream], order: list[int]) -> None:
-    trial = Trial(ZipJoin(len(given_), lambda item: item.at), given_)
+    trial = Trial(ZipJoin(len(given_), lambda place, item: item.at), given_)
     said = [0] * len(given_)
     for place in order:
         if place < len(given_) and trial.left[place]:
@@ -342,7 +346,10 @@ def test_align_never_leaves_an_input_full(given_: list[Stream], order: list[int]
     trial.play([], end=False)
     used = {(place, item) for step in trial.steps for place, item in enumerate(step)}
     everything = sorted((place, item) for place, stream in enumerate(given_) for item in stream.items)
-    assert sorted([*used, *trial.shed, *trial.join.rest()]) == everything
+    counted = [trial.join.waiting(place) for place in range(len(given_))]
+    rest = trial.join.rest()
+    assert counted == [sum(where == place for where, _ in rest) for place in range(len(given_))]
+    assert sorted([*used, *trial.shed, *rest]) == everything
     for step in trial.steps:
         assert all(abs(item.at - step[0].at) <= tolerance for item in step)
 

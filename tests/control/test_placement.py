@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flowmesh.control.placement import assign, place
+from flowmesh.control.placement import assign, place, slots_needed, transfers, without_pickle
 from flowmesh.errors import GraphError
 from flowmesh.node import Node
 from flowmesh.wire.specs import EdgePlan, EdgeSpec, Host
@@ -119,14 +119,79 @@ def test_an_edge_between_workers_of_a_host_has_a_nonce_and_the_targets_address(n
 
 
 @pytest.mark.parametrize("other", [Host("b", 1, 1000, "@"), Host("boot", 2, 1000, "@"), Host("boot", 1, 0, "@")])
-def test_edges_that_cross_hosts_are_refused_together(other: Host, nonce: Callable[[], str]) -> None:
+def test_edges_that_cross_hosts_go_by_a_link(other: Host, nonce: Callable[[], str]) -> None:
     assignment = {"film": "local", "edges": "far", "show": "local"}
-    assert lines(lambda: place(EDGES, assignment, {**SAME, "far": other}, nonce)) == [
-        "'film' -> 'edges' crosses hosts (local, far): not supported yet; map both to workers of one host",
-        "'edges' -> 'show' crosses hosts (far, local): not supported yet; map both to workers of one host",
+    assert place(EDGES, assignment, {**SAME, "far": other}, nonce) == (
+        EdgePlan(EDGES[0], "local", "far", "link", transfer=0),
+        EdgePlan(EDGES[1], "far", "local", "link", transfer=1),
+    )
+
+
+FAN = tuple(f"show{number}" for number in range(6))
+FAR = {"far": Host("other", 1, 1000, "@far"), "further": Host("third", 1, 1000, "@further")}
+
+
+def crossing(*edges: EdgeSpec, **workers: str) -> tuple[EdgePlan, ...]:
+    """The plans of these edges; nodes are on the worker "local" unless said."""
+    names = {name for edge in edges for name in (edge.source, edge.target)}
+    return place(edges, dict.fromkeys(names, "local") | workers, {**SAME, **FAR}, lambda: "nonce")
+
+
+def test_edges_of_one_output_to_one_worker_go_together_if_they_agree() -> None:
+    edges = [
+        EdgeSpec(0, "film", "show0"),
+        EdgeSpec(1, "film", "show1", policy="latest", depth=1, slots=1),
+        EdgeSpec(2, "film", "show2"),
+        EdgeSpec(3, "film", "show3", codec="exact"),
+        EdgeSpec(4, "film", "show4"),
+        EdgeSpec(5, "other", "show5"),
     ]
+    workers = dict.fromkeys(FAN, "far") | {"show4": "further"}
+    plans = crossing(*edges, **workers)
+    assert [plan.transfer for plan in plans] == [0, 1, 0, 2, 3, 4]
+    parts = transfers(("film", "other", *FAN), plans, dict.fromkeys(FAN, 4))
+    assert [part.index for part in parts] == [0, 1, 2, 3, 4]
+    assert [tuple(edge.index for edge in part.edges) for part in parts] == [(0, 2), (1,), (3,), (4,), (5,)]
+    assert [(part.source, part.output) for part in parts] == [("film", 0)] * 4 + [("other", 1)]
+    assert [(part.source_worker, part.target_worker) for part in parts][3:] == [("local", "further"), ("local", "far")]
+
+
+def test_where_nothing_crosses_hosts_there_is_no_transfer() -> None:
+    assert transfers(NAMES, crossing(*EDGES), dict.fromkeys(NAMES, 4)) == ()
+
+
+def test_an_output_needs_slots_for_all_that_a_frame_may_reach_without_a_copy() -> None:
+    plans = crossing(*EDGES)
+    assert slots_needed(NAMES, plans, {"film": 9, "edges": 4, "show": 2}) == {
+        "film": 1 + 3 + (4 + 4 + 2) + (4 + 2 + 2),
+        "edges": 1 + 3 + (4 + 2 + 2),
+        "show": 1 + 3,
+    }
+
+
+def test_to_another_host_goes_a_copy_which_is_in_the_links_slots_there() -> None:
+    edges = (
+        EdgeSpec(0, "film", "edges"),
+        EdgeSpec(1, "film", "show0"),
+        EdgeSpec(2, "edges", "show1"),
+        EdgeSpec(3, "edges", "show2"),
+    )
+    plans = crossing(*edges, edges="far", show0="far", show1="far")
+    names = ("film", "edges", "show0", "show1", "show2")
+    hold = dict.fromkeys(names, 1)
+    needed = slots_needed(names, plans, hold)
+    assert (needed["film"], needed["edges"]) == (1 + 3 + (4 + 2), 1 + 3 + (4 + 1 + 2) + (4 + 2))
+    there, back = transfers(names, plans, hold)
+    assert there.slots == 1 + (4 + 1 + 2) + (4 + 1 + 2) + (4 + 1 + 2) + (4 + 2)
+    assert back.slots == 1 + (4 + 1 + 2)
 
 
 def test_workers_on_two_hosts_are_fine_where_no_edge_joins_them(nonce: Callable[[], str]) -> None:
     hosts = {**SAME, "far": Host("other", 1, 1000, "@far")}
     assert len(place(EDGES[:1], {"film": "local", "edges": "local", "show": "far"}, hosts, nonce)) == 1
+
+
+def test_edges_to_a_worker_that_refuses_pickle_are_marked() -> None:
+    plans = (EdgePlan(EDGES[0], "a", "b"), EdgePlan(EDGES[1], "b", "a"))
+    assert [plan.pickle for plan in without_pickle(plans, ["b"])] == [False, True]
+    assert without_pickle(plans, []) == plans

@@ -21,18 +21,15 @@ def test_an_order_is_repeated_and_then_it_is_first_come_first_served() -> None:
 
 
 def test_what_was_stepped_on_waits_for_its_sample() -> None:
-    join: WaitingJoin[str] = WaitingJoin(2, followed=0, full=1, begun=True)
+    join: WaitingJoin[str] = WaitingJoin(2, followed=0, begun=True)
     assert [join.put(0, f"f{number}") for number in range(4)] == [None] * 4
-    assert join.press() == []
     assert join.put(1, "s") is None
     assert len(steps(join)) == 4
 
 
-def test_before_any_step_the_oldest_is_dropped_and_pressed_all() -> None:
-    join: WaitingJoin[str] = WaitingJoin(2, followed=0, full=1, begun=False)
-    assert [join.put(0, item) for item in ("f1", "f2")] == [None, (0, "f1", "before_first")]
-    assert join.press() == [(0, "f2", "before_first")]
+def test_before_any_step_nothing_is_kept() -> None:
+    join: WaitingJoin[str] = WaitingJoin(2, followed=0, begun=False)
+    assert [join.put(0, item) for item in ("f1", "f2")] == [(0, "f1", "before_first"), (0, "f2", "before_first")]
     join.put(1, "s")
-    join.put(0, "f3")
-    assert join.press() == []
+    assert join.put(0, "f3") is None
     assert steps(join) == [(0, {0: "f3", 1: "s"})]

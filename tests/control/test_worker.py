@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from flowmesh.control.effects import (
@@ -35,6 +37,7 @@ from flowmesh.wire.messages import (
     Stop,
     TearDown,
     Welcome,
+    Yield,
 )
 
 from .world import plan
@@ -118,6 +121,16 @@ def test_what_the_manager_says_goes_to_all_that_are_there(message: AnyMessage) -
     assert machine.heard(message, 0.0) == [Tell("film", message), Tell("edges", message)]
     machine.exited("film", 1, "", 0.0)
     assert machine.heard(message, 0.0) == [Tell("edges", message)]
+
+
+def test_that_a_consumer_has_paused_is_told_to_the_node_concerned_while_it_is_there() -> None:
+    machine = worker()
+    message = Yield("graph.1", "film")
+    assert machine.heard(message, 0.0) == [Tell("film", message)]
+    assert machine.heard(Yield("graph.1", "show"), 0.0) == []
+    assert machine.heard(Yield("graph.0", "film"), 0.0) == []
+    machine.exited("film", 1, "", 0.0)
+    assert machine.heard(message, 0.0) == []
 
 
 @pytest.mark.parametrize("message", [Start("graph.0", 1), Stop("graph.0", 1), TearDown("graph.0"), Welcome()])
@@ -256,3 +269,32 @@ def test_how_long_a_node_may_take_is_said_with_the_plan() -> None:
 
 def test_a_worker_without_nodes_leaves_at_once() -> None:
     assert WorkerMachine("local").heard(Dismiss(), 0.0) == [Leave()]
+
+
+# --- when it is due --------------------------------------------------------------------------------------------------
+
+
+def test_the_next_look_at_the_clock_is_when_something_has_to_be_done() -> None:
+    machine = worker()
+    assert machine.due == inf
+    machine.heard(Call("graph.1", 1, "film", 2.0, "method", b""), 10.0)
+    machine.heard(Gather("graph.1", 2, "edges", 1.0), 10.0)
+    assert machine.due == 11.0
+    machine.tick(11.0)
+    assert machine.due == 12.0
+    machine.node_said("film", Reply(1))
+    assert machine.due == inf
+    machine.heard(TEAR_DOWN, 20.0)
+    assert machine.due == 25.0
+    machine.tick(25.0)
+    assert machine.due == inf
+
+
+def test_a_link_that_has_to_be_started_again_is_due_too() -> None:
+    crossing = plan(["film > edges"], {"film": "local", "edges": "far"}, hosts={"far": "host 2"})
+    machine = WorkerMachine("local")
+    machine.heard(Deploy(crossing.for_worker("local"), 5.0), 0.0)
+    machine.link_exited(-9, 0.5)
+    assert machine.due == 1.5
+    machine.tick(1.5)
+    assert machine.due == inf

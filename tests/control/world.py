@@ -9,15 +9,28 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
+from msgspec.structs import replace
+
 from flowmesh.control import effects as do
+from flowmesh.control import placement
 from flowmesh.control.effects import Answer, Fail, ManagerEffect, Note, WorkerEffect
 from flowmesh.control.manager import ManagerMachine
 from flowmesh.control.worker import WorkerMachine
 from flowmesh.wire.lifecycle import NODE, GraphState, NodeState
-from flowmesh.wire.messages import Departure, Heartbeat, Registration, Reply, Report
-from flowmesh.wire.specs import Code, EdgePlan, EdgeSpec, Host, NodeSpec, Plan, Versions
+from flowmesh.wire.messages import (
+    Departure,
+    Heartbeat,
+    LinkOpened,
+    PeerNews,
+    Peers,
+    Registration,
+    Reply,
+    Report,
+)
+from flowmesh.wire.specs import Code, EdgePlan, EdgeSpec, Host, LinkAddress, NodeSpec, Plan, Transfer, Versions
 
 from .processes import STEPS_A_BEAT, Behaviour, Edge, Process
 
@@ -26,17 +39,36 @@ VERSIONS = Versions("1.0", "3.11")
 Act = Callable[[], None]
 
 
-def plan(edges: Iterable[str], workers: Mapping[str, str], graph: str = "graph.1") -> Plan:
-    """A placed graph of edges like "film > show". `workers` are those of the nodes, in the graph's order."""
+def host(name: str, worker: str) -> Host:
+    return Host(name, 1, 0, f"address of {worker}")
+
+
+def plan(
+    edges: Iterable[str], workers: Mapping[str, str], graph: str = "graph.1", hosts: Mapping[str, str] | None = None
+) -> Plan:
+    """A placed graph of edges like "film > show". `workers` are those of the nodes, in the graph's order; `hosts` says of
+    some workers that they are on another host."""
     pairs = [tuple(edge.split(" > ")) for edge in edges]
     sources, targets = {source for source, _ in pairs}, {target for _, target in pairs}
     kinds = {name: "source" if name not in targets else "step" if name in sources else "sink" for name in workers}
     nodes = [NodeSpec(i, name, kinds[name], b"", worker) for i, (name, worker) in enumerate(workers.items())]
-    placed = [
-        EdgePlan(EdgeSpec(i, source, target), workers[source], workers[target], nonce=f"{graph}/{i}")
-        for i, (source, target) in enumerate(pairs)
-    ]
-    return Plan(graph, int(graph.rpartition(".")[2]), tuple(workers), tuple(nodes), tuple(placed), Code(b""))
+    where = {worker: host((hosts or {}).get(worker, "boot"), worker) for worker in workers.values()}
+    numbers = count()
+    specs = [EdgeSpec(i, source, target) for i, (source, target) in enumerate(pairs)]
+    placed = placement.place(specs, workers, where, lambda: "")
+    placed = tuple(replace(edge, nonce=f"{graph}/{next(numbers)}") for edge in placed)
+    crossing = placement.transfers(list(workers), placed, dict.fromkeys(workers, 4))
+    run = int(graph.rpartition(".")[2])
+    return Plan(graph, run, tuple(workers), tuple(nodes), placed, Code(b""), crossing)
+
+
+class Link:
+    """A worker's link's process: it comes up with every peer that it is told of and that is there, unless it is walled off."""
+
+    def __init__(self, address: LinkAddress) -> None:
+        self.address = address
+        self.peers: dict[str, LinkAddress] = {}
+        self.says: deque[Any] = deque()
 
 
 class Worker:
@@ -52,6 +84,10 @@ class Worker:
         self.processes: dict[str, Process] = {}
         self.spawner: deque[tuple[str, Process]] = deque()
         self.arrivals: deque[str] = deque()  # nonces of edges whose ends another worker has brought
+        self.link: Link | None = None
+        self.links = 0  # processes of it that there ever were
+        self.walled = False  # no other link reaches this host's
+        self.rewired: list[tuple[str, int, str]] = []
         self.unclaimed: set[str] = set()
         self.expected: dict[str, int] = {}
 
@@ -59,8 +95,11 @@ class Worker:
 class World:
     """Everything. `answers` has what became of each verb, by its token; `notes` what the user was told."""
 
-    def __init__(self, *workers: str, seed: int | None = None, **behaviours: Behaviour) -> None:
+    def __init__(
+        self, *workers: str, seed: int | None = None, hosts: Mapping[str, str] | None = None, **behaviours: Behaviour
+    ) -> None:
         self.now = 1000.0
+        self.hosts = hosts or {}
         self.manager = ManagerMachine(VERSIONS)
         self.workers: dict[str, Worker] = {}
         self.processes: list[Process] = []  # all that there ever were
@@ -71,6 +110,7 @@ class World:
         self.notes: list[Note] = []
         self._random = None if seed is None else random.Random(seed)
         self._states: dict[object, NodeState] = {}
+        self._wanted: dict[str, dict[str, LinkAddress]] = {}  # by a link's key, whom it was told of
         for name in workers:
             self.hire(name)
         self.settle()
@@ -82,22 +122,34 @@ class World:
         worker = self.workers[name] = Worker(name)
         if name in self.manager.roster.workers:
             worker.key += "'s successor"
-        host = Host("boot", 1, 0, f"address of {name}")
-        worker.up.append(Registration(name, 7, host, VERSIONS))
+        self.register(worker)
         return worker
+
+    def register(self, worker: Worker) -> None:
+        name = worker.machine.name
+        worker.up.append(Registration(name, 7, host(self.hosts.get(name, "boot"), name), VERSIONS))
 
     def vanish(self, name: str) -> None:
         """The worker's host is switched off."""
         worker = self.workers[name]
         worker.alive = False
         worker.up.clear()
+        worker.link = None
+        self.reconnect()
         for process in worker.processes.values():
             process.end(-9)
+
+    def kill_link(self, name: str) -> None:
+        """The process of a worker's link dies."""
+        worker = self.workers[name]
+        worker.link = None
+        self.reconnect()
+        self.does(worker, worker.machine.link_exited(-9, self.now))
 
     def interrupt(self, name: str) -> None:
         """The worker is told to leave by its own host: Ctrl+C, SIGTERM, the end of its script."""
         worker = self.workers[name]
-        self._worker_does(worker, worker.machine.leave(self.now))
+        self.does(worker, worker.machine.leave(self.now))
 
     def process(self, node: str) -> Process:
         """The newest process of a node."""
@@ -209,7 +261,7 @@ class World:
 
     def _tick(self) -> None:
         for worker in self._alive():
-            self._worker_does(worker, worker.machine.tick(self.now))
+            self.does(worker, worker.machine.tick(self.now))
         self._manager_does(self.manager.tick(self.now))
 
     def _check_deadlines(self) -> None:
@@ -232,6 +284,8 @@ class World:
                 yield partial(self._down, worker)
             if worker.spawner:
                 yield partial(self._spawned, worker)
+            if worker.link is not None and worker.link.says:
+                yield partial(self._link_says, worker)
             if worker.arrivals:
                 yield partial(self._arrived, worker)
             for process in worker.processes.values():
@@ -247,7 +301,7 @@ class World:
 
     def _down(self, worker: Worker) -> None:
         if worker.down and worker.alive:
-            self._worker_does(worker, worker.machine.heard(worker.down.popleft(), self.now))
+            self.does(worker, worker.machine.heard(worker.down.popleft(), self.now))
 
     def _spawned(self, worker: Worker) -> None:
         if not worker.spawner or not worker.alive:
@@ -256,23 +310,27 @@ class World:
         if worker.processes.get(process.name) is not process:
             return  # of a graph that was released
         if what == "forked":
-            self._worker_does(worker, worker.machine.forked(process.name, 1 + self.processes.index(process)))
+            self.does(worker, worker.machine.forked(process.name, 1 + self.processes.index(process)))
             return
         while process.outbox:
             self._node_says(worker, process)
-        self._worker_does(worker, worker.machine.exited(process.name, process.status, "", self.now))
+        self.does(worker, worker.machine.exited(process.name, process.status, "", self.now))
 
     def _arrived(self, worker: Worker) -> None:
         if worker.arrivals and worker.alive:
             nonce = worker.arrivals.popleft()
             if nonce in worker.expected:
-                self._worker_does(worker, worker.machine.end_arrived(worker.expected.pop(nonce), "in"))
+                self.does(worker, worker.machine.end_arrived(worker.expected.pop(nonce), "in"))
             else:
                 worker.unclaimed.add(nonce)
 
+    def _link_says(self, worker: Worker) -> None:
+        if worker.link is not None and worker.link.says:
+            self.does(worker, worker.machine.link_said(worker.link.says.popleft()))
+
     def _node_says(self, worker: Worker, process: Process) -> None:
         if process.outbox and worker.alive:
-            self._worker_does(worker, worker.machine.node_said(process.name, process.outbox.popleft()))
+            self.does(worker, worker.machine.node_said(process.name, process.outbox.popleft()))
 
     def _act(self, process: Process) -> None:
         process.act()
@@ -294,13 +352,17 @@ class World:
                     for worker in self._alive():
                         if worker.key == key:
                             worker.down.append(message)
+                case do.TellTime(key=key, sent=sent):
+                    for worker in self._alive():
+                        if worker.key == key:
+                            worker.down.append(Heartbeat(sent, round(self.now * 1e9)))
                 case Answer(token=token) | Fail(token=token):
                     self.answers[token].append(effect)
                 case Note():
                     self.notes.append(effect)
         self._watch(self.manager.members.values())
 
-    def _worker_does(self, worker: Worker, effects: list[WorkerEffect]) -> None:
+    def does(self, worker: Worker, effects: list[WorkerEffect]) -> None:
         machine = worker.machine
         for effect in effects:
             match effect:
@@ -328,6 +390,25 @@ class World:
                 case do.Release():
                     worker.processes = {}
                     worker.expected = {}
+                case do.StartLink():
+                    worker.links += 1
+                    address = LinkAddress(f"{worker.key} {worker.links}", machine.name, worker.links)
+                    worker.link = Link(address)
+                    worker.link.says.append(LinkOpened(machine.name, address))
+                case do.Tap(transfer=index):
+                    self._wire(worker, self._transfer(worker, index), "out")
+                case do.Deliver(transfer=index):
+                    self._wire(worker, self._transfer(worker, index), "in")
+                case do.TellLink(message=Peers(links=links)):
+                    assert worker.link is not None
+                    self._told_peers(worker.link, links)
+                case do.RewireNode(node=node, edge=edge, side=side):
+                    worker.rewired.append((node, edge, side))
+                case do.EndLink():
+                    worker.link = None
+                    self.reconnect()
+                case do.Register():
+                    self.register(worker)
                 case do.Leave():
                     worker.up.append(Departure(machine.name))
                     worker.alive = False
@@ -341,10 +422,59 @@ class World:
         index = edge.spec.index
         self.edges[edge.nonce] = Edge()
         if edge.target_worker == edge.source_worker:
-            self._worker_does(worker, worker.machine.end_arrived(index, "in"))
+            self.does(worker, worker.machine.end_arrived(index, "in"))
         elif self.workers[edge.target_worker].alive:
             self.workers[edge.target_worker].arrivals.append(edge.nonce)
-        self._worker_does(worker, worker.machine.end_arrived(index, "out"))
+        self.does(worker, worker.machine.end_arrived(index, "out"))
+
+    def _transfer(self, worker: Worker, index: int) -> Transfer:
+        assert worker.machine.plan is not None
+        return next(part for part in worker.machine.plan.transfers if part.index == index)
+
+    def _wire(self, worker: Worker, transfer: Transfer, side: str) -> None:
+        """The links between are left out: what one end sends is at the other's at once."""
+        (spec,) = transfer.edges
+        self.edges.setdefault(self._edge(worker, spec.index).nonce, Edge())
+        self.does(worker, worker.machine.end_arrived(spec.index, side))
+
+    def _told_peers(self, link: Link, peers: dict[str, LinkAddress]) -> None:
+        for name, before in list(link.peers.items()):
+            if name not in peers or peers[name] != before:
+                self._lose(link, name)
+        self._wanted[link.address.key] = peers
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Links that know of each other come up; those whose peer has gone are lost."""
+        there = {name: worker for name, worker in self.workers.items() if worker.link is not None}
+        for name, worker in there.items():
+            assert worker.link is not None
+            for peer, address in self._wanted.get(worker.link.address.key, {}).items():
+                other = there[peer].link if peer in there else None
+                knows = other is not None and name in self._wanted.get(other.address.key, {})
+                reached = knows and other is not None and other.address == address
+                if reached and not worker.walled and not there[peer].walled:
+                    self._come_up(worker.link, peer, address)
+                elif other is None:
+                    self._lose(worker.link, peer)
+
+    @property
+    def links_are_up(self) -> bool:
+        """Whether each of two links that are told of each other is at the other's present address."""
+        there = {name: worker.link for name, worker in self.workers.items() if worker.link is not None}
+        return len(there) > 1 and all(
+            link.peers == {name: other.address for name, other in there.items() if other is not link}
+            for link in there.values()
+        )
+
+    def _come_up(self, link: Link, peer: str, address: LinkAddress) -> None:
+        if link.peers.get(peer) != address:
+            link.peers[peer] = address
+            link.says.append(PeerNews("", peer, True))
+
+    def _lose(self, link: Link, peer: str) -> None:
+        if link.peers.pop(peer, None) is not None:
+            link.says.append(PeerNews("", peer, False))
 
     def _claim(self, worker: Worker, edge: EdgePlan) -> None:
         worker.expected[edge.nonce] = edge.spec.index

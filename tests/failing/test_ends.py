@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from . import process_table
+from .deadlines import until
 from .scripts import Script, Scripts
 
 ONCE = {f"{what} {name}": 1 for what in ("setup", "teardown") for name in ("source", "step", "sink")}
@@ -109,11 +110,12 @@ STUCK = RUN.format("sink=EndlessSink") + "manager.wait()"
 
 
 def test_ctrl_c_twice(scripts: Scripts) -> None:
-    """The first waits for a step that does not return, the second kills."""
+    """The first tears down, and waits for a step that does not return; the second kills."""
     script = scripts.start(STUCK)
     script.until_says("FLOWING")
     script.signal(signal.SIGINT, group=True)
     script.until_says("KeyboardInterrupt")
+    until(lambda: {"teardown source", "teardown step"} <= script.trace().keys(), within=4.0)
     script.signal(signal.SIGINT, group=True)
     assert script.ends(within=3.0) == -signal.SIGINT
     script.is_gone(within=0.5)
