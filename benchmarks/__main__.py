@@ -14,23 +14,24 @@ import msgspec
 import numpy as np
 
 import flowmesh as fm
+from tests.hosts.network import why_not
 
-from . import chain, frames, latency, small
+from . import chain, codecs, frames, hosts, latency, small
 from .comparison import Benchmark, Outcome, add_round, outcomes
 from .table import pair, table
 
-_SUBJECTS = (small, frames, latency, chain)
-_FAILURES = (fm.FlowmeshError, TimeoutError, ChildProcessError)
+_SUBJECTS = (small, frames, latency, chain, hosts, codecs)
+_FAILURES = (fm.FlowmeshError, TimeoutError, ChildProcessError, AssertionError, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0, 1 if a gate was missed or something failed, 130 after Ctrl+C."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    there = {one.name: one for one in _all(options.quick)}
-    if unknown := [name for name in options.names if name not in there]:
-        parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(there)}")
-    chosen = [there[name] for name in options.names or there]
+    there = _all(options.quick)
+    if unknown := [name for name in options.names if not _named(name, there)]:
+        parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(one.name for one in there)}")
+    chosen = [one for name in options.names for one in _named(name, there)] or _possible(there)
     rounds = options.rounds or (2 if options.quick else 5)
     found: list[Outcome] = []
     interrupted = False
@@ -60,6 +61,19 @@ def _measure(benchmark: Benchmark, rounds: int, found: list[Outcome]) -> None:
         _say(f"{benchmark.name} {turn}/{rounds}  " + "; ".join(pair(outcome).strip() for outcome in results.values()))
 
 
+def _named(name: str, there: Iterable[Benchmark]) -> list[Benchmark]:
+    """The one of that name, or all of a subject: `frames` is `frames-1`, `frames-4` and `frames-on`."""
+    return [one for one in there if one.name == name or one.name.startswith(f"{name}-")]
+
+
+def _possible(there: list[Benchmark]) -> list[Benchmark]:
+    """All of them, but those between hosts where none can be made."""
+    if not (reason := why_not()):
+        return there
+    _say(f"nothing is measured between hosts: {reason}")
+    return [one for one in there if one not in _named("hosts", there)]
+
+
 def _all(quick: bool) -> list[Benchmark]:
     return [benchmark for subject in _SUBJECTS for benchmark in subject.benchmarks(quick)]
 
@@ -68,10 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure flowmesh's speed beside its floor, in turns.",
-        epilog="benchmarks:\n" + "\n".join(f"  {one.name:16}{one.about}" for one in _all(quick=False)),
+        epilog="benchmarks:\n" + "\n".join(f"  {one.name:28}{one.about}" for one in _all(quick=False)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="which to run, or a subject (frames, hosts); all by default"
+    )
     parser.add_argument("--rounds", type=_positive, metavar="N", help="pairs of each (default: 5; with --quick 2)")
     parser.add_argument("--quick", action="store_true", help="small counts: shows that all of it works, no more")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")

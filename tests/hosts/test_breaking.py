@@ -1,0 +1,130 @@
+"""What breaks between hosts: links that are killed, lines that are cut, workers that vanish."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from .driver import PORT
+from .network import Host, Network
+from .site import Site, edge, is_balanced
+
+Deadline = Callable[[float], float]
+NOTICED = 2.0  # seconds
+SLACK = 0.5  # for those who look
+
+
+def link_of(host: Host) -> int:
+    """The process id of the host's link: of those that listen, the one that is not the Manager."""
+    (pid,) = {pid for port, pid in host.listeners().items() if port != PORT}
+    return pid
+
+
+def numbers(count: int, rate: int = 200, size: int = 20_000) -> str:
+    """A lossless stream of several seconds."""
+    return (
+        f"numbers = Numbers('numbers', count={count}, size={size}, rate={rate})\n"
+        "graph.add_edge(numbers, Check('seen', report=report('seen')))"
+    )
+
+
+def until_received(site: Site, count: int, deadline: Deadline) -> None:
+    """Wait until so many chunks have arrived."""
+    until = time.monotonic() + deadline(20)
+    while edge(site.status(), "numbers", "seen")["received"] < count:
+        assert time.monotonic() < until, site.manager.output
+
+
+def test_nothing_is_lost_or_repeated_when_links_are_killed(here: Host, there: Host, deadline: Deadline) -> None:
+    site = Site(here, {"there": there}, numbers(800), {"here": ["numbers"], "there": ["seen"]})
+    site.started()
+    for host, received in ((there, 100), (here, 250), (there, 400)):
+        until_received(site, received, deadline)
+        killed = link_of(host)
+        os.kill(killed, signal.SIGKILL)
+        until_received(site, received + 100, deadline)
+        assert link_of(host) != killed
+    status = site.finished()
+    seen = site.reported("seen")
+    assert (seen["seen"], seen["wrong"]) == (list(range(800)), [])
+    counts = edge(status, "numbers", "seen")
+    assert (counts["sent"], counts["received"], counts["dropped"]) == (800, 800, {})
+
+
+def test_a_short_cut_loses_nothing(here: Host, there: Host, deadline: Deadline) -> None:
+    site = Site(here, {"there": there}, numbers(300), {"here": ["numbers"], "there": ["seen"]})
+    site.started()
+    until_received(site, 50, deadline)
+    there.cut()
+    before = time.monotonic()
+    while time.monotonic() < before + 0.2:  # with what TCP then waits, less than makes a worker count as lost
+        site.status()
+    there.mend()
+    site.finished()
+    assert site.reported("seen")["seen"] == list(range(300))
+
+
+def test_two_workers_that_lose_each_other_go_on_where_they_were(
+    network: Network, here: Host, there: Host, deadline: Deadline
+) -> None:
+    third = network.host("third")
+    mapping = {"there": ["numbers"], "third": ["seen"]}
+    site = Site(here, {"there": there, "third": third}, numbers(500), mapping)
+    site.started()
+    until_received(site, 100, deadline)
+    there.lose(third)
+    third.lose(there)
+    stuck = edge(site.status(), "numbers", "seen")["received"]
+    before = time.monotonic()
+    while time.monotonic() < before + 2.5:  # the Manager hears both of them all the time
+        assert site.status()["state"] == "running"
+    assert edge(site.status(), "numbers", "seen")["received"] <= stuck + 100
+    there.mend()
+    third.mend()
+    status = site.finished()
+    seen = site.reported("seen")
+    assert (seen["seen"], seen["wrong"]) == (list(range(500)), [])
+    assert is_balanced(edge(status, "numbers", "seen"))
+
+
+def test_a_worker_that_vanishes_is_reported_and_the_graph_ends(here: Host, there: Host, deadline: Deadline) -> None:
+    site = Site(here, {"there": there}, numbers(100_000), {"here": ["numbers"], "there": ["seen"]})
+    site.started()
+    until_received(site, 100, deadline)
+    died = time.monotonic()
+    site.workers["there"].signal(signal.SIGKILL)
+    failed = site.failed()
+    assert failed["at"] - died <= deadline(NOTICED + SLACK)
+    assert "there" in failed["error"]
+    assert site.left() - failed["at"] <= deadline(8)
+    assert there.pids() == []
+
+
+def test_a_host_that_vanishes_is_reported_and_the_graph_ends(here: Host, there: Host, deadline: Deadline) -> None:
+    site = Site(here, {"there": there}, numbers(100_000), {"here": ["numbers"], "there": ["seen"]})
+    site.started()
+    until_received(site, 100, deadline)
+    cut = time.monotonic()
+    there.cut()
+    failed = site.failed()
+    assert failed["at"] - cut <= deadline(NOTICED + SLACK)
+    assert "there" in failed["error"]
+    assert site.left() - failed["at"] <= deadline(8)
+    site.workers["there"].signal(signal.SIGINT)
+    assert site.workers["there"].ends(deadline(10)) == 0
+    assert there.pids() == []
+
+
+@pytest.mark.long
+def test_workers_whose_manager_was_killed_tear_down_and_leave(here: Host, there: Host, deadline: Deadline) -> None:
+    site = Site(here, {"there": there}, numbers(100_000), {"here": ["numbers"], "there": ["seen"]})
+    site.started()
+    until_received(site, 100, deadline)
+    site.manager.signal(signal.SIGKILL)
+    assert site.workers["there"].ends(deadline(15)) == 1
+    assert site.reported("seen")["seen"]  # torn down, not killed
+    assert there.pids() == []
