@@ -26,18 +26,27 @@ def diamond(join: Any, *, above: bool = False) -> Graph:
 def test_a_zip_pairs_by_the_numbers_of_the_nearest_common_ancestor() -> None:
     specs = diamond("zip").specs()
     assert specs.names == ("s", "a", "b", "c", "d")
-    assert specs.joins["c"] == JoinSpec("zip", pair_by=0, carries={0: (0,), 1: (0,)})
+    assert specs.joins["c"] == JoinSpec("zip", pair_by=(0, 0), carries={0: (0,), 1: (0,)})
     assert specs.joins["a"] == JoinSpec("any", carries={0: (0,)})
     assert (specs.marks, specs.forks) == ({"s", "a", "b"}, ())
     below = diamond("zip", above=True).specs()
-    assert below.joins["c"] == JoinSpec("zip", pair_by=1, carries={0: (0, 1), 1: (0, 1)})
+    assert below.joins["c"] == JoinSpec("zip", pair_by=(1, 1), carries={0: (0, 1), 1: (0, 1)})
     assert (below.marks, below.forks) == ({"s", "f", "a", "b"}, (1,))
 
 
-def test_a_zip_of_strangers_pairs_by_their_own_numbers() -> None:
+def test_a_zip_of_strangers_pairs_by_the_numbers_of_their_sources() -> None:
     specs = join_of_two("zip").specs()
-    assert specs.joins["c"] == JoinSpec("zip", pair_by=-1, carries={0: (0,), 1: (1,)})
+    assert specs.joins["c"] == JoinSpec("zip", pair_by=(0, 1), carries={0: (0,), 1: (1,)})
     assert resolved(join_of_two("zip"))["bc"] == ("lossless", 256, 4, True)
+
+
+def test_what_is_followed_waits_for_the_first_of_the_others_only_where_no_zip_waits_for_it() -> None:
+    graph = diamond("follow")
+    assert graph.specs().joins["c"].keeps == 3
+    graph.edges["a", "c"]["depth"] = 2
+    assert graph.specs().joins["c"].keeps == 1
+    graph.add_edges_from([("c", Step(name="z", join="zip")), ("s", "z")])
+    assert graph.specs().joins["c"].keeps == 0
 
 
 def test_align_steps_with_its_first_input_and_drops_nothing_on_the_way() -> None:

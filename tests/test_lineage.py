@@ -19,8 +19,8 @@ def lineage(*edges: str, any_: str = "") -> Lineage:
     return Lineage(list(TopologicalSorter(triggers).static_order()), triggers, any_)
 
 
-def pairing(found: Lineage, name: str) -> str | None:
-    return found.pairing(name, found.triggers[name])
+def pairing(found: Lineage, name: str) -> tuple[str, ...]:
+    return found.pairing(found.triggers[name])
 
 
 def test_ancestors_are_those_of_all_triggering_inputs() -> None:
@@ -31,19 +31,30 @@ def test_ancestors_are_those_of_all_triggering_inputs() -> None:
 @pytest.mark.parametrize(
     ("edges", "by"),
     [
-        (["sa", "sb", "az", "bz"], "s"),
-        (["sf", "fa", "fb", "az", "bz"], "f"),
-        (["sa", "az", "sz"], "s"),
-        (["sa", "ab", "bc", "cz", "az"], "a"),
-        (["sz", "tz"], None),
-        (["sa", "az", "tb", "bz"], None),
-        (["sa", "sb", "sc", "az", "bz", "cz"], "s"),
-        (["sm", "tm", "ma", "mb", "az", "bz"], "m"),
-        (["sx", "tx", "sy", "xz", "yz"], "s"),
+        (["sa", "sb", "az", "bz"], "ss"),
+        (["sf", "fa", "fb", "az", "bz"], "ff"),
+        (["sa", "az", "sz"], "ss"),
+        (["sa", "ab", "bc", "cz", "az"], "aa"),
+        (["sa", "sb", "sc", "az", "bz", "cz"], "sss"),
+        (["sm", "tm", "ma", "mb", "az", "bz"], "mm"),
+        (["sx", "tx", "sy", "xz", "yz"], "ss"),
     ],
 )
-def test_a_zip_pairs_by_the_nearest_common_ancestor_or_by_own_numbers(edges: list[str], by: str | None) -> None:
-    assert pairing(lineage(*edges), "z") == by
+def test_a_zip_pairs_by_the_nearest_common_ancestor(edges: list[str], by: str) -> None:
+    assert pairing(lineage(*edges), "z") == tuple(by)
+
+
+@pytest.mark.parametrize(
+    ("edges", "by"),
+    [
+        (["sz", "tz"], "st"),
+        (["sa", "az", "tb", "bc", "cz"], "st"),
+        (["sx", "tx", "xz", "uz"], "su"),
+        (["sx", "tx", "xa", "az", "uy", "vy", "yz", "wz"], "suw"),
+    ],
+)
+def test_a_zip_pairs_strangers_by_their_sources(edges: list[str], by: str) -> None:
+    assert pairing(lineage(*edges), "z") == tuple(by)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +72,20 @@ def test_what_cannot_be_paired_says_why(edges: list[str], why: str) -> None:
 
 def test_who_mixes_below_the_common_ancestor_is_named() -> None:
     edges = ["sa", "sb", "am", "bm", "mz", "sz"]
-    assert pairing(lineage(*edges), "z") == "s"
+    assert pairing(lineage(*edges), "z") == ("s", "s")
     with pytest.raises(ValueError, match=r"^'m' mixes its inputs \(join='any'\), so that numbers come out of order$"):
         pairing(lineage(*edges, any_="m"), "z")
 
 
+def test_who_mixes_above_strangers_is_named() -> None:
+    """The third that came to m descends from the third of nobody."""
+    with pytest.raises(ValueError, match=r"^'m' mixes its inputs \(join='any'\), so that numbers come out of order$"):
+        pairing(lineage("sm", "tm", "ma", "az", "uz", any_="m"), "z")
+
+
 def test_who_mixes_above_the_common_ancestor_does_no_harm() -> None:
-    assert pairing(lineage("sm", "tm", "mf", "fa", "fb", "az", "bz", any_="m"), "z") == "f"
-    assert pairing(lineage("sm", "tm", "ma", "mb", "az", "bz", any_="m"), "z") == "m"
+    assert pairing(lineage("sm", "tm", "mf", "fa", "fb", "az", "bz", any_="m"), "z") == ("f", "f")
+    assert pairing(lineage("sm", "tm", "ma", "mb", "az", "bz", any_="m"), "z") == ("m", "m")
 
 
 @pytest.mark.parametrize(
@@ -91,14 +108,16 @@ def graphs(draw: st.DrawFn) -> list[str]:
 @given(graphs())
 def test_whatever_pairs_every_input_descends_from_it(edges: list[str]) -> None:
     found = lineage(*edges)
-    for name, senders in found.triggers.items():
+    for senders in filter(None, found.triggers.values()):
         try:
-            by = found.pairing(name, senders) if len(senders) > 1 else None
+            outputs = found.pairing(senders)
         except ValueError:
             continue
         lines = [found.ancestors[sender] | {sender} for sender in senders]
-        if by is not None:
-            assert all(by in line for line in lines)
-            assert not any(by in found.ancestors[other] for other in frozenset.intersection(*lines))
-        elif len(senders) > 1:
+        assert all(output in line for output, line in zip(outputs, lines, strict=True))
+        common = frozenset.intersection(*lines)
+        if common:
+            assert not any(outputs[0] in found.ancestors[other] for other in common)
+        else:
+            assert not any(found.triggers[output] for output in outputs)
             assert len(frozenset().union(*lines)) == sum(map(len, lines)), "strangers have nobody in common"

@@ -32,11 +32,11 @@ class Cluster:
         self.manager.commit_graph(graph=graph, mapping=mapping, timeout=DEADLINE)
         return self.manager
 
-    def run(self, graph: fm.Graph, workers: int = 1) -> fm.Manager:
+    def run(self, graph: fm.Graph, workers: int = 1, within: float = DEADLINE) -> fm.Manager:
         """Run the graph to its end."""
         manager = self.commit(graph, workers)
         manager.start()
-        assert manager.wait(DEADLINE)
+        assert manager.wait(within)
         return manager
 
     def until(self, happened: Callable[[], bool]) -> None:

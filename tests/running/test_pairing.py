@@ -15,6 +15,7 @@ import pytest
 
 import flowmesh as fm
 
+from ..conftest import SCALE
 from .conftest import Cluster
 from .parts import Collect, Count, Relay, default
 
@@ -151,6 +152,26 @@ def test_strangers_pair_one_by_one_and_the_shortest_ends_it(site: Site, until: i
     assert status.nodes["long"].state == "closed"
 
 
+@pytest.mark.parametrize("depth", [1, None], ids=["shallow", "usual"])
+def test_strangers_behind_filters_meet_by_the_numbers_of_their_sources(
+    cluster: Cluster, tmp_path: Path, depth: int | None
+) -> None:
+    """Three zips of the same two sources: what one waits for, the full window of another must not keep back."""
+    one, other = Count("one", until=3000), Count("other", until=3000)
+    few, several = Every(name="few", every=1000), Twice(name="several")
+    sinks = {name: Met(name=name, join="zip", path=tmp_path / name) for name in ("all", "rare", "twice")}
+    graph = joined((other, few), (one, several), depth=depth)
+    for name, sides in {"all": (one, other), "rare": (one, few), "twice": (several, other)}.items():
+        for side in sides:
+            graph.add_edge(side, sinks[name], depth=depth)
+    status = cluster.run(graph).status()
+    met = {name: pickle.loads((tmp_path / name).read_bytes()) for name in sinks}
+    assert met["all"] == met["twice"] == [(number, number) for number in range(1, 3001)]
+    assert met["rare"] == [(1000, 1000), (2000, 2000), (3000, 3000)]
+    for edge in status.edges.values():
+        assert (edge.in_flight, edge.received + sum(edge.dropped.values())) == (0, edge.sent), edge
+
+
 class Frames(Count):
     """Numbered frames that lie in slots."""
 
@@ -240,6 +261,23 @@ def test_a_step_that_waits_for_its_first_sample_tells_what_it_drops(site: Site) 
     assert (dropped["before_first"] > 900, len(met)) == (True, 5000 - dropped["before_first"])
 
 
+@pytest.mark.parametrize(("depth", "every"), [(1, 1), (2, 1), (256, 100)])
+def test_what_waits_for_its_first_sample_never_holds_up_a_zip(site: Site, depth: int, every: int) -> None:
+    """The sample needs the thousandth chunk; the zip's window is too small for those of which the followed input could
+    keep the usual three: as it is shallow, or as a filter lies before the followed input."""
+    count, followed, few = (
+        Count("count", until=3000),
+        Every(name="followed", every=every),
+        Every(name="few", every=1000),
+    )
+    follows, sink = First(name="follows"), site.sink("zip")
+    graph = joined((count, followed), (count, few), (followed, follows), (few, follows), (follows, sink))
+    graph.add_edge(count, sink, depth=depth)
+    met, status = site.run(graph)
+    assert met == [(number, number) for number, _ in met]
+    assert len(met) == 3000 // every - status.edges["followed", "follows"].dropped["before_first"] > 1000 // every
+
+
 class First(fm.Node):
     """Sends on the value of its first input."""
 
@@ -317,16 +355,18 @@ def test_a_thousand_and_one_a_second_meet_in_every_way(cluster: Cluster) -> None
         sink = Collect(name=name, join=join)
         for source in (slow, fast) if name == "align the other" else (fast, slow):
             followed = name == "follow the other" and source is slow
-            # Else `fast` would wait for room when all are told to stop, which `slow`, paused, can't bring about.
-            graph.add_edge(source, sink, follow=followed, depth=5000 if name == "zip" else None)
+            graph.add_edge(source, sink, follow=followed)
     manager = cluster.commit(graph)
     manager.start()
     cluster.until(lambda: manager.status().nodes["slow zip"].steps >= 3 and manager.status().nodes["any"].steps > 1500)
+    begun = time.monotonic()
     manager.stop()
+    # though `fast` waits for room before the zip, where `slow` has paused
+    assert time.monotonic() - begun < 2.5 * SCALE
     status = manager.status()
     for (_, target), edge in status.edges.items():
-        assert edge.sent == edge.received + sum(edge.dropped.values()) + edge.in_flight
-        limit = {"zip": 5000, "align": 256, "align the other": 256, "any": 0}.get(target, int(edge.policy == "latest"))
+        assert (edge.sent, edge.derived) == (edge.received + sum(edge.dropped.values()) + edge.in_flight, False)
+        limit = {"zip": 257, "align": 256, "align the other": 256, "any": 0}.get(target, int(edge.policy == "latest"))
         assert edge.in_flight <= limit, edge
     reasons = {(source[:4], target): set(edge.dropped) for (source, target), edge in status.edges.items()}
     assert (

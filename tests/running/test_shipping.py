@@ -270,8 +270,8 @@ if "flowmesh.daemon" in " ".join(sys.orig_argv):
 PYTHON = """
 import sys, types
 if "flowmesh.daemon" in " ".join(sys.orig_argv):
-    import flowmesh.daemon.daemon
-    flowmesh.daemon.daemon.sys = types.SimpleNamespace(version_info=types.SimpleNamespace(major=3, minor=99))
+    import flowmesh.daemon.about
+    flowmesh.daemon.about.sys = types.SimpleNamespace(version_info=types.SimpleNamespace(major=3, minor=99))
 """
 
 

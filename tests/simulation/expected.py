@@ -87,11 +87,10 @@ def _check_prefix(node: Node, contents: list[int], wanted: list[int]) -> None:
 def _pairs(node: Node) -> list[tuple[int, ...]]:
     """The i-th of a number on one input with the i-th of it on the other."""
     lines = []
-    for edge in node.ins:
+    for place, edge in enumerate(node.ins):
         by_number: dict[int, list[int]] = defaultdict(list)
         for chunk in edge.source.given.values():
-            by = chunk.origin[node.pair_by][0] if node.pair_by in chunk.origin else chunk.number
-            by_number[by].append(chunk.content)
+            by_number[node.number(place, chunk)].append(chunk.content)
         lines.append(by_number)
     numbers = sorted(set(lines[0]).intersection(*lines[1:]))
     return [pair for number in numbers for pair in zip(*(line[number] for line in lines), strict=False)]

@@ -37,7 +37,7 @@ class Node:
     cap: int = 8
     ins: list[Edge] = field(default_factory=list)
     outs: list[Edge] = field(default_factory=list)
-    pair_by: int = -1  # the output by whose numbers a zip pairs
+    pair_by: tuple[int, ...] = ()  # of a zip, for each input the output by whose numbers it is paired
     carries: dict[int, tuple[int, ...]] = field(default_factory=dict)
     forks: frozenset[int] = frozenset()
 
@@ -57,6 +57,11 @@ class Node:
         profiles = {"one": 1, "filter": int(mixed % 3 == 0), "several": mixed % 4, "rare": int(mixed % 40 == 0)}
         many = profiles[self.profile]
         return [hash((mixed, emission)) for emission in range(many)]
+
+    def number(self, place: int, chunk: Chunk) -> int:
+        """The number by which a zip pairs a chunk of an input."""
+        by = self.pair_by[place]
+        return chunk.origin[by][0] if by in chunk.origin else chunk.number
 
     def gave(self, chunk: Chunk) -> None:
         """Whatever dies: a number always means the same."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flowmesh.control.connections import Report
-from flowmesh.control.joins import Join
+from flowmesh.control.joins import FollowJoin, Join
 from flowmesh.control.marks import Cause, Progress
 from flowmesh.control.pairing import ZipJoin
 from flowmesh.control.rejoining import WaitingJoin
@@ -42,7 +42,6 @@ class Inputs:
         for place in node.carries:
             self.progress.marked(place, dict(page.mark))
         self._behind: list[tuple[int, int, Origins]] = []
-        self._presses: list[tuple[int, int]] = []
         self._told = [(0, 0)] * len(node.ins)  # credit and settled
         self._credits = [0] * len(node.ins)
 
@@ -94,17 +93,16 @@ class Inputs:
         if node.join == "follow" and len(node.ins) > 1:
             followed = next(place for place, edge in enumerate(node.ins) if not edge.sampled)
             begun = page.begun and self.world.rules.waits_after_restart
-            return WaitingJoin(len(node.ins), followed, node.ins[followed].depth - 1, begun)
+            if not begun and not self.world.rules.keeps_nothing:
+                return FollowJoin(len(node.ins), followed, node.ins[followed].depth - 1)
+            return WaitingJoin(len(node.ins), followed, begun)
         return self.world.rules.repeating_join(len(node.ins), page.order)
 
     def _make_zip(self, page: Page) -> ZipJoin[Chunk]:
         """What an input has settled is not given again; where that says how far the input is, nobody else will."""
-        by = self.node.pair_by
-        join: ZipJoin[Chunk] = ZipJoin(
-            len(self.node.ins), lambda chunk: chunk.origin[by][0] if by in chunk.origin else chunk.number
-        )
+        join: ZipJoin[Chunk] = ZipJoin(len(self.node.ins), self.node.number)
         for place, edge in enumerate(self.node.ins):
-            if by in (-1, edge.source.index) and self.world.rules.zip_remembers:
+            if self.node.pair_by[place] == edge.source.index and self.world.rules.zip_remembers:
                 join.mark(place, page.settled[place])
         return join
 
@@ -118,10 +116,6 @@ class Inputs:
             while limit and (message := edge.down.receive()) is not None:
                 limit -= 1
                 self._arrived(place, edge, message)
-        heard = [(place, behind) for place, behind in self._presses if self.inlets[place].intake.taken >= behind]
-        if heard:
-            self._presses = [press for press in self._presses if press not in heard]
-            self.output.press()
         self._say_news()
 
     def _say_news(self) -> None:
@@ -146,11 +140,6 @@ class Inputs:
             case "mark":
                 if message.connection == inlet.connection:
                     self._marked(place, message.body)
-            case "press":
-                if message.connection == inlet.connection:
-                    self._presses.append((place, inlet.intake.arrived))
-                    for dropped in self.join.press() if isinstance(self.join, WaitingJoin) else ():
-                        self._drop(*dropped)
             case "end":
                 if inlet.arrive(message.connection, message.body):
                     self.join.end(place)
@@ -158,8 +147,8 @@ class Inputs:
     def _marked(self, place: int, mark: Origins) -> None:
         if self.world.rules.marks:
             self._behind.append((place, self.inlets[place].intake.arrived, mark))
-            if isinstance(self.join, ZipJoin) and self.node.pair_by in mark:
-                self.join.mark(place, mark[self.node.pair_by][0])
+            if isinstance(self.join, ZipJoin) and self.node.pair_by[place] in mark:
+                self.join.mark(place, mark[self.node.pair_by[place]][0])
 
     def _put(self, place: int, chunk: Chunk) -> None:
         if self.closed:
@@ -167,12 +156,10 @@ class Inputs:
             return
         if (dropped := self.join.put(place, chunk)) is not None:
             self._drop(*dropped)
-        by = self.node.pair_by
         if isinstance(self.join, ZipJoin):
-            if by not in chunk.origin and self.world.rules.lone_is_last:
-                self.join.mark(place, chunk.number)  # it comes from that output itself: no other has its number
-            elif chunk.last:
-                self.join.mark(place, chunk.origin[by][0] if by in chunk.origin else chunk.number)
+            lone = self.node.pair_by[place] not in chunk.origin  # it comes from that output itself
+            if chunk.last or (lone and self.world.rules.lone_is_last):
+                self.join.mark(place, self.node.number(place, chunk))
 
     def _took(self, place: int, chunk: Chunk) -> None:
         edge = self.node.ins[place]
@@ -181,7 +168,7 @@ class Inputs:
 
     def _drop(self, place: int, chunk: Chunk, reason: str) -> None:
         self.node.ins[place].met(chunk.number, reason)
-        self._credits[place] = self.inlets[place].take(chunk.number, self.world.rules.credits_drops)
+        self._credits[place] = self.inlets[place].take(chunk.number, True)
         news: Origins = {}
         if self.world.rules.drops_advance:  # it causes nothing any more: that is progress as well
             self.progress.stepped([self.cause(place, chunk)])

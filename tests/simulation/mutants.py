@@ -117,7 +117,7 @@ MUTANTS: dict[str, tuple[str, Rules]] = {
     "any takes as it comes after a restart": ("merged", Rules(repeating_join=as_it_comes)),
     "before_first is dropped after a restart": ("sampled", Rules(waits_after_restart=False)),
     "the newest sample dies with its producer": ("sampled", Rules(newest_outlives=False)),
-    "nobody says that it can't go on": ("starved", Rules(presses=False)),
-    "credit for drops is held back": ("starved", Rules(credits_drops=False)),
+    "what is followed is kept until the first sample": ("starved", Rules(keeps_nothing=False)),
+    "strangers pair by their own numbers": ("crossed", Rules(strangers_by_sources=False)),
     "a lone chunk is not known to be the last": ("filtered_zip", Rules(lone_is_last=False)),
 }

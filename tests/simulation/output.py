@@ -84,14 +84,6 @@ class Output:
             if isinstance(outlet, KeptEdge) and (mark := outlet.mark_due()) is not None:
                 assert outlet.connection is not None
                 edge.down.send(outlet.connection, "mark", mark)
-            if isinstance(outlet, KeptEdge) and outlet.press_due():
-                assert outlet.connection is not None
-                edge.down.send(outlet.connection, "press", None)
-
-    def press(self) -> None:
-        if self.world.rules.presses:
-            self.keeping.press()
-            self.flush()
 
     def _make_room(self, edge: Edge) -> None:
         """A lossy edge: take out the oldest that the consumer has not read."""

@@ -144,8 +144,6 @@ class Process:
         yield from self._while_blocked(output.is_held_back)
 
     def _while_blocked(self, blocked: Callable[[], bool]) -> Iterator[Any]:
-        if blocked():
-            self.output.press()
         while blocked() and not self.output.all_closed:
             self._receive_up()
             yield from self._tell()

@@ -52,17 +52,19 @@ class Build:
 
     def simulation(self, rules: Rules) -> Simulation:
         self.trace()
+        for node in self.nodes:
+            if len(set(node.pair_by)) > 1 and not rules.strangers_by_sources:
+                node.pair_by = tuple(edge.source.index for edge in node.ins)
         return Simulation(self.clock, self.nodes, self.edges, rules)
 
     def can_zip(self, node: Node) -> bool:
-        """Whether it may be a zip. One of inputs that share no ancestor may starve another, when they are joined elsewhere
-        too: each waits for what the other's full window keeps back. No rule of delivery helps against that."""
+        """Whether `check` would let it be a zip, and the windows are large enough: of three inputs, one that waits for the
+        end of a step may keep another from taking all that this step emits."""
         try:
             self.trace()
         except ValueError:
             return False
-        left, right = (edge.source for edge in node.ins)
-        return node.pair_by >= 0 or not _joined(left, right, node)
+        return len(node.ins) < 3 or not any(above.profile == "several" for above in self.nodes)
 
     def trace(self) -> None:
         """By what each zip pairs, and what marks each node passes on: as a graph is committed."""
@@ -77,28 +79,15 @@ class Build:
         for node in self.nodes:
             senders = triggers[node.name]
             if node.join == "zip":
-                fork = lineage.pairing(node.name, senders)
-                node.pair_by = -1 if fork is None else index[fork]
-                if fork is not None and triggers[fork]:
-                    forks.add(index[fork])
+                outputs = lineage.pairing(senders)
+                node.pair_by = tuple(index[output] for output in outputs)
+                forks.update(index[output] for output in outputs if triggers[output])
             for place, edge in enumerate(node.ins):
                 if edge.source.name in senders:
                     line = lineage.ancestors[edge.source.name] | {edge.source.name}
                     node.carries[place] = tuple(sorted(index[name] for name in line))
         for node in self.nodes:
             node.forks = frozenset(forks)
-
-
-def _joined(one: Node, other: Node, without: Node) -> bool:
-    """Whether two nodes are connected at all, by lossless edges taken in any direction."""
-    seen, todo = {one}, [one]
-    while todo:
-        node = todo.pop()
-        near = [edge.source for edge in node.ins if edge.lossless]
-        near += [edge.target for edge in node.outs if edge.lossless]
-        todo += [found for found in near if found not in seen and found is not without]
-        seen |= {found for found in near if found is not without}
-    return other in seen
 
 
 def chain(build: Build) -> None:
@@ -186,12 +175,11 @@ def merged(build: Build) -> None:
 def anything(build: Build) -> None:
     """A random graph of all kinds of joins."""
     random = build.random
-    build.source("n0")
-    if random.random() < 0.5:
-        build.source("n1")
-    for place in range(len(build.nodes), random.randint(4, 7)):
+    for place in range(random.choice((1, 1, 2, 2, 3))):
+        build.source(f"s{place}")
+    for place in range(len(build.nodes), random.randint(4, 8)):
         senders = random.sample(build.nodes, min(len(build.nodes), random.choice((1, 1, 2, 2, 3))))
-        join = random.choice(("any", "zip", "follow")) if len(senders) == 2 else "any"
+        join = random.choice({1: ("any",), 2: ("any", "zip", "follow"), 3: ("any", "zip")}[len(senders)])
         node = build.node(f"n{place}", *senders, profile=build.profile(), join=join,
                           sampled=senders[1] if join == "follow" else None)  # fmt: skip
         if join == "zip" and not build.can_zip(node):
@@ -202,16 +190,23 @@ def anything(build: Build) -> None:
 
 
 def crossed(build: Build) -> None:
-    """Not for any rule of delivery: two zips of unrelated sources, each waiting for what the other's full window keeps
-    back. `check` must refuse it."""
-    one, other = build.source("one", 100), build.source("other", 100)
-    rare, rare_other = build.node("rare", one, profile="rare"), build.node("rare_other", other, profile="rare")
-    build.node("sink", build.node("pair", one, rare_other, join="zip"))
-    build.node("sink_other", build.node("pair_other", other, rare, join="zip"))
+    """Several zips of the same sources, each behind filters of its own: what one is waiting for the full window of
+    another must not keep back."""
+    random = build.random
+    sources = [
+        build.source(name, random.randint(10, 60)) for name in ("one", "other", "third")[: random.choice((2, 3))]
+    ]
+    for place in range(random.randint(2, 3)):
+        sides = []
+        for source in random.sample(sources, random.randint(2, len(sources))):
+            filtered = random.random() < 0.6
+            sides.append(build.node(f"{source.name}{place}", source, profile=build.profile()) if filtered else source)
+        build.node(f"sink{place}", build.node(f"pair{place}", *sides, join="zip", profile=build.profile()))
 
 
 SHAPES: dict[str, Callable[[Build], None]] = {
-    shape.__name__: shape for shape in (chain, filtered_zip, uneven_zip, fan_out, sampled, starved, merged, anything)
+    shape.__name__: shape
+    for shape in (chain, filtered_zip, uneven_zip, crossed, fan_out, sampled, starved, merged, anything)
 }
 
 
@@ -226,7 +221,7 @@ def simulate(shape: str, seed: int, rules: Rules = RIGHT, crashes: bool = True) 
     """
     clock = Clock(seed)
     build = Build(clock)
-    (crossed if shape == crossed.__name__ else SHAPES[shape])(build)
+    SHAPES[shape](build)
     simulation = build.simulation(rules)
     random = clock.random
     span = random.choice((100, 400, 1200))

@@ -37,8 +37,8 @@ class Rules:
     newest_outlives: bool = True  # whether the newest chunk of a sampled edge outlives its producer
     drops_advance: bool = True  # whether what a join drops moves the node's marks on
     zip_remembers: bool = True  # whether a zip's new incarnation knows that what it has settled has come
-    presses: bool = True  # whether a node that can't go on says so downstream
-    credits_drops: bool = True  # whether credit for what is dropped is never held back
+    keeps_nothing: bool = True  # whether nothing is kept before the first sample, which may need that to be settled
+    strangers_by_sources: bool = True  # whether a zip of strangers pairs by the numbers of their sources
     lone_is_last: bool = True  # whether a chunk of the very output by which a zip pairs is known to be the only one
     waits_after_restart: bool = True  # whether `before_first` is dropped only by a node that never stepped
     serials: bool = True  # whether a connection's name tells it from an earlier one of the same two incarnations
@@ -127,12 +127,15 @@ class Simulation:
             )
 
     def left(self, node: Node) -> None:
-        """A process ends for good: its worker answers for it."""
+        """A process ends for good: its worker answers for it, on a connection that it has not heard of as well."""
+        inlets = node.process.inputs.inlets if node.process is not None else []
         node.left = True
         node.process = None
-        for edge in node.ins:
+        for place, edge in enumerate(node.ins):
             if edge.connection is None:
                 self._connect_later(edge)
+            elif not inlets or inlets[place].connection != edge.connection:
+                self._answer(edge)
 
     # --- connections -------------------------------------------------------------------------------------------------
 
@@ -149,9 +152,14 @@ class Simulation:
         edge.connection = name
         edge.up.open(name, notify=True)
         edge.down.open(name, notify=not target.left)
-        if target.left and self.rules.worker_answers:
-            last = target.page.settled[target.ins.index(edge)]
-            edge.up.send(name, "report", Report(last, last, last, closed=True))
+        if target.left:
+            self._answer(edge)
+
+    def _answer(self, edge: Edge) -> None:
+        """The worker of a consumer that has left reports for it."""
+        if edge.connection is not None and self.rules.worker_answers:
+            last = edge.target.page.settled[edge.target.ins.index(edge)]
+            edge.up.send(Connection(*edge.connection), "report", Report(last, last, last, closed=True))
 
     def _break(self, edge: Edge, consumer_died: bool) -> None:
         if edge.connection is None:

@@ -15,7 +15,7 @@ from .shapes import SHAPES, simulate
 from .world import Broken
 
 QUICK = 130  # schedules of each shape, in every test run
-LONG = 1000  # in each of the long runs, of which there are thirteen a shape
+LONG = 1000  # in each of the long runs, of which there are a dozen a shape
 
 
 def failures(shape: str, seeds: Iterable[int]) -> list[str]:
@@ -54,19 +54,13 @@ def test_processes_do_die_and_a_seed_is_a_schedule() -> None:
     ]
 
 
-def test_zips_of_unrelated_inputs_that_cross_hang_under_any_rules() -> None:
-    """A limit: marks say nothing about unrelated inputs, and windows are bounded."""
-    with pytest.raises(Broken, match="it hangs"):
-        simulate("crossed", 1, crashes=False)
-
-
 def test_no_slot_is_reused_while_it_can_be_read() -> None:
     for seed in range(1, 1001):
         pass_on(seed)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(1000, 14000, LONG))
+@pytest.mark.parametrize("first", range(1000, 13000, LONG))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_many_more_schedules(shape: str, first: int) -> None:
     failed = failures(shape, range(first, first + LONG))
