@@ -20,7 +20,7 @@ from flowmesh.wire.fingerprints import fingerprint
 from .options import read_token
 from .telling import Teller, say
 
-_TRY = 10.0  # seconds that a Manager has to answer, before it is dialled anew; until then it is dialled every second
+_TRY = 5.0  # seconds that a Manager has to answer, before it is dialled anew; until then it is dialled every second
 _PATIENCE = 10.0  # seconds of silence after which a Manager has vanished: far more than a loaded network causes
 _LONGEST_PAUSE = 30.0  # seconds between two attempts where somebody refuses us
 
@@ -38,6 +38,7 @@ class Serving:
         self._token = token
         self._access: Access | None = None
         self._joined = False
+        self._interrupted = False
         self._seen: set[str] = set()
         self._terms = Terms(
             id=asked.id, pickle=not asked.no_pickle, link_port=asked.wport, patience=_PATIENCE, tell=Teller()
@@ -70,12 +71,17 @@ class Serving:
         say("left")
         return 1 if daemon.ending else 0
 
+    def _interrupt(self, *_: object) -> None:
+        """It is noted as well: what is raised while the collector frees something is lost."""
+        self._interrupted = True
+        raise KeyboardInterrupt
+
     # --- joining -----------------------------------------------------------------------------------------------------
 
     def _join(self) -> Daemon:
         """Dial until a Manager lets us in."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         spawner = Spawner()  # at once: it imports while we dial
         try:
@@ -94,6 +100,8 @@ class Serving:
     def _dial(self, spawner: Spawner) -> Daemon:
         said, pause = "", 1.0
         while True:
+            if self._interrupted:
+                raise KeyboardInterrupt
             access = self._find()
             try:
                 return register(self._asked.name, access, 1.0 if not said else _TRY, spawner, None, self._terms)

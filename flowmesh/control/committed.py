@@ -49,6 +49,12 @@ class Committed:
         """The workers that its nodes are mapped to."""
         return list(dict.fromkeys(member.worker for member in self.members.values()))
 
+    @property
+    def unheard(self) -> list[str]:
+        """The workers that have not said anything of it yet: their nodes have no process."""
+        heard = {member.worker for member in self.members.values() if member.pid or member.gone}
+        return [worker for worker in self.workers if worker not in heard]
+
     # --- what is told ------------------------------------------------------------------------------------------------
 
     def heard(self, news: NodeNews) -> Member | None:

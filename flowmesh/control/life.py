@@ -23,6 +23,7 @@ from .verbs import Verbs
 
 _NEEDED = (GraphState.COMMITTING, GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)
 _ACTIVE = (*_NEEDED, GraphState.ENDING)
+_SHIP_AGAIN = 2.0  # seconds: a worker tells of its first process long before
 
 
 class Life:
@@ -49,6 +50,7 @@ class Life:
         self.committed = Committed()
         self.error: FlowmeshError | None = None
         self.reports: dict[str, Report] = {}
+        self._ship_again = 0.0
         self._setup_timeout = 60.0
         self._deadline: float | None = None  # of the state that the graph is in
         self._told_now = False  # whether a drain that took too long was cut short
@@ -184,6 +186,8 @@ class Life:
             effects += self._late(now)
         if self.state is GraphState.COMMITTING:
             effects += [Note(logging.WARNING, sentence) for sentence in self.committed.links.late(now)]
+            if now >= self._ship_again:
+                effects += self._ship(self.committed.unheard, now)
         return effects
 
     @property
@@ -210,8 +214,16 @@ class Life:
         self._verbs.add(verb, token)
         self._setup_timeout = timeout
         self.committed, self.error, self.reports = committed, None, {}
+        return self._ship(committed.workers, now)
+
+    def _ship(self, workers: Iterable[str], now: float) -> list[ManagerEffect]:
+        """Send the plan. A worker whose connection breaks meanwhile never gets it: then it is sent again, and one that has
+        it passes over it."""
+        self._ship_again = now + _SHIP_AGAIN
+        plan = self.committed.plan
+        assert plan is not None
         effects: list[ManagerEffect] = []
-        for name in committed.workers:
+        for name in workers:
             effects += self._roster.tell([name], Deploy(plan.for_worker(name), self._stop_timeout, self._address))
         return effects
 

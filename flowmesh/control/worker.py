@@ -63,8 +63,8 @@ class WorkerMachine:
     def heard(self, message: AnyMessage, now: float) -> list[WorkerEffect]:
         """The Manager has said something."""
         match message:
-            case Deploy():
-                return [] if self._leaving else self._deploy(message, now)
+            case Deploy(plan=plan):
+                return [] if self._leaving or self._is_mine(plan.graph) else self._deploy(message, now)
             case Inspect(token=token):
                 return [Report(token)]
             case Start() | Stop():

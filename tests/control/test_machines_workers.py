@@ -10,7 +10,7 @@ import pytest
 from flowmesh.control.effects import Note
 from flowmesh.errors import DeadlineError, GraphError, NodeDied, NodeError, StateError, WorkerError
 from flowmesh.wire.lifecycle import GraphState, NodeState
-from flowmesh.wire.messages import Failure, LogLine, NodeNews, Reply, Report
+from flowmesh.wire.messages import Deploy, Failure, LogLine, NodeNews, Reply, Report
 
 from .processes import Behaviour
 from .scenes import CHAIN, FLOWING, ONE, TWO, chain, nothing_lives, reach, running
@@ -68,6 +68,23 @@ def test_a_commit_to_a_worker_that_has_gone_fails_at_once() -> None:
         world.result(world.commit(graph))
     assert (world.now, world.manager.state) == (begun, GraphState.EMPTY)
     world.result(world.commit(plan(CHAIN, ONE)))
+
+
+def test_a_plan_that_a_broken_connection_took_is_sent_again_and_one_that_came_is_not_begun_twice() -> None:
+    world, graph = chain("local", "other")
+    token = world.commit(graph)
+    assert [type(message) for message in world.workers["other"].down] == [Deploy]
+    world.workers["other"].down.clear()
+    again = next(iter(world.workers["local"].down))
+    begun = world.now
+    world.result(token)
+    assert 2.0 <= world.now - begun < 5.0
+    assert world.manager.state is GraphState.READY
+    world.workers["local"].down.append(again)
+    pids = {name: member.pid for name, member in world.manager.members.items()}
+    world.pass_time(1)
+    assert pids == {name: member.pid for name, member in world.manager.members.items()}
+    assert world.manager.state is GraphState.READY
 
 
 def test_a_worker_that_was_silent_and_comes_back_is_registered_again_with_nothing_running() -> None:

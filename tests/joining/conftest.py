@@ -31,7 +31,8 @@ for line in sys.stdin:
         result = str(eval(line))
     except Exception as error:
         result = f"{type(error).__name__} {error}"
-    print("did", json.dumps(result), flush=True)
+    sys.stdout.write(f"did {json.dumps(result)}\\n")  # in one piece: the log speaks at the same time
+    sys.stdout.flush()
 """
 PARTS = """
 import os
