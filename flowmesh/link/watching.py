@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from enum import Enum
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from .sockets import Socket, waiting
 
 STRANGE = 3  # handshakes in a row that the other end broke off: once may be a Manager that is just ending
+_EVENT = struct.Struct("=Hi")  # an event and its value; pyzmq's own reader imports asyncio, and with it 5 MB
 _EVENTS = (
     zmq.EVENT_CONNECTED
     | zmq.EVENT_CLOSED
@@ -50,7 +51,7 @@ class Watch:
     def read(self) -> Outlook:
         """Take what has happened into account."""
         for frames in waiting(self.socket, 1000):
-            self._happened(int(parse_monitor_message([frame.bytes for frame in frames])["event"]))
+            self._happened(_EVENT.unpack_from(frames[0].bytes)[0])
         return self.outlook
 
     def _happened(self, event: int) -> None:

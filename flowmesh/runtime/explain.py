@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from traceback import FrameSummary, StackSummary, TracebackException
 
@@ -14,7 +13,9 @@ from ..shipping.importer import missing_import
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _READY_MADE = os.path.join(_PACKAGE, "nodes", "")  # these nodes' code is the user's choice
 _OURS = (_PACKAGE, os.path.dirname(cloudpickle.__file__) + os.sep)
-_LOOP = os.path.dirname(asyncio.__file__) + os.sep  # it runs an `async def step`: never the user's in front
+_LOOP = os.path.join(
+    os.path.dirname(os.__file__), "asyncio", ""
+)  # it runs an `async def step`: never the user's in front
 _LONGEST = 60_000
 _READ_ONLY = ("read-only", "readonly", "not writable", "writeable")
 _HINT = (

@@ -6,7 +6,6 @@ that something was sent, or when nothing else is to be done.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import pickle
@@ -15,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import numpy as np
@@ -53,6 +52,9 @@ from .linkedout import LinkedOutEdge, LossyLinkedOutEdge
 from .outedge import OutEdge
 from .outputs import Outputs
 from .waiting import poller, wait
+
+if TYPE_CHECKING:
+    import asyncio
 
 _now = time.monotonic_ns
 _wall = time.time_ns() - time.monotonic_ns()  # taken once, in the fork server: all nodes of a worker have the same
@@ -461,5 +463,7 @@ class Stepper:
 
     def _await(self, coroutine: Any) -> Any:
         if self._loop is None:
+            import asyncio  # few nodes need it, and all would share its memory
+
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(coroutine)
