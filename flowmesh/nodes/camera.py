@@ -11,17 +11,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..chunk import DataChunk
 from ..errors import FlowmeshError, GraphError
-from ..node import is_number, register
-from .ready_made import ReadyMade, is_whole
-from .receiver import LostError, Receiver, info
+from ..node import is_number
+from .live_feed import LiveFeed
+from .ready_made import is_whole
+from .receiver import LostError, Receiver
 
-PATIENCE = 0.5  # seconds that a step waits for a frame: a stop is never held up for longer
 _KNOWN = Path("/sys/class/video4linux")
 
 
-class Camera(ReadyMade):
+class Camera(LiveFeed[np.ndarray]):
     """A live source of a camera's frames. What comes while the graph is busy is left out: the newest frame counts.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). A
@@ -45,8 +44,6 @@ class Camera(ReadyMade):
         FlowmeshError: in `setup`: there is no such camera, or it can't be opened; the text lists those that there are.
     """
 
-    live = True
-
     def __init__(
         self,
         name: str | None = None,
@@ -68,7 +65,7 @@ class Camera(ReadyMade):
             raise GraphError(f"{self.name}: fourcc is a text of four characters such as 'MJPG', not {fourcc!r}")
         self.path = Path(f"/dev/video{device}") if isinstance(device, int) else Path(device)
         self.size, self.fps, self.fourcc = size, fps, fourcc
-        self._receiver: Receiver[np.ndarray] | None = None
+        self._receiver = None
 
     def setup(self) -> None:
         # OpenCV waits 10 s for a frame of a camera that hangs, and asks for another limit only here, once a process.
@@ -82,32 +79,8 @@ class Camera(ReadyMade):
         self._receiver = Receiver(str(self.path), self._open, self.logger, longest_pause=5.0)
         self._receiver.start(first)
 
-    def step(self) -> DataChunk | None:
-        assert self._receiver is not None, "setup has made it"
-        frame = self._receiver.take(PATIENCE)
-        if frame is None:
-            return None
-        chunk = DataChunk()
-        chunk.add("frame", frame, "image")
-        chunk.add("index", self._index)
-        self._index += 1
-        return chunk
-
-    def teardown(self) -> None:
-        if self._receiver is not None:
-            self._receiver.close()
-
-    @register
-    def reconnects(self) -> int:
-        """How often the camera came back after it had vanished."""
-        return 0 if self._receiver is None else self._receiver.reconnects
-
-    @register
-    def info(self) -> dict[str, Any]:
-        """width and height in pixels and fps (1/s) as the camera says, connected, and how many frames were read, were missed
-        (no step took them before the next came, or while the graph was paused), and how many reconnects there were."""
-        assert self._receiver is not None, "setup has made it"
-        return self._says | info(self._receiver)
+    def _picture(self, frame: np.ndarray) -> np.ndarray:
+        return frame
 
     def _open(self) -> _Capture:
         why = _why_not(self.path)

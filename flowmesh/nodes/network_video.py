@@ -6,22 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..chunk import DataChunk
+import numpy as np
+
 from ..errors import FlowmeshError, GraphError
-from ..node import is_number, register
-from .ready_made import ReadyMade
-from .receiver import Receiver, info
+from ..node import is_number
+from .live_feed import LiveFeed
+from .receiver import Receiver
 
 if TYPE_CHECKING:
     import av
 
     from .av_feed import AvFeed
 
-PATIENCE = 0.5  # seconds that a step waits for a frame: a stop is never held up for longer
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://.", re.IGNORECASE)
 
 
-class NetworkVideo(ReadyMade):
+class NetworkVideo(LiveFeed["av.VideoFrame"]):
     """A live source of the frames of a stream: RTSP, RTMP, HTTP (MJPEG, MPEG-TS, HLS, ...), SRT, UDP.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). What
@@ -49,8 +49,6 @@ class NetworkVideo(ReadyMade):
         FlowmeshError: in `setup`: PyAV is missing on the node's host.
     """
 
-    live = True
-
     def __init__(
         self,
         name: str,
@@ -72,7 +70,7 @@ class NetworkVideo(ReadyMade):
         if ffmpeg is not None and not all(isinstance(text, str) for item in dict(ffmpeg).items() for text in item):
             raise GraphError(f"{self.name}: ffmpeg is a dict of texts, as in {{'rtsp_transport': 'udp'}}")
         self.url, self.timeout, self.longest_pause, self.ffmpeg = url, timeout, longest_pause, dict(ffmpeg or {})
-        self._receiver: Receiver[av.VideoFrame] | None = None
+        self._receiver = None
 
     def setup(self) -> None:
         try:
@@ -80,37 +78,13 @@ class NetworkVideo(ReadyMade):
         except ImportError as error:
             raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
         self._index = 0
-        self._says: dict[str, object] = dict.fromkeys(("width", "height", "fps", "codec"))
+        self._says = dict.fromkeys(("width", "height", "fps", "codec"))
         self._receiver = Receiver(without_password(self.url), self._open, self.logger, self.longest_pause)
         self._receiver.start()
 
-    def step(self) -> DataChunk | None:
-        assert self._receiver is not None, "setup has made it"
-        frame = self._receiver.take(PATIENCE)
-        if frame is None:
-            return None
-        chunk = DataChunk()
-        chunk.add("frame", frame.to_ndarray(format="bgr24"), "image")
-        chunk.add("index", self._index)
-        self._index += 1
-        return chunk
-
-    def teardown(self) -> None:
-        if self._receiver is not None:
-            self._receiver.close()
-
-    @register
-    def reconnects(self) -> int:
-        """How often the stream was reached again after it had broken off."""
-        return 0 if self._receiver is None else self._receiver.reconnects
-
-    @register
-    def info(self) -> dict[str, Any]:
-        """width and height in pixels, fps (1/s) and codec as the stream says (None: not known), connected, and how many frames
-        were read, were missed (no step took them before the next came, or while the graph was paused), and how many
-        reconnects there were."""
-        assert self._receiver is not None, "setup has made it"
-        return self._says | info(self._receiver)
+    def _picture(self, frame: av.VideoFrame) -> np.ndarray:
+        picture: np.ndarray = frame.to_ndarray(format="bgr24")
+        return picture
 
     def _open(self) -> AvFeed:
         from .av_feed import AvFeed
