@@ -80,6 +80,15 @@ class Pipe:
         poll.register(self._socket, select.POLLOUT)
         return within > 0 and bool(poll.poll(within * 1000))
 
+    def wait(self) -> tuple[bytes, list[int]] | None:
+        """The next message, as `receive` gives it, however long it takes; None when the peer has gone instead."""
+        try:
+            while (received := self.receive()) is None:
+                select.select([self], [], [])
+            return received
+        except PeerGone:
+            return None
+
     def receive(self) -> tuple[bytes, list[int]] | None:
         """The next message and its descriptors, which are the caller's to close; None when none waits.
 

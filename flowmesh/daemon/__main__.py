@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import select
 import signal
 import sys
 
-from ..channel.packets import PeerGone
 from ..channel.pipe import Pipe
 from ..errors import FlowmeshError
 from ..link.access import Access
@@ -37,12 +35,8 @@ def main() -> None:
 
 def _asked(lifeline: Pipe) -> Join | None:
     """What the script wants; None when it has gone instead."""
-    try:
-        while (received := lifeline.receive()) is None:
-            select.select([lifeline], [], [])
-    except PeerGone:
-        return None
-    return decode_join(received[0])
+    received = lifeline.wait()
+    return None if received is None else decode_join(received[0])
 
 
 def _access(join: Join) -> Access:

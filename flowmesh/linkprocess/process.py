@@ -6,7 +6,6 @@ It holds nothing that matters: what it has taken and not handed on is still kept
 from __future__ import annotations
 
 import logging
-import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -45,10 +44,8 @@ def main(descriptor: int) -> None:
 
 def _first_message(pipe: Pipe) -> OpenLink | None:
     """None when the worker has gone instead."""
-    try:
-        while (received := pipe.receive()) is None:
-            select.select([pipe], [], [])
-    except PeerGone:
+    received = pipe.wait()
+    if received is None:
         return None
     message = decode(received[0])
     if not isinstance(message, OpenLink):

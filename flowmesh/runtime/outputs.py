@@ -108,7 +108,7 @@ class Outputs:
             if not edge.gone:
                 edge.collect()
                 edge.flush()
-        self.all_closed = bool(self.edges) and all(edge.closed for edge in self.edges)
+        self._see_who_listens()
 
     def settle(self) -> None:
         """Wait until no lossless edge holds anything back, and see whether anybody still listens."""
@@ -116,6 +116,9 @@ class Outputs:
             if not self._wait(waiting, -1):
                 return
             self.flush()
+        self._see_who_listens()
+
+    def _see_who_listens(self) -> None:
         self.all_closed = bool(self.edges) and all(edge.closed for edge in self.edges)
 
     def _collect(self) -> None:

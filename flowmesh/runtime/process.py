@@ -6,11 +6,10 @@ import atexit
 import faulthandler
 import logging
 import os
-import select
 import sys
 from collections.abc import Iterator
 
-from ..channel.packets import End, PeerGone
+from ..channel.packets import End
 from ..channel.page import Page
 from ..channel.pipe import Pipe, close_all, read_memory_file
 from ..channel.ring import RingReader, RingWriter
@@ -62,10 +61,8 @@ def main(descriptor: int) -> None:
 
 def _first_message(pipe: Pipe) -> tuple[SetUp, list[int]] | None:
     """The worker's first message; None when it has gone instead, or tears down before anything began."""
-    try:
-        while (received := pipe.receive()) is None:
-            select.select([pipe], [], [])
-    except PeerGone:
+    received = pipe.wait()
+    if received is None:
         return None
     message = decode(received[0])
     if not isinstance(message, SetUp):
