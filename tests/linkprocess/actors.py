@@ -104,6 +104,11 @@ class Producer:
         block = self.page.output(0)
         return self.page.cells[block], self.page.cells[block + 1]
 
+    @property
+    def dropped(self) -> int:
+        """Chunks that were dropped before they were put on the wire, by the producer or by its link."""
+        return sum(sum(page.dropped(page.output(0)).values()) for page in (self.own, self.page))
+
 
 class Consumer:
     """A node at the transfer's target. `theirs` are the ends that the link gets."""
