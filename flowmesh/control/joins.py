@@ -3,6 +3,7 @@
 put(input, item)      what came; returns what must be dropped for it
 end(input)            no more will come from it
 take()                (triggering input, {input: item}) of the next step, or None when it must wait
+give_up(input)        the oldest item of an input that waits for a step, which it will not have
 rest()                all that no step has had, given up
 waiting(input)        how many items of an input that is
 over                  whether no step will ever come again
@@ -25,6 +26,8 @@ class Join(Protocol[Item]):
     def end(self, place: int) -> None: ...
 
     def take(self) -> tuple[int, dict[int, Item]] | None: ...
+
+    def give_up(self, place: int) -> Item: ...
 
     def rest(self) -> list[tuple[int, Item]]: ...
 
@@ -64,6 +67,11 @@ class AnyJoin(Generic[Item]):
 
     def waiting(self, place: int) -> int:
         return sum(where == place for where, _ in self._queue)
+
+    def give_up(self, place: int) -> Item:
+        oldest = next(each for each in self._queue if each[0] == place)
+        self._queue.remove(oldest)
+        return oldest[1]
 
     def rest(self) -> list[tuple[int, Item]]:
         left = list(self._queue)
@@ -120,6 +128,10 @@ class FollowJoin(Generic[Item]):
 
     def waiting(self, place: int) -> int:
         return len(self._queue) if place == self._followed else int(place in self._newest and place not in self._used)
+
+    def give_up(self, place: int) -> Item:
+        assert place == self._followed  # of each other input one waits at most
+        return self._queue.popleft()
 
     def rest(self) -> list[tuple[int, Item]]:
         left = [(self._followed, item) for item in self._queue]

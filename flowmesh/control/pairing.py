@@ -74,6 +74,9 @@ class ZipJoin(Generic[Item]):
     def waiting(self, place: int) -> int:
         return len(self._queues[place])
 
+    def give_up(self, place: int) -> Item:
+        return self._queues[place].popleft()[1]
+
     def rest(self) -> list[tuple[int, Item]]:
         left = [(place, item) for place, queue in enumerate(self._queues) for _, item in queue]
         for queue in self._queues:
@@ -180,6 +183,11 @@ class AlignJoin(Generic[Item]):
 
     def waiting(self, place: int) -> int:
         return len(self._queues[place]) - (place in self._used)
+
+    def give_up(self, place: int) -> Item:
+        if place in self._used:
+            self._drop_oldest(place)
+        return self._queues[place].popleft()[1]
 
     def rest(self) -> list[tuple[int, Item]]:
         left = []

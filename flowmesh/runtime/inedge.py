@@ -95,10 +95,10 @@ class InEdge:
         self.sender = names.index(spec.peer)  # the index of the producer's output
         self.end = end
         self.lossless = spec.policy == "lossless"
-        self._overtaken = REASON_CELL["superseded" if spec.policy == "latest" else "oldest"]
+        self.overtaken = "superseded" if spec.policy == "latest" else "oldest"  # why a lossy edge drops
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
-        self._depth = spec.depth
+        self.depth = spec.depth
         self._pickles = spec.pickle
         self._brings_frames = False
         self._counts_bytes = spec.bytes > 0
@@ -179,7 +179,7 @@ class InEdge:
             if not packet.arena or packet.arena in self._views:
                 return False
             intake.arrive(number)
-        self._cells[self._block + self._overtaken] += 1
+        self._cells[self._block + REASON_CELL[self.overtaken]] += 1
         if number <= intake.taken:  # else credit goes with a later one: what came before may still wait here
             self._credit(intake.taken)
         return True

@@ -78,7 +78,22 @@ def test_an_input_that_ends_keeps_its_last_value_and_one_without_any_ends_the_jo
     assert (barren.barren, barren.over) == (2, True)
 
 
-Events = st.lists(st.tuples(st.sampled_from(["put", "put", "put", "end", "take"]), st.integers(0, INPUTS - 1)))
+def test_of_what_waits_the_oldest_is_given_up() -> None:
+    any_: AnyJoin[str] = AnyJoin(2)
+    for place, item in ((0, "a"), (1, "b"), (1, "c")):
+        any_.put(place, item)
+    assert any_.give_up(1) == "b"
+    assert steps(any_) == [(0, {0: "a"}), (1, {1: "c"})]
+    follow: FollowJoin[str] = FollowJoin(2, followed=0, keeps=4)
+    for place, item in ((1, "s1"), (0, "f1"), (0, "f2")):
+        follow.put(place, item)
+    assert follow.give_up(0) == "f1"
+    assert steps(follow) == [(0, {0: "f2", 1: "s1"})]
+
+
+Events = st.lists(
+    st.tuples(st.sampled_from(["put", "put", "put", "end", "take", "give up"]), st.integers(0, INPUTS - 1))
+)
 Joins: st.SearchStrategy[Any] = st.one_of(
     st.just(None).map(lambda _: AnyJoin(INPUTS)),
     st.builds(FollowJoin, st.just(INPUTS), st.integers(0, INPUTS - 1), st.integers(0, 3)),
@@ -99,6 +114,9 @@ class Trial:
     def event(self, what: str, place: int) -> None:
         if what == "take":
             self.take()
+        elif what == "give up":
+            if self.join.waiting(place) > 1:
+                self.dropped.append((place, self.join.give_up(place)))
         elif what == "end":
             self.ended.add(place)
             self.join.end(place)

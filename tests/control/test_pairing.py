@@ -220,6 +220,15 @@ def first_waiting(trial: Trial, given_: list[Stream]) -> list[Item | None]:
     return heads
 
 
+def test_the_partner_of_what_zip_gives_up_goes_too() -> None:
+    join = zip_of(2)
+    put(join, 0, 1, 2)
+    assert join.give_up(0) == 1
+    put(join, 1, 1, 2)
+    assert steps(join) == [(2, 2)]
+    assert join.shed() == [(1, 1, "unmatched")]
+
+
 # --- Align -----------------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +320,16 @@ def test_a_partner_that_was_used_takes_no_place_in_the_window() -> None:
     put(join, 1, 7)
     assert steps(join) == []
     assert join.shed() == [(1, 6, "unaligned")]
+
+
+def test_align_gives_up_what_waits_rather_than_a_partner_that_was_used() -> None:
+    join = align(10)
+    put(join, 0, 5)
+    put(join, 1, 5, 30)
+    assert steps(join) == [(5, 5)]
+    put(join, 1, 31)
+    assert (join.waiting(1), join.give_up(1), join.waiting(1)) == (2, 30, 1)
+    assert (join.shed(), join.rest()) == ([], [(1, 31)])
 
 
 def nearest(item: Item, others: list[Item], tolerance: int) -> Item | None:

@@ -123,6 +123,20 @@ def test_a_lossy_edge_keeps_a_slow_consumer_fresh(
     assert ages[len(ages) // 2] < 0.01 * (depth + 2)
 
 
+@pytest.mark.parametrize("join", ["zip", fm.Align(0.01)], ids=["zip", "align"])
+def test_what_waits_for_a_partner_on_a_lossy_edge_is_bounded(join: str | fm.Align, cluster: Cluster) -> None:
+    graph = chain(Count("often", rate=2000), Meets(name="meets", join=join), policy="drop_oldest", depth=5)
+    graph.add_edge(Count("seldom", rate=2), "meets")
+    manager = cluster.commit(graph)
+    manager.start()
+    cluster.until(lambda: manager.status().edges["often", "meets"].sent > 1000)
+    manager.stop()
+    edge = manager.status().edges["often", "meets"]
+    assert edge.in_flight <= 5 + (join != "zip")
+    assert edge.sent == edge.received + sum(edge.dropped.values()) + edge.in_flight
+    assert edge.dropped["oldest"] > 500 or join != "zip"
+
+
 def test_a_live_source_is_not_held_up(cluster: Cluster, tmp_path: Path) -> None:
     """Its lossless neighbour gets all all the same."""
     source = Count("source", until=300, rate=1000, live=True)

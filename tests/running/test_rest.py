@@ -89,8 +89,7 @@ def test_what_a_stop_could_not_work_off_is_counted_where_it_lies(cluster: Cluste
         status = manager.status()
         check_counts(status)
         assert 100 < status.edges["count", "slow"].in_flight <= 257
-        edge = status.edges["count", "viewer"]
-        assert edge.in_flight < edge.sent  # a sink that was told to pause at once keeps what it has read
+        assert status.edges["count", "viewer"].in_flight <= 3
 
 
 class Breaks(fm.Node):
