@@ -58,10 +58,13 @@ class SingleInput(Inputs):
         self._edge.account(len(self._queue))
 
     def close(self, reason: str) -> None:
-        waiting, self._queue = self._queue, deque()
-        for item in waiting:
-            self._edge.dropped(item.number if isinstance(item, Chunk) else item.chunk.number, reason)
+        while self._queue:
+            self._drop_oldest(reason)
         super().close(reason)
+
+    def _drop_oldest(self, reason: str) -> None:
+        item = self._queue.popleft()
+        self._edge.dropped(item.number if isinstance(item, Chunk) else item.chunk.number, reason)
 
     def _handle(self, place: int, edge: InEdge, packet: framing.Packet) -> None:
         if not isinstance(packet, framing.CHUNKS):
@@ -69,8 +72,11 @@ class SingleInput(Inputs):
         elif self._closed_as is not None:
             edge.intake.arrive(packet.number)
             edge.dropped(packet.number, self._closed_as)
-        elif type(packet) is Chunk and not packet.arena:
-            edge.intake.arrive(packet.number)
-            self._queue.append(packet)
         else:
-            self._queue.append(edge.arrived(packet))
+            if type(packet) is Chunk and not packet.arena:
+                edge.intake.arrive(packet.number)
+                self._queue.append(packet)
+            else:
+                self._queue.append(edge.arrived(packet))
+            if not edge.lossless and len(self._queue) > edge.depth:
+                self._drop_oldest(edge.overtaken)

@@ -47,6 +47,13 @@ class Count(fm.Node):
         return self.value
 
 
+class Payload(Count):
+    """Counts in chunks that are too large for a packet."""
+
+    def step(self) -> Any:
+        return [super().step(), b"x" * 100_000]
+
+
 class Relay(fm.Node):
     """Sends on what it gets, opened and packed again."""
 

@@ -12,7 +12,7 @@ import flowmesh as fm
 
 from ..conftest import SCALE
 from .conftest import DEADLINE, Cluster
-from .parts import Collect, Count, Relay, chain, default
+from .parts import Collect, Count, Payload, Relay, chain, default
 
 Data = dict[str, fm.DataChunk]
 SOON = 2.5 * SCALE  # a stop that can't work everything off takes 5 s
@@ -122,3 +122,19 @@ def test_what_lay_with_a_dead_process_can_only_be_derived(cluster: Cluster) -> N
     status = manager.status()
     assert status.conserves
     assert all(edge.derived for edge in status.edges.values())
+
+
+@pytest.mark.parametrize("kind", [Count, Payload], ids=["small", "large"])
+def test_a_paused_viewer_keeps_the_newest_and_no_more(kind: type[Count], cluster: Cluster) -> None:
+    source = kind("source", rate=1000, live=True)
+    graph = fm.Graph()
+    graph.add_edge(source, Slow(name="viewer"), policy="drop_oldest", depth=3)
+    graph.add_edge(source, Collect(name="recorder"))
+    manager = cluster.commit(graph)
+    for _ in range(3):
+        manager.start()
+        cluster.until_steps("viewer", manager.status().nodes["viewer"].steps + 3)
+        manager.stop()
+        status = manager.status()
+        check_counts(status)
+        assert status.edges["source", "viewer"].in_flight <= 3
