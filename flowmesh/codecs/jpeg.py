@@ -1,4 +1,6 @@
-"""JPEG, by OpenCV: pictures that may lose a little. 8-bit grey, and colour in OpenCV's order BGR.
+"""JPEG, by libjpeg-turbo: pictures that may lose a little. 8-bit grey, and colour in OpenCV's order BGR.
+
+simplejpeg's binding of it decodes straight into the target; cv2.imdecode makes an array of its own, which has to be copied.
 
 The parameters are height, width, channels (1 or 3) and the layout (0: C order, 1: Fortran's). Only such files are decoded
 as are made here: baseline, one scan, and of the size that the parameters say; this is looked at before a pixel is decoded.
@@ -19,7 +21,8 @@ from .codec import Blob, Codec, Data, Parameters, unfit
 QUALITY = 80  # at 1080p a third to a half of the bytes of 95, OpenCV's default; hard to tell from it in motion
 
 _LONGEST = 65500  # libjpeg's limit of height and width
-_PIXELS = 1 << 30  # OpenCV's limit of what it decodes
+_PIXELS = 1 << 30  # in bytes, of grey ones, as much as a parcel may hold
+_COLOURS = {1: "GRAY", 3: "BGR"}  # by channels
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAME, _SCAN = 0xC0, 0xDA
@@ -56,33 +59,30 @@ class Jpeg(Codec):
         return unfit(blob)
 
     def _encode(self, blob: Blob) -> tuple[Parameters, Data]:
-        import cv2
+        import simplejpeg
 
         assert isinstance(blob, np.ndarray)
-        sampling = "444" if self.full_colour else "420"
-        _, data = cv2.imencode(".jpg", blob, [
-            cv2.IMWRITE_JPEG_QUALITY, self.quality,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}"),
-        ])  # fmt: skip
         height, width, channels = (*blob.shape, 1)[:3]
-        return (height, width, channels, int(blob.flags.fnc)), data.data
+        picture = np.ascontiguousarray(blob).reshape(height, width, channels)
+        sampling = "444" if self.full_colour else "420"
+        data = simplejpeg.encode_jpeg(picture, self.quality, _COLOURS[channels], sampling)
+        return (height, width, channels, int(blob.flags.fnc)), data
 
     def _decode(self, parameters: Sequence[int], data: memoryview, target: memoryview) -> None:
-        import cv2
+        import simplejpeg
 
         height, width, channels, order = parameters
-        if channels not in (1, 3) or order > 1 or height * width * channels != len(target):
+        if channels not in _COLOURS or order > 1 or height * width * channels != len(target):
             raise ChunkError(f"jpeg: no picture of {len(target)} bytes is {tuple(parameters)!r:.100}")
         if (claimed := _size(data)) != (height, width, channels):
             raise ChunkError(f"jpeg: the data claims to be a picture of {claimed}, not {(height, width, channels)}")
-        colours = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+        picture = np.empty((height, width, channels), np.uint8) if order else target
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), colours | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error as error:
-            raise ChunkError(f"jpeg: the picture can't be decoded: {error}") from error
-        if image is None or image.size != len(target):
-            raise ChunkError("jpeg: the picture can't be decoded: its data is damaged")
-        np.copyto(np.ndarray(image.shape, np.uint8, target, order="F" if order else "C"), image)
+            simplejpeg.decode_jpeg(data, _COLOURS[channels], buffer=picture)
+        except ValueError as error:
+            raise ChunkError(f"jpeg: the picture can't be decoded: its data is damaged: {error}") from error
+        if order:
+            np.copyto(np.ndarray((height, width, channels), np.uint8, target, order="F"), picture)
 
 
 def _size(data: memoryview) -> tuple[int, int, int]:

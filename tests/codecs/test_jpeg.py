@@ -111,7 +111,7 @@ def test_another_file_is_refused(data: bytes, why: str) -> None:
     assert bytes(target.view) == b"\xff" * IMAGE.nbytes
 
 
-def test_more_pixels_than_opencv_decodes_are_refused() -> None:
+def test_a_file_that_claims_far_more_than_it_has_is_refused() -> None:
     height, width = 33_000, 33_000
     data = bytearray(Jpeg().encode(IMAGE[:, :, 0]).data)
     size = data.index(b"\xff\xc0") + 5
@@ -119,7 +119,6 @@ def test_more_pixels_than_opencv_decodes_are_refused() -> None:
     with (
         mmap.mmap(-1, height * width) as untouched,
         memoryview(untouched) as target,
-        pytest.raises(ChunkError, match="the picture can't be decoded") as caught,
+        pytest.raises(ChunkError, match="premature end"),
     ):
         Jpeg().decode((height, width, 1, 0), bytes(data), target)
-    assert isinstance(caught.value.__cause__, cv2.error)
