@@ -1,12 +1,14 @@
 """What comes from one peer, checked against what came before it: parcels from their fragments, and when to confirm.
 
-Nothing is allocated for what was only announced: a parcel's memory grows with its fragments.
+Nothing is allocated for what was only announced: a parcel is put together when all of it is there.
 """
 
 from __future__ import annotations
 
 from ..errors import LinkError
-from ..wire.parcels import Fragment, Parcel
+from ..wire.parcels import Data, Fragment, Parcel
+
+Complete = tuple[Parcel, Data]
 
 CONFIRM = 16 * 1024  # bytes after which the source is told; it may be AHEAD of that, so it never has to wait for it
 SLACK = 2 * 1024 * 1024  # bytes that a source may be ahead at most: its limit, and a parcel's head beyond it
@@ -42,17 +44,18 @@ class Assembly:
 
     def __init__(self) -> None:
         self._parcel: Parcel | None = None
-        self._data = bytearray()
+        self._parts: list[Data] = []
+        self._size = 0
 
-    def begin(self, parcel: Parcel) -> bool:
-        """A parcel begins; whether it is complete without fragments.
+    def begin(self, parcel: Parcel, data: Data) -> Complete | None:
+        """A parcel and its first bytes; what `add` returns.
 
         Raises:
-            LinkError: another has not ended.
+            LinkError: another has not ended, or these are none or too many.
         """
         self.check_idle()
-        self._parcel = parcel if parcel.length else None
-        return not parcel.length
+        self._parcel = parcel
+        return self._take(parcel, data)
 
     def check_idle(self) -> None:
         """A bundle comes between two parcels, never within one.
@@ -63,17 +66,24 @@ class Assembly:
         if self._parcel is not None:
             raise LinkError("a parcel was cut short by what came behind it")
 
-    def add(self, fragment: Fragment, data: bytes | memoryview) -> tuple[Parcel, bytearray] | None:
+    def add(self, fragment: Fragment, data: Data) -> Complete | None:
         """A fragment; the parcel and its data when it is complete.
 
         Raises:
             LinkError: it is not the next one of a parcel.
         """
-        parcel = self._parcel
-        if parcel is None or fragment.offset != len(self._data) or not 0 < len(data) <= parcel.length - len(self._data):
-            raise LinkError(f"a fragment of {len(data)} bytes at {fragment.offset} is not the next of a parcel")
-        self._data += data
-        if len(self._data) < parcel.length:
+        if self._parcel is None or fragment.offset != self._size:
+            raise LinkError(f"a fragment at {fragment.offset} is not the next of a parcel")
+        return self._take(self._parcel, data)
+
+    def _take(self, parcel: Parcel, data: Data) -> Complete | None:
+        missing = parcel.length - self._size
+        if len(data) > missing or (missing and not data):
+            raise LinkError(f"{len(data)} bytes are not the next of a parcel that lacks {missing}")
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size < parcel.length:
             return None
-        complete, self._parcel, self._data = self._data, None, bytearray()
-        return parcel, complete
+        parts, self._parts = self._parts, []
+        self._parcel, self._size = None, 0
+        return parcel, parts[0] if len(parts) == 1 else b"".join(parts)

@@ -18,16 +18,15 @@ QUANTUM = 32 * 1024  # bytes by which a transfer's share grows in each round
 
 
 class Piece(NamedTuple):
-    """One message of a transfer: its head, its data (None: it has none), and whether a chunk ends with it."""
+    """One message of a transfer: its head and its data."""
 
     head: bytes
-    data: bytes | memoryview | None = None
-    ends: bool = True
+    data: bytes | memoryview
 
     @property
     def size(self) -> int:
         """How many bytes of what may be under way it takes."""
-        return len(self.head) + (0 if self.data is None else len(self.data))
+        return len(self.head) + len(self.data)
 
 
 class Sending:

@@ -39,18 +39,24 @@ class Coded(NamedTuple):
         """The same, without the slot's memory."""
         return self._replace(parts=tuple(bytes(part) for part in self.parts))
 
-    def messages(self, transfer: int, packet: bytes, size: int) -> Iterator[tuple[bytes, Data | None]]:
-        """What to send, in order."""
-        yield encode(Parcel(transfer, packet, size, self.blobs, self.length)), None
-        parts = [memoryview(part) for part in self.parts if len(part)]
-        if len(parts) > 1 and self.length <= FRAGMENT:
-            parts = [memoryview(b"".join(parts))]
+    def messages(self, transfer: int, packet: bytes, size: int) -> Iterator[tuple[bytes, Data]]:
+        """What to send, in order: each one's head and its data."""
+        head: Parcel | Fragment = Parcel(transfer, packet, size, self.blobs, self.length)
         place = 0
+        for data in self._pieces():
+            yield encode(head), data
+            place += len(data)
+            head = Fragment(transfer, place)
+
+    def _pieces(self) -> Iterator[Data]:
+        """The encoded bytes in pieces of no more than FRAGMENT; one of nothing when there are none."""
+        parts = [memoryview(part) for part in self.parts if len(part)]
+        if self.length <= FRAGMENT and len(parts) != 1:
+            yield b"".join(parts)
+            return
         for part in parts:
             for begin in range(0, len(part), FRAGMENT):
-                data = part[begin : begin + FRAGMENT]
-                yield encode(Fragment(transfer, place)), data
-                place += len(data)
+                yield part[begin : begin + FRAGMENT]
 
 
 class Source(NamedTuple):

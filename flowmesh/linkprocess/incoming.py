@@ -12,7 +12,7 @@ from functools import partial
 from ..channel.packets import End
 from ..channel.page import Page
 from ..channel.slots import Arena
-from ..control.arriving import Assembly
+from ..control.arriving import Assembly, Complete
 from ..errors import ChunkError, LinkError
 from ..runtime.lending import Lending
 from ..runtime.outedge import OutEdge
@@ -116,12 +116,9 @@ class Incoming:
                 (self._wait_behind if self._queue else self._hand_on)(packets)
             case parcels.Parcel():
                 self._check_parcel(said)
-                if self._assembly.begin(said):
-                    self._complete(said, b"")
+                self._complete(self._assembly.begin(said, data))
             case parcels.Fragment():
-                complete = self._assembly.add(said, data)
-                if complete is not None:
-                    self._complete(complete[0], memoryview(complete[1]))
+                self._complete(self._assembly.add(said, data))
         self._deliver()
         return not self._lossless
 
@@ -166,8 +163,11 @@ class Incoming:
         if self._lossless and number > self._credited + self._depth:
             raise LinkError(f"chunk {number} came without credit")
 
-    def _complete(self, parcel: parcels.Parcel, data: parcels.Data) -> None:
-        """All of a chunk is there: decode it into a slot."""
+    def _complete(self, complete: Complete | None) -> None:
+        """If all of a chunk is there: decode it into a slot."""
+        if complete is None:
+            return
+        parcel, data = complete
         chunk = parcels.read_chunk(parcel.packet)
         self._position = chunk.number
         if not any(each.living for each in self.deliveries):

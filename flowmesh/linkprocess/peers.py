@@ -188,6 +188,9 @@ class Peers:
             self._heard_data(session, said, data, sum(map(len, heard.frames)))
         elif isinstance(said, parcels.Confirm):
             session.sending.confirm(said.received)
+            for index, taken in said.taken.items():
+                if (outgoing := self._ours(session, index)) is not None:
+                    outgoing.credit(taken)
         elif isinstance(said, parcels.Ended):
             self._heard_end(session, said)
         else:
@@ -210,21 +213,25 @@ class Peers:
         else:
             incoming.end()
 
-    def _heard_back(self, session: Session, said: parcels.Credit | parcels.Close | parcels.Resume) -> None:
-        outgoing = self.outgoing.get(said.transfer)
-        if outgoing is None and isinstance(said, parcels.Resume):
+    def _heard_back(self, session: Session, said: parcels.Close | parcels.Resume) -> None:
+        if isinstance(said, parcels.Resume) and said.transfer not in self.outgoing:
             session.resumes[said.transfer] = said.arrived
-        elif outgoing is None:
-            self.refused += 1
-        elif outgoing.transfer.target_worker != session.peer:
-            self.refused += 1
-            outgoing.refuse()
+        elif (outgoing := self._ours(session, said.transfer)) is None:
+            return
         elif isinstance(said, parcels.Resume):
             outgoing.resume(session.sending, said.arrived)
-        elif isinstance(said, parcels.Credit):
-            outgoing.credit(said.taken)
         else:
             outgoing.discard("after_end")
+
+    def _ours(self, session: Session, index: int) -> Outgoing | None:
+        """The transfer to that peer; None if it is none, which is counted."""
+        outgoing = self.outgoing.get(index)
+        if outgoing is not None and outgoing.transfer.target_worker == session.peer:
+            return outgoing
+        self.refused += 1
+        if outgoing is not None:
+            outgoing.refuse()
+        return None
 
     # --- what we say -------------------------------------------------------------------------------------------------
 
@@ -234,7 +241,7 @@ class Peers:
             if not all(self._send(session, [parcels.encode(said)]) for said in self._answers(session)):
                 continue
             while (piece := session.sending.next()) is not None:
-                if not self._send(session, [piece.head] if piece.data is None else [piece.head, piece.data]):
+                if not self._send(session, [piece.head, piece.data]):
                     break
 
     def _send(self, session: Session, frames: list[parcels.Data]) -> bool:
@@ -244,13 +251,16 @@ class Peers:
         return False
 
     def _answers(self, session: Session) -> Iterable[parcels.Said]:
-        confirmed = session.arriving.confirm(session.hurry)
-        session.hurry = False
-        if confirmed is not None:
-            yield parcels.Confirm(confirmed)
+        taken: dict[int, int] = {}
         for index, incoming in self.incoming.items():
             if incoming.transfer.source_worker == session.peer:
                 yield from self._answers_of(session, index, incoming)
+                if (number := incoming.credit()) is not None:
+                    taken[index] = number
+        confirmed = session.arriving.confirm(session.hurry or bool(taken))
+        session.hurry = False
+        if confirmed is not None or taken:
+            yield parcels.Confirm(session.arriving.confirmed, taken)
         for index, outgoing in self.outgoing.items():
             if outgoing.sending is session.sending and outgoing.at_end:
                 yield parcels.Ended(index)
@@ -261,7 +271,5 @@ class Peers:
                 return
             session.told.add(index)
             yield parcels.Resume(index, arrived)
-        if (taken := incoming.credit()) is not None:
-            yield parcels.Credit(index, taken)
         if incoming.closed:
             yield parcels.Close(index)

@@ -1,9 +1,9 @@
 """What two links say to each other, as one tagged union of frozen structs. No I/O, and no value of a chunk is opened here.
 
-A message is one frame, or two: `Fragment` and `Bundle` are followed by their data. Sizes and numbers out of their range
-are refused here; whether they fit what was said before is asked by whoever gets them.
+A message is one frame, or two: `Parcel`, `Fragment` and `Bundle` are followed by their data. Sizes and numbers out of their
+range are refused here; whether they fit what was said before is asked by whoever gets them.
 
-    parcel   one chunk whose payload lies in a slot: a Parcel, then its encoded blobs end to end, in Fragments
+    parcel   one chunk whose payload lies in a slot: its encoded blobs end to end, in a Parcel and as many Fragments as needed
     bundle   small packets of the channel as they are, end to end: chunks without a slot, and marks
 """
 
@@ -46,32 +46,27 @@ class Beat(Said, frozen=True, tag=2):
 
 
 class Confirm(Said, frozen=True, tag=3):
-    """Target → Source: so many bytes of parcels and bundles have come on this connection since it was taken into use."""
+    """Target → Source: so many bytes of parcels and bundles have come on this connection since it was taken into use; and of
+    these transfers, all consumers have taken all up to a number."""
 
     received: Count
+    taken: dict[Index, Count] = {}
 
 
-class Credit(Said, frozen=True, tag=4):
-    """Target → Source: all consumers of the transfer have taken all up to a number."""
-
-    transfer: Index
-    taken: Count
-
-
-class Close(Said, frozen=True, tag=5):
+class Close(Said, frozen=True, tag=4):
     """Target → Source: no consumer of the transfer takes anything more."""
 
     transfer: Index
 
 
-class Resume(Said, frozen=True, tag=6):
+class Resume(Said, frozen=True, tag=5):
     """Target → Source, first for each transfer on each connection: go on behind this number."""
 
     transfer: Index
     arrived: Count
 
 
-class Ended(Said, frozen=True, tag=7):
+class Ended(Said, frozen=True, tag=6):
     """Source → Target: the producer has gone, nothing follows."""
 
     transfer: Index
@@ -94,9 +89,9 @@ class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     length: Size
 
 
-class Parcel(Said, frozen=True, tag=8):
-    """Source → Target: a chunk begins; its fragments follow. `packet` is its framing.Chunk or framing.Long, `size` how many
-    bytes of its slot are used, `length` how many bytes the blobs are encoded to."""
+class Parcel(Said, frozen=True, tag=7):
+    """Source → Target, with data: a chunk, and the first of its encoded bytes; fragments bring the others. `packet` is its
+    framing.Chunk or framing.Long, `size` how many bytes of its slot are used, `length` how many the blobs are encoded to."""
 
     transfer: Index
     packet: Packet
@@ -105,22 +100,22 @@ class Parcel(Said, frozen=True, tag=8):
     length: Size
 
 
-class Fragment(Said, frozen=True, tag=9):
+class Fragment(Said, frozen=True, tag=8):
     """Source → Target, with data: the parcel's encoded bytes from `offset` on."""
 
     transfer: Index
     offset: Size
 
 
-class Bundle(Said, frozen=True, tag=10):
+class Bundle(Said, frozen=True, tag=9):
     """Source → Target, with data: packets of these lengths, end to end."""
 
     transfer: Index
     lengths: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=FRAGMENT)]], msgspec.Meta(max_length=MOST_PACKETS)]
 
 
-AnySaid = Hello | Use | Beat | Confirm | Credit | Close | Resume | Ended | Parcel | Fragment | Bundle
-WITH_DATA = (Fragment, Bundle)
+AnySaid = Hello | Use | Beat | Confirm | Close | Resume | Ended | Parcel | Fragment | Bundle
+WITH_DATA = (Parcel, Fragment, Bundle)
 Data = bytes | memoryview
 
 encode: Callable[[Said], bytes] = msgspec.msgpack.Encoder().encode

@@ -41,25 +41,31 @@ def test_fragments_make_the_parcel(content: bytes, cuts: list[int]) -> None:
     assembly = Assembly()
     expected = parcel(len(content))
     for _ in range(2):
-        assert not assembly.begin(expected)
         places = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
         for begin, end in pairwise(places):
-            complete = assembly.add(Fragment(1, begin), memoryview(content)[begin:end])
+            data = memoryview(content)[begin:end]
+            complete = assembly.add(Fragment(1, begin), data) if begin else assembly.begin(expected, data)
             assert complete == ((expected, content) if end == len(content) else None)
         assembly.check_idle()
 
 
 def test_a_parcel_without_data_is_complete() -> None:
     assembly = Assembly()
-    assert assembly.begin(parcel(0))
-    assert assembly.begin(parcel(0))
+    for _ in range(2):
+        assert assembly.begin(parcel(0), b"") == (parcel(0), b"")
+
+
+@pytest.mark.parametrize("size", [0, 11])
+def test_a_parcel_begins_with_some_of_its_data_and_no_more(size: int) -> None:
+    with pytest.raises(LinkError, match="not the next"):
+        Assembly().begin(parcel(10), bytes(size))
 
 
 def test_a_parcel_is_not_cut_short() -> None:
     assembly = Assembly()
-    assembly.begin(parcel(10))
+    assembly.begin(parcel(10), b"1")
     with pytest.raises(LinkError, match="cut short"):
-        assembly.begin(parcel(10))
+        assembly.begin(parcel(10), b"1")
     with pytest.raises(LinkError, match="cut short"):
         assembly.check_idle()
 
@@ -67,8 +73,7 @@ def test_a_parcel_is_not_cut_short() -> None:
 @pytest.mark.parametrize(("offset", "size"), [(0, 1), (1, 1), (6, 1), (5, 0), (5, 6)])
 def test_a_fragment_that_is_not_the_next_is_refused(offset: int, size: int) -> None:
     assembly = Assembly()
-    assembly.begin(parcel(10))
-    assembly.add(Fragment(1, 0), b"12345")
+    assembly.begin(parcel(10), b"12345")
     with pytest.raises(LinkError, match="not the next"):
         assembly.add(Fragment(1, offset), bytes(size))
 

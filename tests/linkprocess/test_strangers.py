@@ -11,7 +11,7 @@ from flowmesh.channel.page import ERRORS
 from flowmesh.link.data import DataLink
 from flowmesh.wire import framing, parcels
 from flowmesh.wire.messages import PeerNews, Peers
-from flowmesh.wire.parcels import Blob, Bundle, Confirm, Credit, Fragment, Hello, Parcel, Resume, Use
+from flowmesh.wire.parcels import Blob, Bundle, Confirm, Fragment, Hello, Parcel, Resume, Use
 
 from ..alone import alone
 from ..conftest import SCALE
@@ -98,14 +98,14 @@ def test_a_key_is_heard_no_more_when_its_worker_is_not_named() -> None:
 
 FOREIGN: Sequence[Sequence[bytes]] = [
     [parcels.encode(Bundle(0, [len(CHUNK)])), CHUNK],
-    [parcels.encode(Parcel(0, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000))],
+    [parcels.encode(Parcel(0, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), bytes(10_000)],
     [parcels.encode(Fragment(0, 0)), b"x" * 100],
     [parcels.encode(parcels.Ended(0))],
-    [parcels.encode(Credit(0, 5))],
+    [parcels.encode(Confirm(0, {0: 5}))],
     [parcels.encode(parcels.Close(0))],
     [parcels.encode(Resume(0, 3))],
     [parcels.encode(Bundle(9, [len(CHUNK)])), CHUNK],
-    [parcels.encode(Credit(9, 5))],
+    [parcels.encode(Confirm(0, {9: 5}))],
 ]
 
 
@@ -117,7 +117,7 @@ def test_a_peer_that_speaks_of_transfers_of_others_is_not_believed() -> None:
     still_works(site)
     for frames in FOREIGN:
         peer.say(*frames)
-        peer.say(parcels.encode(Credit(1, 10**6)))
+        peer.say(parcels.encode(Confirm(0, {1: 10**6})))
         peer.say(parcels.encode(parcels.Close(1)))
     assert peer.hears(parcels.Beat)
     still_works(site)
@@ -139,9 +139,15 @@ DAMAGED: dict[str, Sequence[Sequence[bytes]]] = {
     "a number that skips": [[parcels.encode(Bundle(2, [len(SKIPPING)])), SKIPPING]],
     "a chunk that came before": [[parcels.encode(Bundle(2, [len(CHUNK)])), CHUNK]] * 2,
     "a parcel in a parcel": [
-        [parcels.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000))]
+        [parcels.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), b"x"]
     ] * 2,
-    "a slot that is too small": [[parcels.encode(Parcel(2, IN_SLOT, 9_999, (), 0))]],
+    "a parcel of too much": [
+        [parcels.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), bytes(10_001)]
+    ],
+    "a parcel of nothing yet": [
+        [parcels.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), b""]
+    ],
+    "a slot that is too small": [[parcels.encode(Parcel(2, IN_SLOT, 9_999, (), 0)), b""]],
     "more than is confirmed": [[parcels.encode(Fragment(99, 0)), bytes(parcels.FRAGMENT)]] * 40,
 }  # fmt: skip
 
@@ -172,8 +178,8 @@ def test_what_can_not_be_decoded_ends_that_stream_alone() -> None:
     consumer = Consumer(one)
     site.hosts["b"].receives(one, site.pages[0].descriptor, consumer.theirs)
     assert peer.hears(Resume)
-    peer.say(parcels.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 1, (), 50),), 50)))
-    peer.say(parcels.encode(Fragment(2, 0)), b"?" * 50)
+    peer.say(parcels.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 1, (), 50),), 50)), b"?" * 20)
+    peer.say(parcels.encode(Fragment(2, 20)), b"?" * 30)
     consumer.wait_for(lambda: consumer.edge.gone)
     assert consumer.marks == [(framing.END, 0)]
     assert peer.hears(parcels.Beat)
