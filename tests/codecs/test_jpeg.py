@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from flowmesh.codecs import cores, jpeg
 from flowmesh.codecs.jpeg import Jpeg
 from flowmesh.errors import ChunkError
 
@@ -58,6 +60,55 @@ def test_full_colour_keeps_thin_lines_of_colour() -> None:
     assert psnr(arrived(Jpeg(90, full_colour=True), lines), lines) > psnr(arrived(Jpeg(90), lines), lines) + 10
 
 
+# --- strips ----------------------------------------------------------------------------------------------------------
+
+LARGE = picture(1079, 1931)
+
+
+@pytest.fixture
+def believing(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets the codec believe that there are so many."""
+
+    def believe(count: int) -> None:
+        monkeypatch.setattr(cores, "CORES", set(range(count)))
+        monkeypatch.setattr(jpeg, "_STRIPS", count)
+
+    return believe
+
+
+@pytest.mark.parametrize("full_colour", [False, True])
+def test_a_large_picture_is_as_close_in_strips_as_in_one(full_colour: bool, believing: Callable[[int], None]) -> None:
+    codec = Jpeg(full_colour=full_colour)
+    closeness = []
+    for count in (1, 3):
+        believing(count)
+        encoded = codec.encode(LARGE)
+        assert bytes(encoded.data).count(b"\xff\xd8\xff\xe0") == count
+        believing(1)  # strips come from hosts with more cores, too
+        target = Target(LARGE.nbytes)
+        codec.decode(encoded.parameters, encoded.data, target.view)
+        closeness.append(psnr(np.frombuffer(target.view, np.uint8).reshape(LARGE.shape), LARGE))
+    assert closeness[1] == pytest.approx(closeness[0], abs=0.1)
+
+
+@pytest.mark.parametrize("image", [LARGE, LARGE[:, :, 0], np.asfortranarray(LARGE)], ids=["colour", "grey", "fortran"])
+def test_strips_come_back_in_their_places(image: np.ndarray[Any, Any]) -> None:
+    assert psnr(arrived(Jpeg(95), image), image) > 38
+
+
+def test_a_damaged_strip_fails_the_picture_and_nothing_is_written_afterwards() -> None:
+    encoded = Jpeg().encode(LARGE)
+    data = bytes(encoded.data)
+    tables = data.rindex(b"\xff\xc4") + 5
+    target = Target(LARGE.nbytes)
+    for damaged in (data[:tables] + b"\xff" * 16 + data[tables + 16 :], data[: data.rindex(b"\xff\xd8")]):
+        with pytest.raises(ChunkError, match=r"its data is damaged|claims to be a picture of"):
+            Jpeg().decode(encoded.parameters, damaged, target.view)
+        seen = bytes(target.view)
+        Jpeg().encode(LARGE)
+        assert bytes(target.view) == seen
+
+
 # --- files of others -------------------------------------------------------------------------------------------------
 
 IMAGE = picture(40, 56)
@@ -96,11 +147,12 @@ def written(*options: int) -> bytes:
         (changed(4, b"\xff\xff"), "header is cut off"),
         (FILE[:-2], "not one picture of one scan"),
         (FILE[:-1] + b"\xda", "not one picture of one scan"),
-        (FILE + b"\0", "not one picture of one scan"),
+        (FILE + b"\0", "header is cut off"),
         (FILE[:-2] + FILE[SCAN:], "not one picture of one scan"),
         (b"\xff\xd9" + FILE[2:], "not one picture of one scan"),
         (cv2.imencode(".png", IMAGE)[1].tobytes(), "header is damaged at byte 2"),
         (b"", "header is cut off"),
+        (FILE + FILE, r"claims to be a picture of \(80, 56, 3\), not \(40, 56, 3\)"),
         (changed(FILE.index(b"\xff\xc4") + 5, b"\xff" * 16), "its data is damaged"),
     ],
 )  # fmt: skip

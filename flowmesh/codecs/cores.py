@@ -1,0 +1,56 @@
+"""One piece of work for several cores. What is shared has to take milliseconds, and to release the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+from typing import TypeVar
+
+CORES = os.sched_getaffinity(0)
+Result = TypeVar("Result")
+
+
+def at_once(works: Sequence[Callable[[], Result]]) -> list[Result]:
+    """What all of these return: the first is done in this thread, the others beside it as far as a core is free. When one
+    raises, none is under way any more."""
+    if len(works) == 1 or len(CORES) == 1:
+        return [work() for work in works]
+    first, *others = works
+    futures = helpers().submit(others)
+    try:
+        results = [first()]
+        for work, future in zip(others, futures, strict=True):
+            results.append(work() if future.cancel() else future.result())
+        return results
+    finally:
+        wait([future for future in futures if not future.cancel()])
+
+
+class Helpers:
+    """Threads that work beside the caller's."""
+
+    def __init__(self, count: int) -> None:
+        self._ids: list[int] = []
+        self._threads = ThreadPoolExecutor(count, "cores", lambda: self._ids.append(threading.get_native_id()))
+        self._libc = ctypes.CDLL(None)
+
+    def submit(self, works: Sequence[Callable[[], Result]]) -> list[Future[Result]]:
+        """Begin these, on other cores than the caller's: Linux likes to wake a thread beside the one that wakes it, and
+        sees only milliseconds later that another core has nothing to do."""
+        elsewhere = CORES - {self._libc.sched_getcpu()}
+        for thread in self._ids:
+            os.sched_setaffinity(thread, elsewhere)
+        return [self._threads.submit(work) for work in works]
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+
+@cache
+def helpers() -> Helpers:
+    """Those of this process, which stay with it."""
+    return Helpers(min(4, len(CORES)) - 1)
