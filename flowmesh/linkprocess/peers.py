@@ -65,6 +65,11 @@ class Peers:
         """When `tick` has something to do, on the monotonic clock; None for never."""
         return self._linking.due
 
+    @property
+    def transfers(self) -> int:
+        """How many there are."""
+        return len(self.outgoing) + len(self.incoming)
+
     # --- the worker --------------------------------------------------------------------------------------------------
 
     def named(self, links: Mapping[str, LinkAddress]) -> None:

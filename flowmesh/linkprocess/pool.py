@@ -1,8 +1,14 @@
-"""Threads for what takes long and releases the GIL: encoding and decoding. Their results come back to the loop's thread."""
+"""Threads for what takes long and releases the GIL: encoding and decoding. Their results come back to the loop's thread.
+
+To hand work over and the result back wakes two threads, a tenth of a millisecond each on an idle machine. So what is short
+is done in the loop's thread; and what is long as well, where nothing else waits for that thread: the link serves a single
+transfer, and is idle for most of the time.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,32 +19,50 @@ from ..errors import ChunkError
 
 THREADS = 2
 SHORT = 128 * 1024  # bytes: a codec is done with so many about as soon as a thread has been woken, and has woken us
+LONG = 32 * 1024**2  # bytes: beyond, even who is alone might take this process for dead
 Result = TypeVar("Result")
 
 
 class Pool:
-    """`bell` is an eventfd that can be read when results wait for `finish`."""
+    """`bell` is an eventfd that can be read when results wait for `finish`.
+
+    Attributes:
+        shared: whether several transfers need the loop's thread.
+    """
 
     def __init__(self) -> None:
         self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.shared = False
         self._threads = ThreadPoolExecutor(THREADS, "codec")
         self._done: deque[tuple[Callable[[Any], None], Future[Any]]] = deque()
+        self._running = 0
+        self._took = 0.0  # seconds, what was done last
+        self._ended = 0.0  # when it was done
 
     def take(self, size: int, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
-        """`run` or `here`, by how many bytes there are to encode or decode."""
-        (self.here if size <= SHORT else self.run)(work, then)
+        """`run` or `here`, by how many bytes there are to encode or decode, and by who else would wait."""
+        (self.here if size <= SHORT or (size <= LONG and self._is_calm) else self.run)(work, then)
+
+    @property
+    def _is_calm(self) -> bool:
+        """Whether nobody else waits, and the last work has been done for longer than it took: one at a time is enough."""
+        return not self.shared and not self._running and time.monotonic() - self._ended > self._took
 
     def run(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
         """Do `work` in a thread, then call `then` in the loop's with what it has returned or, a ChunkError, raised."""
+        self._running += 1
         future = self._threads.submit(work)
         future.add_done_callback(partial(self._finished, then))
 
     def here(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
-        """The same at once and in this thread: for what is done sooner than it is handed over."""
+        """The same at once and in this thread."""
+        begun = time.monotonic()
         try:
             result: Result | ChunkError = work()
         except ChunkError as error:
             result = error
+        self._ended = time.monotonic()
+        self._took = self._ended - begun
         then(result)
 
     def _finished(self, then: Callable[[Any], None], future: Future[Any]) -> None:
@@ -53,6 +77,8 @@ class Pool:
             pass
         while self._done:
             then, future = self._done.popleft()
+            self._running -= 1
+            self._ended = time.monotonic()
             error = future.exception()
             if error is not None and not isinstance(error, ChunkError):
                 raise error

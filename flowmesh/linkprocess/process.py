@@ -151,10 +151,12 @@ class Link:
                 stream = self._coding.stream(transfer.output, edge.codec, edge.quality)
                 kind = LosslessOutgoing if edge.policy == "lossless" else LossyOutgoing
                 self._peers.add_outgoing(kind(transfer, Tap(files[1]), page, stream, self._complain))
+                self._coding.pool.shared = self._peers.transfers > 1
             case messages.Incoming(transfer=transfer, run=run, again=again):
                 self._coding.warm_up()
                 page = Page(files[0], len(transfer.edges), 0)
                 self._peers.add_incoming(Incoming(transfer, files[1:], page, self._coding, run, again, self._complain))
+                self._coding.pool.shared = self._peers.transfers > 1
             case Forget():
                 self._peers.forget()
 
