@@ -56,23 +56,22 @@ class Sending:
         """What goes now; None when nothing waits, or the peer has to confirm something first."""
         while self._turns:
             transfer = self._turns[0]
-            piece = self._queues[transfer][0]
+            size = self._queues[transfer][0].size
             under_way = self.sent - self.confirmed
-            if under_way and under_way + piece.size > self._ahead:
+            if under_way and under_way + size > self._ahead:
                 return None
-            if piece.size > self._shares[transfer]:
-                self._shares[transfer] += self._quantum
-                self._turns.rotate(-1)
-            else:
-                return self._take(transfer)
+            if size <= self._shares[transfer]:
+                return self._take(transfer, size)
+            self._shares[transfer] += self._quantum
+            self._turns.rotate(-1)
         return None
 
-    def _take(self, transfer: int) -> Piece:
+    def _take(self, transfer: int, size: int) -> Piece:
         queue = self._queues[transfer]
         piece = queue.popleft()
-        self.sent += piece.size
-        self._shares[transfer] -= piece.size
-        self._waiting[transfer] -= piece.size
+        self.sent += size
+        self._shares[transfer] -= size
+        self._waiting[transfer] -= size
         self._until[transfer] = self.sent
         if not queue:
             self._turns.popleft()

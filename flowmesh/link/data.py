@@ -17,13 +17,22 @@ from ..wire.parcels import LARGEST_HEAD
 from ..wire.specs import LinkAddress
 from .allowlist import AllowList
 from .keys import KeyPair
+from .readiness import Readiness
 from .sockets import Context, Socket, endpoint, listen, make_socket, translated
 
 BATCH = 64  # messages from one socket before the others are looked at
 BUFFER = 256 * 1024  # bytes of the kernel's buffers: as much as may be under way
 WAITING = 10_000  # messages that may wait at a connection: those of chunks are limited by bytes long before
 
+_NOBLOCK = int(zmq.NOBLOCK)
+
 Data = bytes | memoryview
+
+
+class _Dialled(NamedTuple):
+    key: str
+    socket: Socket
+    descriptor: int
 
 
 class Heard(NamedTuple):
@@ -49,8 +58,8 @@ class DataLink:
     def __init__(self, address: str, port: int) -> None:
         self._keys = KeyPair.make()
         self._context = Context()
-        self._dialled: dict[Hashable, tuple[str, Socket]] = {}
-        self._poller = zmq.Poller()
+        self._dialled: dict[Hashable, _Dialled] = {}
+        self._readiness = Readiness()
         try:
             self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
             self._listener = self._make_listener()
@@ -58,8 +67,8 @@ class DataLink:
         except BaseException:
             self._context.destroy(linger=0)
             raise
-        self._poller.register(self._listener, zmq.POLLIN)
-        self._poller.register(self._allowed.socket, zmq.POLLIN)
+        self._listening = self._readiness.add(self._listener)
+        self._allowing = self._readiness.add(self._allowed.socket)
 
     def _make_listener(self) -> Socket:
         made = self._bounded(make_socket(self._context, zmq.ROUTER, self._keys))
@@ -101,23 +110,24 @@ class DataLink:
         except LinkError:
             made.close()
             raise
-        self._dialled[name] = (link.key, made)
-        self._poller.register(made, zmq.POLLIN)
+        self._dialled[name] = _Dialled(link.key, made, self._readiness.add(made))
 
     def hang_up(self, connection: Hashable) -> None:
         """Close a connection that was dialled; another one is its dialler's to close."""
-        _, made = self._dialled.pop(connection, ("", None))
-        if made is not None:
-            self._poller.unregister(made)
-            made.close()
+        dialled = self._dialled.pop(connection, None)
+        if dialled is not None:
+            self._readiness.remove(dialled.descriptor)
+            dialled.socket.close()
 
     def send(self, connection: Hashable, frames: Sequence[Data]) -> bool:
         """Send on a connection; False when it is no more, or too much waits there."""
         try:
             if isinstance(connection, bytes):
-                self._listener.send_multipart([connection, *frames], zmq.NOBLOCK)
-            elif connection in self._dialled:
-                self._dialled[connection][1].send_multipart(frames, zmq.NOBLOCK)
+                self._readiness.used(self._listening)
+                self._listener.send_multipart([connection, *frames], _NOBLOCK)
+            elif (dialled := self._dialled.get(connection)) is not None:
+                self._readiness.used(dialled.descriptor)
+                dialled.socket.send_multipart(frames, _NOBLOCK)
             else:
                 return False
         except zmq.ZMQError:
@@ -126,11 +136,7 @@ class DataLink:
 
     def watch(self, descriptor: int, reading: bool, writing: bool) -> None:
         """From now on `wait` also waits for this file descriptor, or no more for it."""
-        events = (zmq.POLLIN if reading else 0) | (zmq.POLLOUT if writing else 0)
-        if events:
-            self._poller.register(descriptor, events)
-        elif descriptor in self._poller:
-            self._poller.unregister(descriptor)
+        self._readiness.watch(descriptor, reading, writing)
 
     def wait(self, timeout: float | None) -> tuple[Mapping[int, int], bool]:
         """Block until something can be done, or `timeout` seconds have passed; None waits for ever.
@@ -139,34 +145,43 @@ class DataLink:
             The watched file descriptors that are ready, each with what it is ready for, and whether `receive` has work.
         """
         with translated("can't wait for messages"):
-            ready = self._poller.poll(None if timeout is None else max(0, -int(-timeout * 1000 // 1)))
-        descriptors = {item: events for item, events in ready if isinstance(item, int)}
-        return descriptors, len(descriptors) < len(ready)
+            ready = self._readiness.wait(timeout)
+        return ready, bool(self._readiness.readable)
 
     def receive(self) -> Iterator[Heard]:
         """Some of the messages that wait, and let in who waits to connect."""
+        readable = self._readiness.readable
         with translated("can't receive"):
-            self._allowed.serve()
-            yield from self._from_listener()
-            for name, (key, made) in list(self._dialled.items()):
-                for _ in range(BATCH):
-                    try:
-                        frames = made.recv_multipart(zmq.NOBLOCK, copy=False)
-                    except zmq.Again:
-                        break
-                    yield Heard(key, name, [frame.buffer for frame in frames])
-                    if name not in self._dialled:  # it was hung up for what was said
-                        break
+            if self._allowing in readable:
+                self._allowed.serve()
+                self._readiness.used(self._allowing)
+            if self._listening in readable:
+                yield from self._from_listener()
+            for name, dialled in list(self._dialled.items()):
+                if dialled.descriptor in readable:
+                    yield from self._from_dialled(name, dialled)
 
     def _from_listener(self) -> Iterator[Heard]:
-        for _ in range(BATCH):
-            try:
-                frames = self._listener.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
+        for frames in self._some_of(self._listener, self._listening):
             key = str(frames[-1].get("User-Id"))
             if key in self._allowed:
                 yield Heard(key, frames[0].bytes, [frame.buffer for frame in frames[1:]])
+
+    def _from_dialled(self, name: Hashable, dialled: _Dialled) -> Iterator[Heard]:
+        for frames in self._some_of(dialled.socket, dialled.descriptor):
+            yield Heard(dialled.key, name, [frame.buffer for frame in frames])
+            if name not in self._dialled:  # it was hung up for what was said
+                return
+
+    def _some_of(self, socket: Socket, descriptor: int) -> Iterator[list[zmq.Frame]]:
+        self._readiness.used(descriptor)
+        for _ in range(BATCH):
+            try:
+                yield socket.recv_multipart(_NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            if socket.closed or not self._readiness.can_read(descriptor):
+                return
 
     def close(self) -> None:
         """Leave; what waits is not sent."""

@@ -1,0 +1,86 @@
+"""One wait for libzmq's sockets and for file descriptors.
+
+A socket's own descriptor tells of changes only, and to use the socket may hide one: whoever has sent or received asks the
+socket itself before it sleeps. zmq.Poller asks every socket twice at each wait instead, and makes its lists anew.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Mapping
+
+import zmq
+
+from .sockets import Socket
+
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # plain ones: zmq's own are enums, which are slow
+
+
+class Readiness:
+    """What is waited for.
+
+    Attributes:
+        readable: the sockets from which something can be received, by their descriptors.
+    """
+
+    def __init__(self) -> None:
+        self.readable: dict[int, Socket] = {}
+        self._poll = select.poll()
+        self._sockets: dict[int, Socket] = {}
+        self._used: set[int] = set()
+
+    def add(self, socket: Socket) -> int:
+        """Wait for a socket from now on; its descriptor."""
+        descriptor = int(socket.getsockopt(zmq.FD))
+        self._sockets[descriptor] = socket
+        self._used.add(descriptor)
+        self._poll.register(descriptor, select.POLLIN)
+        return descriptor
+
+    def remove(self, descriptor: int) -> None:
+        """Wait no more for a socket, which is about to be closed."""
+        del self._sockets[descriptor]
+        self._used.discard(descriptor)
+        self.readable.pop(descriptor, None)
+        self._poll.unregister(descriptor)
+
+    def used(self, descriptor: int) -> None:
+        """A socket was sent on, or received from."""
+        self._used.add(descriptor)
+
+    def watch(self, descriptor: int, reading: bool, writing: bool) -> None:
+        """From now on wait for a file descriptor, too, or no more for it."""
+        if reading or writing:
+            self._poll.register(descriptor, (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0))
+        else:
+            self._poll.unregister(descriptor)
+
+    def wait(self, timeout: float | None) -> Mapping[int, int]:
+        """Block until something can be done, or so many seconds have passed; None waits for ever.
+
+        Returns:
+            The watched file descriptors that are ready, each with what it is ready for.
+        """
+        self._ask(self._used)
+        self._used = set()
+        if self.readable:
+            milliseconds: int | None = 0
+        else:
+            milliseconds = None if timeout is None else max(0, -int(-timeout * 1000 // 1))
+        ready = dict(self._poll.poll(milliseconds))
+        changed = ready.keys() & self._sockets.keys()
+        self._ask(changed)
+        for descriptor in changed:
+            del ready[descriptor]
+        return ready
+
+    def _ask(self, descriptors: set[int]) -> None:
+        for descriptor in descriptors:
+            if self.can_read(descriptor):
+                self.readable[descriptor] = self._sockets[descriptor]
+            else:
+                self.readable.pop(descriptor, None)
+
+    def can_read(self, descriptor: int) -> bool:
+        """Whether something can be received from a socket now."""
+        return bool(self._sockets[descriptor].getsockopt(_EVENTS) & _POLLIN)  # type: ignore[operator]
