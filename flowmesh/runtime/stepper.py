@@ -22,6 +22,7 @@ import numpy as np
 from ..channel.packets import End, PeerGone
 from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, Page, bucket
 from ..channel.pipe import Pipe
+from ..channel.wallclock import wall_offset
 from ..chunk import DataChunk
 from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
 from ..control.node import NodeMachine
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _now = time.monotonic_ns
-_wall = time.time_ns() - time.monotonic_ns()  # taken once, in the fork server: all nodes of a worker have the same
+_wall = wall_offset()  # taken once, in the fork server: all nodes of a worker have the same
 _NO_ORIGIN: Origins = {}  # a source's chunk is one
 _CLOCK_EVERY = 500_000_000  # ns: as often as the worker writes what it knows of the Manager's clock
 _NOT_STEPPING = -1
