@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
+from .channel.wallclock import wall_offset
 from .control.effects import Allow, Answer, Fail, Keep, ManagerEffect, Note, Revoke, Send, Serve, TellTime
 from .control.manager import ManagerMachine
 from .errors import DeadlineError, FlowmeshError, StateError
@@ -34,6 +35,24 @@ class GivenUpError(DeadlineError):
     """The Manager's own thread did not answer in time."""
 
 
+class Awake:
+    """A clock that stands still while this process does. Were the whole machine suspended for seconds, a Manager that wakes
+    first would otherwise take all its workers for dead.
+
+    Args:
+        now: the monotonic clock, in seconds.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._read_at = self._time = now
+
+    def at(self, now: float) -> float:
+        """The time, which is read at each turn."""
+        self._time += min(now - self._read_at, 2 * _TICK)
+        self._read_at = now
+        return self._time
+
+
 class ManagerThread:
     """Has the Machine decide, and does what it says. It works at once, and until it is closed."""
 
@@ -42,7 +61,8 @@ class ManagerThread:
         self._link = link
         self._door = door
         self._presence = presence
-        self._wall = time.time_ns() - time.monotonic_ns()  # taken once: the Manager's clock is never set back
+        self._wall = wall_offset()  # taken once: the Manager's clock is never set back
+        self._awake = Awake(time.monotonic())
         self._tokens = count(1)
         self._asked: deque[tuple[int, Decide]] = deque()
         self._futures: dict[int, Future[Any]] = {}
@@ -123,7 +143,7 @@ class ManagerThread:
             os.eventfd_read(self._bell)
         if self._presence.fileno() in ready:
             self._presence.answer()
-        now = time.monotonic()
+        now = self._awake.at(time.monotonic())
         while self._asked:
             token, decide = self._asked.popleft()
             self._decide(token, decide, now)
@@ -179,7 +199,7 @@ class ManagerThread:
             self._link.send(key, Outcome(request.number, value, "" if error is None else str(error)))
 
         future.add_done_callback(tell)
-        self._decide(token, decide, time.monotonic())
+        self._decide(token, decide, self._awake.at(time.monotonic()))
 
 
 def _log(note: Note) -> None:
