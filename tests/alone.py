@@ -18,7 +18,7 @@ import pytest
 
 from .conftest import SCALE
 
-WITHIN = 60 * SCALE  # seconds
+WITHIN = 100 * SCALE  # seconds: pytest ends what takes 120
 Arguments = ParamSpec("Arguments")
 
 

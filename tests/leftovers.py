@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 MARK = "FLOWMESH_TEST_RUN"
+_LOOK_EVERY = 0.01  # seconds, where the kernel offers nothing to wait for
 
 
 class Snapshot:
@@ -43,11 +44,13 @@ class Snapshot:
                 _wait_for_one(waited, left)
             elif threads := self._new_threads():
                 threads[0].join(left)
+            elif not self._lines():
+                return []
             else:
-                break
-        if lines := self._lines():
-            gc.collect()  # what lies in a cycle is not held
-            lines = self._lines()
+                gc.collect()  # what lies in a cycle is not held
+                _let_others_close(left)
+        gc.collect()
+        lines = self._lines()
         for pid in self._processes():
             _end(pid)
         return lines
@@ -145,6 +148,11 @@ def _wait_for_one(pids: list[int], seconds: float) -> None:
     finally:
         for handle in handles:
             os.close(handle)
+
+
+def _let_others_close(seconds: float) -> None:
+    """A moment for threads that were there before: ZeroMQ's closes the connection of a peer that has just gone."""
+    select.select([], [], [], min(seconds, _LOOK_EVERY))
 
 
 def _end(pid: int) -> None:

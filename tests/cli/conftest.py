@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import select
@@ -57,6 +58,7 @@ class Running:
 
     def __init__(self, arguments: tuple[str, ...], cwd: Path, command: tuple[str, ...] = COMMAND) -> None:
         self.said = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.process = subprocess.Popen(
             [*command, *arguments],
             cwd=cwd,
@@ -95,7 +97,7 @@ class Running:
         out = self.process.stdout.fileno()
         assert select.select([out], [], [], max(0.0, timeout))[0], f"it said no more in time than {self.said!r}"
         more = os.read(out, 65536)
-        self.said += more.decode()
+        self.said += self._decoder.decode(more)  # a character may come in two pieces
         return bool(more)
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -130,7 +131,10 @@ def test_status_shows_all_that_there_is(counting: Running, flowmesh: Ended) -> N
     text = flowmesh("status").stdout
     for word in ("the graph is running", "WORKER", "local-1", "count", "take", "count -> take", "lossless"):
         assert word in text
+    deadline = time.monotonic() + DEADLINE
     status = json.loads(flowmesh("status", "--json").stdout)
+    while not all(node["steps"] for node in status["nodes"]) and time.monotonic() < deadline:
+        status = json.loads(flowmesh("status", "--json").stdout)  # the first chunk is still on its way
     assert status["state"] == "running"
     assert [worker["nodes"] for worker in status["workers"]] == [["count"], ["take"]]
     assert all(node["steps"] > 0 and node["pid"] for node in status["nodes"])
@@ -175,12 +179,12 @@ def test_logs_end_with_the_manager(counting: Running, started: Start) -> None:
 
 
 def test_top_prints_once_an_interval_where_there_is_no_terminal(counting: Running, flowmesh: Ended) -> None:
-    text = flowmesh("top", "--interval", "0.2", "--count", "3").stdout
-    assert text.count("the graph is running") == 3
+    text = flowmesh("top", "--interval", "0.2", "--count", "10").stdout
+    assert text.count("the graph is running") == 10
     assert "\x1b" not in text
-    first, _, edge = (line.split() for line in text.splitlines() if line.startswith("count -> take"))
+    first, *edges = (line.split() for line in text.splitlines() if line.startswith("count -> take"))
     assert first[3] == "-"  # nothing to compare with yet
-    assert 50 < float(edge[3]) < 400  # chunks a second
+    assert 50 < median(float(edge[3]) for edge in edges) < 400  # chunks a second; a busy machine delays some looks
     looks = flowmesh("top", "--interval", "0.1", "--count", "2", "--json").stdout.splitlines()
     assert [json.loads(look)["state"] for look in looks] == ["running", "running"]
 

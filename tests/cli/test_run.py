@@ -151,7 +151,7 @@ def test_waiting_can_be_interrupted(write: Write, started: Start) -> None:
 
 
 def test_on_a_terminal_a_line_tells_how_far_it_is(write: Write, tmp_path: Path) -> None:
-    write("counting.py", COUNTING.replace("1_000_000", "250"))
+    write("counting.py", COUNTING.replace("1_000_000", "500"))
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, "run", "counting.py"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs

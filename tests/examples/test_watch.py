@@ -67,7 +67,7 @@ def test_a_pattern_and_its_edges_until_ctrl_c() -> None:
 
 
 def test_a_film_as_long_as_asked(film: Path) -> None:
-    with watching(str(film), "--seconds", "3", "--width", "320") as (process, url):
+    with watching(str(film), "--seconds", "6", "--width", "320") as (process, url):
         assert part(f"{url}shown.mjpg").shape == (180, 320, 3)
         shown = re.search(r"(\d+) pictures were shown", process.communicate(timeout=60)[0])
         assert shown

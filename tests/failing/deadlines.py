@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 SCALE = float(os.environ.get("FLOWMESH_TEST_SCALE", "1"))
+LONG = 30.0  # seconds: bounds a wait for what is certain to come, and judges nothing
+STALL = 2.0  # seconds that a busy machine may take from whoever is on time
+AT_ONCE = 1.0 + STALL  # seconds for what waits for nobody
 _LOOK_EVERY = 0.01  # seconds, where the kernel offers nothing to wait for
 
 

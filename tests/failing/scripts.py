@@ -15,7 +15,7 @@ from pathlib import Path
 import flowmesh
 
 from . import process_table
-from .deadlines import SCALE, ended, until
+from .deadlines import LONG, SCALE, ended, until
 
 _REPOSITORY = Path(flowmesh.__path__[0]).parent
 
@@ -105,7 +105,7 @@ class Script:
         self.output = ""
         self._sockets: set[str] = set()
 
-    def until_says(self, word: str, within: float = 15.0) -> None:
+    def until_says(self, word: str, within: float = LONG) -> None:
         """Wait until the script, or a node of it, has printed this."""
         until_ = time.monotonic() + within * SCALE
         while word not in self.output:
@@ -115,7 +115,7 @@ class Script:
     def signal(self, number: signal.Signals, group: bool = False) -> None:
         (os.killpg if group else os.kill)(self.process.pid, number)
 
-    def ends(self, within: float = 10.0) -> int:
+    def ends(self, within: float = LONG) -> int:
         """Wait for the script's own end; its exit status, negative for a signal."""
         until_ = time.monotonic() + within * SCALE
         ended([self.process.pid], within)

@@ -11,10 +11,10 @@ import flowmesh as fm
 import flowmesh.manager
 
 from . import culprits, process_table
-from .deadlines import SCALE, ended, until
+from .deadlines import LONG, SCALE, STALL, ended, until
 
-DRAIN = 1.0  # seconds: shorter than the real ones, so that what can't end does not take so long
-STOP_TIMEOUT = 1.0
+DRAIN = 2.0  # seconds, scaled as all are: shorter than the real ones, so that what can't end does not take so long
+STOP_TIMEOUT = 2.0
 
 
 class Site:
@@ -22,8 +22,8 @@ class Site:
 
     def __init__(self, drain: float = DRAIN, stop_timeout: float = STOP_TIMEOUT) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(flowmesh.manager, "_DRAIN", drain)
-            patch.setattr(flowmesh.manager, "_STOP_TIMEOUT", stop_timeout)
+            patch.setattr(flowmesh.manager, "_DRAIN", drain * SCALE)
+            patch.setattr(flowmesh.manager, "_STOP_TIMEOUT", stop_timeout * SCALE)
             self.manager = fm.Manager()
         self.worker = self._worker()
 
@@ -54,7 +54,7 @@ class Site:
     def commit(self, *nodes: fm.Node, timeout: float = 30.0, depth: int | None = None) -> None:
         """Commit src -> mid -> end; places that are not given are filled with what does no harm."""
         self.manager.commit_graph(
-            graph=chain(*nodes, depth=depth), mapping={"local": ["src", "mid", "end"]}, timeout=timeout
+            graph=chain(*nodes, depth=depth), mapping={"local": ["src", "mid", "end"]}, timeout=timeout * SCALE
         )
 
     def run(self, *nodes: fm.Node) -> None:
@@ -80,7 +80,7 @@ class Site:
 
     def is_failed(self) -> None:
         """The graph is FAILED, also in the eyes of status(), and no process of it is left."""
-        until(lambda: self.manager.state == "failed", DRAIN + 2 * STOP_TIMEOUT + 2, f"failed: {self.manager.state}")
+        until(lambda: self.manager.state == "failed", DRAIN + 2 * STOP_TIMEOUT + STALL)
         status = self.manager.status()
         assert status.state == "failed"
         assert {node.pid for node in status.nodes.values()} == {0}
@@ -89,13 +89,13 @@ class Site:
 
     def is_empty(self) -> None:
         """No process of a node is left."""
-        ended(self.node_processes, within=2.0)
+        ended(self.node_processes, LONG)
 
     def goes_on(self) -> None:
         """The next graph commits and runs to its end in the same Manager, and what came is right."""
         self.commit(culprits.Count(name="src", last=20))
         self.manager.start()
-        assert self.manager.wait(20 * SCALE)
+        assert self.manager.wait(LONG * SCALE)
         edges = self.manager.status().edges.values()
         assert [(edge.sent, edge.received, edge.in_flight) for edge in edges] == [(20, 20, 0)] * 2
         self.is_empty()

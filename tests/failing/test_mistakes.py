@@ -10,7 +10,8 @@ import pytest
 import flowmesh as fm
 
 from . import culprits as c
-from .deadlines import at_most
+from . import process_table
+from .deadlines import AT_ONCE, LONG, SCALE, STALL, at_most, until
 from .site import Site, chain
 
 ALL = ["src", "mid", "end"]
@@ -42,7 +43,7 @@ MAPPINGS = {
 
 @pytest.mark.parametrize(("mapping", "texts"), MAPPINGS.values(), ids=MAPPINGS.keys())
 def test_a_mapping_that_does_not_fit(site: Site, mapping: dict[str, list[str]], texts: tuple[str, ...]) -> None:
-    with at_most(1.0), pytest.raises(fm.GraphError) as raised:
+    with at_most(AT_ONCE), pytest.raises(fm.GraphError) as raised:
         site.manager.commit_graph(graph=chain(), mapping=mapping)
     assert all(text in str(raised.value) for text in texts), raised.value
     site.is_empty()
@@ -76,7 +77,7 @@ GRAPHS: dict[str, tuple[Callable[[], fm.Graph], str]] = {
 
 @pytest.mark.parametrize(("make", "text"), GRAPHS.values(), ids=GRAPHS.keys())
 def test_a_graph_that_contradicts_itself(site: Site, make: Callable[[], fm.Graph], text: str) -> None:
-    with at_most(1.0), pytest.raises(fm.GraphError, match=text):
+    with at_most(AT_ONCE), pytest.raises(fm.GraphError, match=text):
         site.manager.commit_graph(graph=make(), mapping={"local": ALL})
     site.is_empty()
 
@@ -87,7 +88,7 @@ def test_a_mistake_leaves_the_present_graph_as_it_is(site: Site) -> None:
         site.manager.commit_graph(graph=_cycle(), mapping={"local": ALL})
     assert site.manager.state == "ready"
     site.manager.start()
-    assert site.manager.wait(5)
+    assert site.manager.wait(LONG * SCALE)
 
 
 def test_what_is_no_graph_is_refused(site: Site) -> None:
@@ -97,7 +98,7 @@ def test_what_is_no_graph_is_refused(site: Site) -> None:
 
 def test_a_node_that_can_not_be_pickled_is_named_with_its_attribute(site: Site) -> None:
     node = c.Pass(name="mid", camera=socket.socket())
-    with at_most(2.0), pytest.raises(fm.ShippingError, match=r"mid.*camera"):
+    with at_most(AT_ONCE), pytest.raises(fm.ShippingError, match=r"mid.*camera"):
         site.commit(node)
     node.camera.close()  # type: ignore[attr-defined]
     site.is_empty()
@@ -114,13 +115,16 @@ def test_parameters_that_can_not_be_pickled_are_refused(site: Site) -> None:
 def test_a_manager_without_workers(state_home: object) -> None:
     with fm.Manager() as manager:
         for mapping in (None, {"local": ALL}):
-            with at_most(1.0), pytest.raises(fm.GraphError, match=r"no worker is registered: make one with Worker\("):
+            with (
+                at_most(AT_ONCE),
+                pytest.raises(fm.GraphError, match=r"no worker is registered: make one with Worker\("),
+            ):
                 manager.commit_graph(graph=chain(), mapping=mapping)
 
 
 def test_a_port_that_is_taken(site: Site, taken_port: int) -> None:
     for port in (taken_port, site.manager.port):
-        with at_most(1.0), pytest.raises(fm.LinkError, match=rf"127\.0\.0\.1:{port} .*another port.* in use"):
+        with at_most(AT_ONCE), pytest.raises(fm.LinkError, match=rf"127\.0\.0\.1:{port} .*another port.* in use"):
             fm.Manager(port=port)
 
 
@@ -130,17 +134,23 @@ def test_the_next_free_port_is_taken_unless_one_was_given(site: Site) -> None:
 
 
 def test_an_address_of_another_machine(state_home: object) -> None:
-    with at_most(1.0), pytest.raises(fm.LinkError, match=r"192\.0\.2\.1"):
+    with at_most(AT_ONCE), pytest.raises(fm.LinkError, match=r"192\.0\.2\.1"):
         fm.Manager(host="192.0.2.1")
+
+
+def started_worker() -> fm.Worker:
+    """One whose process has imported what it needs: its fork server is what it starts last."""
+    worker = fm.Worker(name="lost")
+    until(lambda: process_table.children(worker.pid), LONG)
+    return worker
 
 
 @pytest.mark.parametrize("listening", ["nobody", "not a manager"])
 def test_a_worker_that_finds_no_manager(silent_port: int, taken_port: int, listening: str) -> None:
     port = silent_port if listening == "nobody" else taken_port
-    worker = fm.Worker(name="lost")
-    starts = 0.5  # seconds of the worker's process
+    worker = started_worker()
     with (
-        at_most(1.5 + 1.0 + starts),
+        at_most(1.5 + STALL),
         pytest.raises(fm.LinkError, match=rf"'lost': no Manager.* at 127\.0\.0\.1:{port}"),
     ):
         worker.connect(host="127.0.0.1", port=port, timeout=1.5)
@@ -154,15 +164,15 @@ def test_a_port_that_is_none(port: object) -> None:
 
 
 def test_a_host_that_is_none() -> None:
-    worker = fm.Worker(name="lost")
-    with at_most(2.5), pytest.raises(fm.LinkError, match="no such host"):
+    worker = started_worker()
+    with at_most(1.5 + STALL), pytest.raises(fm.LinkError, match="no such host"):
         worker.connect(host="no such host", port=9000, timeout=1.5)
     worker.shutdown()
 
 
 def test_a_name_that_is_taken(site: Site) -> None:
     worker = fm.Worker(name="local")
-    with at_most(5.0), pytest.raises(fm.LinkError, match="'local' is registered already: choose another name"):
+    with at_most(9.0), pytest.raises(fm.LinkError, match="'local' is registered already: choose another name"):
         worker.connect(host=site.manager.host, port=site.manager.port)
     worker.shutdown()
     assert site.manager.workers == ("local",)

@@ -10,7 +10,7 @@ import pytest
 import flowmesh as fm
 
 from . import culprits as c
-from .deadlines import until
+from .deadlines import LONG, SCALE, until
 from .site import Site
 
 
@@ -67,7 +67,7 @@ def test_an_exception_in_step_reaches_the_user(site: Site, case: Case) -> None:
     assert len(text) < 100_000
     site.is_failed()
     with pytest.raises(fm.NodeError) as again:
-        site.manager.wait(1)
+        site.manager.wait(LONG * SCALE)
     assert str(again.value) == text
 
 
@@ -81,7 +81,7 @@ def test_a_step_that_raises_is_skipped_if_it_says_so(site: Site, caplog: pytest.
     with caplog.at_level(logging.ERROR, logger="flowmesh"):
         site.run(c.Skips(name="mid"), c.Keep(name="end"))
         status = site.manager.status()
-        until(lambda: caplog.records, 2.0)
+        until(lambda: caplog.records, LONG)
     assert (status.nodes["mid"].errors, status.nodes["mid"].steps) == (1, 100)
     assert status.edges["mid", "end"].received == 99
     (record,) = caplog.records
@@ -153,4 +153,4 @@ def test_an_emission_outside_of_a_step_is_refused(site: Site, place: str) -> Non
 def test_an_emission_from_a_thread_between_steps_is_refused(site: Site) -> None:
     site.commit(c.Count(name="src", last=1), c.Pass(name="mid"), c.EmitsFromAThread(name="end"))
     site.manager.start()
-    assert site.manager.wait(10)
+    assert site.manager.wait(LONG * SCALE)

@@ -10,15 +10,15 @@ import pytest
 import flowmesh as fm
 
 from . import culprits as c
-from .deadlines import SCALE, at_most, until
-from .site import Site, chain
+from .deadlines import AT_ONCE, LONG, SCALE, STALL, at_most, until
+from .site import STOP_TIMEOUT, Site, chain
 
 Verb = Callable[[fm.Manager], object]
 VERBS: dict[str, Verb] = {
     "start": lambda manager: manager.start(),
     "stop": lambda manager: manager.stop(),
     "step": lambda manager: manager.step(),
-    "wait": lambda manager: manager.wait(5),
+    "wait": lambda manager: manager.wait(LONG * SCALE),
     "gather": lambda manager: manager.gather(),
 }
 
@@ -26,7 +26,7 @@ VERBS: dict[str, Verb] = {
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
 def test_before_a_commit(site: Site, verb: Verb) -> None:
     site.manager.reset()
-    with at_most(1.0), pytest.raises(fm.StateError):
+    with at_most(AT_ONCE), pytest.raises(fm.StateError):
         verb(site.manager)
     assert site.manager.state == "empty"
     assert site.manager.status().nodes == {}
@@ -41,7 +41,7 @@ def test_a_request_before_a_commit_names_the_node(site: Site) -> None:
 def test_a_commit_while_it_runs_is_refused_and_changes_nothing(site: Site) -> None:
     site.commit(c.Endless(name="src"))
     site.manager.start()
-    with at_most(1.0), pytest.raises(fm.StateError, match=r"the graph is running: stop\(\) or reset\(\) it"):
+    with at_most(AT_ONCE), pytest.raises(fm.StateError, match=r"the graph is running: stop\(\) or reset\(\) it"):
         site.commit()
     assert site.manager.state == "running"
     assert site.manager.wait(0.05) is False
@@ -67,16 +67,16 @@ def test_everything_twice(site: Site) -> None:
 
 def test_wait_before_start_ends_in_its_time(site: Site) -> None:
     site.commit()
-    with at_most(1.0):
+    with at_most(0.2 + STALL):
         assert site.manager.wait(0.2) is False
 
 
 def test_after_a_failure_verbs_raise_it_until_a_reset(site: Site) -> None:
     error = site.failure(c.WrongStep(name="mid"))
     for verb in ("start", "stop", "step", "wait"):
-        with at_most(1.0), pytest.raises(fm.NodeError, match="seven is too much"):
+        with at_most(AT_ONCE), pytest.raises(fm.NodeError, match="seven is too much"):
             VERBS[verb](site.manager)
-    with at_most(1.0), pytest.raises(fm.StateError):
+    with at_most(AT_ONCE), pytest.raises(fm.StateError):
         site.manager.gather()
     site.manager.reset()
     assert site.manager.state == "empty"
@@ -87,10 +87,10 @@ def test_after_shutdown(own_site: Site) -> None:
     own_site.commit()
     with at_most(5.0):
         own_site.manager.shutdown()
-    with at_most(0.5):
+    with at_most(AT_ONCE):
         own_site.manager.shutdown()
     for verb in (*VERBS.values(), fm.Manager.reset, fm.Manager.status):
-        with at_most(0.5), pytest.raises(fm.StateError, match="shut down"):
+        with at_most(AT_ONCE), pytest.raises(fm.StateError, match="shut down"):
             verb(own_site.manager)
     with pytest.raises(fm.StateError, match="shut down"):
         own_site.commit()
@@ -114,8 +114,8 @@ def test_a_worker_leaves_while_its_graph_runs(own_site: Site) -> None:
     own_site.manager.start()
     with at_most(5.0):
         own_site.worker.shutdown()
-    with at_most(3.0), pytest.raises(fm.WorkerError, match=r"worker 'local' \(pid \d+\) left; it ran 'src', 'mid'"):
-        own_site.manager.wait(5)
+    with at_most(AT_ONCE), pytest.raises(fm.WorkerError, match=r"worker 'local' \(pid \d+\) left; it ran 'src', 'mid'"):
+        own_site.manager.wait(LONG * SCALE)
 
 
 def test_a_reset_ends_another_thread_s_wait(site: Site) -> None:
@@ -124,28 +124,23 @@ def test_a_reset_ends_another_thread_s_wait(site: Site) -> None:
     told: list[BaseException] = []
     waiting = threading.Thread(target=_collect, args=(site.manager.wait, told))
     waiting.start()
-    with at_most(3.0):
+    until(lambda: "wait" in site.manager._machine._life._verbs, LONG, "it waits")
+    with at_most(STOP_TIMEOUT + STALL):
         site.manager.reset()
-    waiting.join(2 * SCALE)
+    waiting.join(LONG * SCALE)
     assert [type(error) for error in told] == [fm.StateError]
     assert "reset" in str(told[0])
 
 
 def test_a_reset_ends_another_thread_s_commit(site: Site) -> None:
-    begun = threading.Event()
     told: list[BaseException] = []
-
-    def commit() -> None:
-        begun.set()
-        site.commit(c.SetupHangs(name="mid"))
-
-    committing = threading.Thread(target=_collect, args=(commit, told))
+    hangs = c.SetupHangs(name="mid")
+    committing = threading.Thread(target=_collect, args=(lambda: site.commit(hangs), told))
     committing.start()
-    assert begun.wait(5)
-    until(lambda: site.manager.state == "committing", 5.0)
-    with at_most(4.0):
+    until(lambda: site.manager.state == "committing", LONG)
+    with at_most(STOP_TIMEOUT + STALL):
         site.manager.reset()
-    committing.join(2 * SCALE)
+    committing.join(LONG * SCALE)
     assert [type(error) for error in told] == [fm.StateError]
 
 
@@ -162,11 +157,10 @@ def test_verbs_of_many_threads_at_once(site: Site) -> None:
             site.manager.status()
 
     threads = [threading.Thread(target=work, args=(offset,)) for offset in range(4)]
-    with at_most(30.0):
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30 * SCALE)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG * SCALE)
     assert not any(thread.is_alive() for thread in threads)
     assert [error for error in told if not isinstance(error, fm.StateError)] == []
     site.manager.stop()
@@ -186,7 +180,7 @@ def test_two_threads_commit_at_once(site: Site) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10 * SCALE)
+        thread.join(LONG * SCALE)
     assert [type(error) for error in told] in ([], [fm.StateError])
     assert site.manager.state == "ready"
 

@@ -19,7 +19,11 @@ NOBODY = 65534
 
 
 def _shown(pid: int, name: str) -> str:
-    return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    """What everybody may read of a process; nothing of one that has just gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_a_token_on_the_command_line_does_not_stay_in_the_process_list(boss: Boss, hire: Hire, there: Host) -> None:

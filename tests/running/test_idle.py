@@ -31,8 +31,11 @@ def used(pids):
 
 def share(pids):
     manager.wait(0.5)  # what was begun before does not count
+    return min(look(pids) for _ in range(3))  # what is used always is used in each
+
+def look(pids):
     begun, before = time.monotonic(), used(pids)
-    time.sleep(2)
+    time.sleep(1)
     return (used(pids) - before) / (time.monotonic() - begun)
 
 if __name__ == "__main__":

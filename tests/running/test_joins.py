@@ -10,10 +10,12 @@ import pytest
 
 import flowmesh as fm
 
+from ..conftest import SCALE
 from .conftest import Cluster
 from .parts import Collect, Count, Payload, Relay, chain, collected, default
 
 Data = dict[str, fm.DataChunk]
+FAST, SLOW = 800, 80  # chunks
 SURE = 0.02  # seconds by which two workers may be wrong about the Manager's clock, on a busy machine
 
 
@@ -25,8 +27,8 @@ class Meets(fm.Node):
 
 
 def meeting(follow: str, path: Path) -> fm.Graph:
-    """Two sources, `fast` and `slow`, which meet; one is followed."""
-    fast, slow = Count("fast", until=200, rate=400), Count("slow", until=20, rate=40)
+    """Two sources, `fast` and `slow`, which meet; one is followed. It lasts two seconds: a busy machine may take one."""
+    fast, slow = Count("fast", until=FAST, rate=400), Count("slow", until=SLOW, rate=40)
     meets = Meets(name="meets")
     graph = fm.Graph()
     graph.add_edge(fast, meets)
@@ -39,17 +41,18 @@ def test_the_first_edge_is_followed(cluster: Cluster, workers: int, tmp_path: Pa
     status = cluster.run(meeting("fast", tmp_path / "got"), workers).status()
     met = [default(chunk) for chunk in collected(tmp_path / "got")]
     followed = [numbers["fast"] for numbers in met]
-    assert followed == list(range(201 - len(met), 201))
-    assert len(met) + status.edges["fast", "meets"].dropped.get("before_first", 0) == 200
+    assert followed == list(range(FAST + 1 - len(met), FAST + 1))
+    assert len(met) + status.edges["fast", "meets"].dropped.get("before_first", 0) == FAST
     sampled = [numbers["slow"] for numbers in met]
     assert sampled == sorted(sampled)
     assert len(set(sampled)) > 10
 
 
 def test_another_edge_can_be_followed(cluster: Cluster, workers: int, tmp_path: Path) -> None:
-    cluster.run(meeting("slow", tmp_path / "got"), workers)
+    status = cluster.run(meeting("slow", tmp_path / "got"), workers).status()
     met = [default(chunk) for chunk in collected(tmp_path / "got")]
-    assert [numbers["slow"] for numbers in met] == list(range(1, 21))
+    assert [numbers["slow"] for numbers in met] == list(range(SLOW + 1 - len(met), SLOW + 1))
+    assert len(met) + status.edges["slow", "meets"].dropped.get("before_first", 0) == SLOW
     newest = [numbers["fast"] for numbers in met]
     assert newest == sorted(newest)
     assert newest[-1] > 100
@@ -113,7 +116,7 @@ def test_a_lossy_edge_keeps_a_slow_consumer_fresh(
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == 300, "the newest must survive"  # of those before it, some may have been read out of turn
     ages = sorted(age for _, age in got)
-    assert ages[len(ages) // 2] < 0.01 * (depth + 2)
+    assert ages[len(ages) // 2] < 0.01 * (depth + 2) * SCALE
 
 
 @pytest.mark.parametrize("join", ["zip", fm.Align(0.01)], ids=["zip", "align"])
@@ -131,16 +134,17 @@ def test_what_waits_for_a_partner_on_a_lossy_edge_is_bounded(join: str | fm.Alig
 
 
 def test_a_live_source_is_not_held_up(cluster: Cluster, tmp_path: Path) -> None:
-    """Its lossless neighbour gets all all the same."""
-    source = Count("source", until=300, rate=1000, live=True)
+    """Its lossless neighbour gets all all the same. Held up by the slow one, it would take ten seconds."""
+    source = Count("source", until=1000, rate=1000, live=True)
     graph = fm.Graph()
     graph.add_edge(source, Slow(name="slow", path=tmp_path / "slow"))
     graph.add_edge(source, Collect(name="all", path=tmp_path / "all"), policy="lossless")
     status = cluster.run(graph).status()
-    assert [default(chunk) for chunk in collected(tmp_path / "all")] == list(range(1, 301))
+    chunks = collected(tmp_path / "all")
+    assert [default(chunk) for chunk in chunks] == list(range(1, 1001))
     assert status.edges["source", "slow"].policy == "drop_oldest"
     assert status.edges["source", "slow"].dropped["oldest"] > 100
-    assert status.nodes["source"].rate == pytest.approx(1000, rel=0.2)
+    assert chunks[-1].times.created - chunks[0].times.created < 5.0
 
 
 def test_a_lossless_edge_holds_its_source_back(cluster: Cluster, workers: int, tmp_path: Path) -> None:
@@ -148,9 +152,10 @@ def test_a_lossless_edge_holds_its_source_back(cluster: Cluster, workers: int, t
     manager = cluster.commit(graph, workers)
     manager.start()
     cluster.until_steps("slow", 40)
-    edge = manager.status().edges["source", "slow"]
-    assert edge.sent - edge.received <= 16 + 2
-    assert edge.dropped == {}
+    # One look after the other: two workers count at different moments, and what comes in between is no lead.
+    sent, after = manager.status().edges["source", "slow"].sent, manager.status().edges["source", "slow"]
+    assert sent - after.received <= 16 + 2
+    assert after.dropped == {}
 
 
 def test_origins_and_times(cluster: Cluster, workers: int, tmp_path: Path) -> None:

@@ -139,29 +139,36 @@ def test_registered_methods_refuse(cluster: Cluster) -> None:
 
 
 class Busy(fm.Node):
-    seconds: float
+    """Busy in its step until the file `release` is there; then its steps are short."""
+
+    release: Path
 
     def step(self) -> None:
-        time.sleep(self.seconds)
+        time.sleep(0.01)
+        while not self.release.exists():
+            time.sleep(0.01)
 
     @fm.register
     def ask(self) -> str:
         return "answered"
 
 
-def test_a_busy_node_answers_between_steps_or_is_said_to_be_busy(cluster: Cluster) -> None:
-    manager = cluster.commit(chain(Busy(name="busy", seconds=0.6)))
+def test_a_busy_node_answers_between_steps_or_is_said_to_be_busy(cluster: Cluster, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    manager = cluster.commit(chain(Busy(name="busy", release=release)))
     manager.start()
     cluster.until(lambda: manager.status().nodes["busy"].busy > 0)
-    assert manager.request_registered_method("busy", "ask") == "answered"
     with pytest.raises(fm.NodeError, match=r"'busy'.*busy in step"):
         manager.request_registered_method("busy", "ask", timeout=0.1)
+    release.touch()
+    assert manager.request_registered_method("busy", "ask", timeout=DEADLINE) == "answered"
 
 
 def test_status(cluster: Cluster) -> None:
     cluster.commit(counting(rate=200), workers=2).start()
     manager = cluster.manager
     cluster.until_steps("sink", 30)
+    cluster.until(lambda: all(map(is_on_time, manager.status().nodes.values())))
     status = manager.status()
     assert status.state == "running"
     assert {name: worker.nodes for name, worker in status.workers.items()} == {
@@ -172,8 +179,7 @@ def test_status(cluster: Cluster) -> None:
     for name, node in status.nodes.items():
         assert (node.name, node.state, node.errors) == (name, "running", 0)
         assert Path(f"/proc/{node.pid}").exists()
-        assert 100 < node.rate < 300
-        assert 0 < node.p50 <= node.p95 < 0.1
+        assert 0 < node.p50 <= node.p95
         assert 0 <= node.cpu < 5
         assert 1e6 < node.memory < 1e9
     edge = status.edges["count", "relay"]
@@ -190,11 +196,18 @@ def test_status(cluster: Cluster) -> None:
         status.state = "mine"  # type: ignore[misc]
 
 
+def is_on_time(node: fm.status.NodeStatus) -> bool:
+    """Of 200 quick steps a second; while a busy machine delays some of them it is not."""
+    return 100 < node.rate < 300 and node.p95 < 0.1
+
+
 def test_wait_is_false_at_its_timeout_and_true_at_the_end(cluster: Cluster) -> None:
-    manager = cluster.commit(counting(until=30, rate=100))
+    manager = cluster.commit(counting(rate=100))
     assert manager.wait(0.01) is False, "not started"
     manager.start()
     assert manager.wait(timeout=0.01) is False
+    manager.stop()
+    manager = cluster.run(counting(until=30, rate=100))
     assert manager.wait(DEADLINE) is True
     assert manager.wait() is True, "again"
     assert manager.state == "finished"

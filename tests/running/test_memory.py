@@ -191,7 +191,7 @@ def test_the_middle_of_three_hops_is_killed_a_hundred_times(cluster: Cluster, tm
 
 
 def test_a_viewer_that_stops_reading_costs_the_recorder_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    film, viewer = Film("film", 300), Stops("viewer", tmp_path / "viewer", keep=4)
+    film, viewer = Film("film", 300, rate=100), Stops("viewer", tmp_path / "viewer", keep=4)  # it has time to stop
     recorder = Verifies("recorder", tmp_path / "recorder", keep=4)
     graph = fm.Graph()
     graph.add_edge(film, viewer, policy="latest")

@@ -6,7 +6,6 @@ import logging
 import pickle
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -300,12 +299,35 @@ def test_chunks_of_one_origin_are_aligned_without_any_tolerance(site: Site, work
 
 
 def test_each_reference_meets_the_nearest(site: Site) -> None:
+    """By when they were made, which a busy machine puts off: the sink is judged by the times that it was given."""
     fast, slow = Count("fast", until=200, rate=200), Count("slow", until=20, rate=20)
-    met, _ = site.run(joined((slow, sink := site.sink(fm.Align(0.02))), (fast, sink)))
-    assert [number for number, _ in met] == sorted({number for number, _ in met})
-    assert len(met) >= 15
-    partners = [partner for _, partner in met]
-    assert all(5 <= b - a <= 15 for a, b in pairwise(partners)), partners
+    sink = Timed(name="met", join=fm.Align(0.02), path=site.path)
+    graph = joined((slow, sink), (fast, sink), (slow, Made(name="slow made", path=site.path.with_name("slow"))))
+    graph.add_edge(fast, Made(name="fast made", path=site.path.with_name("fast")))
+    met, status = site.run(graph)
+    slows, fasts = (pickle.loads(site.path.with_name(name).read_bytes()) for name in ("slow", "fast"))
+    expected = []
+    for number, made in enumerate(slows, 1):
+        nearest = min(abs(made - other) for other in fasts)
+        if nearest <= 0.02:
+            expected.append((number, pytest.approx(nearest, abs=1e-4)))
+    assert [(number, apart) for number, apart in met] == expected
+    assert status.edges["slow", "met"].dropped.get("unaligned", 0) == 20 - len(met)
+
+
+class Timed(Met):
+    """A Met that keeps a reference's number, and by how many seconds its partner was made before or after it."""
+
+    def step(self, data: Data) -> None:
+        reference, partner = data.values()
+        self.met.append((reference.number, abs(reference.times.created - partner.times.created)))
+
+
+class Made(Met):
+    """A Met that keeps when each chunk was made."""
+
+    def step(self, data: Data) -> None:
+        self.met += [chunk.times.created for chunk in data.values()]
 
 
 @pytest.mark.parametrize("first", ["film", "gather"])
@@ -358,11 +380,12 @@ def test_a_thousand_and_one_a_second_meet_in_every_way(cluster: Cluster) -> None
             graph.add_edge(source, sink, follow=followed)
     manager = cluster.commit(graph)
     manager.start()
-    cluster.until(lambda: manager.status().nodes["slow zip"].steps >= 3 and manager.status().nodes["any"].steps > 1500)
+    least = {"follow": 1000, "follow the other": 3, "zip": 3, "any": 1500}
+    cluster.until(lambda: all(manager.status().nodes[name].steps >= count for name, count in least.items()))
     begun = time.monotonic()
     manager.stop()
     # though `fast` waits for room before the zip, where `slow` has paused
-    assert time.monotonic() - begun < 2.5 * SCALE
+    assert time.monotonic() - begun < 4.0 * SCALE  # it would take 5 s
     status = manager.status()
     for (_, target), edge in status.edges.items():
         assert (edge.sent, edge.derived) == (edge.received + sum(edge.dropped.values()) + edge.in_flight, False)
@@ -374,8 +397,6 @@ def test_a_thousand_and_one_a_second_meet_in_every_way(cluster: Cluster) -> None
     )
     assert reasons["fast", "follow the other"] == {"superseded"}
     assert reasons["fast", "align"] == {"unaligned"}
-    for name, least in {"follow": 1000, "follow the other": 3, "zip": 3, "any": 1500}.items():
-        assert status.nodes[name].steps >= least
 
 
 @pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
@@ -514,6 +535,6 @@ def test_a_slow_viewer_of_a_live_source_sees_what_is_new(cluster: Cluster, tmp_p
     seen = pickle.loads((tmp_path / "seen").read_bytes())
     ages = [age for number, age in seen if 60 < number <= 170]  # the first second, and what waits at the end, apart
     assert len(ages) > 10
-    assert max(ages) < 0.2, ages
+    assert sorted(ages)[len(ages) // 2] < 0.2 * SCALE, ages
     edge = status.edges["camera", "viewer"]
     assert (edge.sent, edge.received + edge.dropped["oldest"]) == (180, 180)

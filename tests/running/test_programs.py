@@ -191,7 +191,8 @@ def test_the_seed_s_cluster(lines: Lines) -> None:
 
 def test_the_seed_s_cluster_computes(lines: Lines) -> None:
     look = '    print(manager.gather()["step"].get("default")["value"], manager.status().nodes["step"].steps > 2)\n'
-    assert lines(SEED + look) == ["6 True"]
+    enough = '    while manager.status().nodes["step"].steps <= 2:\n        time.sleep(0.01)\n'
+    assert lines(SEED.replace("    time.sleep(0.5)\n", enough) + look) == ["6 True"]
 
 
 def test_the_seed_s_sources(lines: Lines) -> None:

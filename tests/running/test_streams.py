@@ -167,18 +167,20 @@ class AsyncSource(fm.Node):
 
     async def setup(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.queue: asyncio.Queue[int] = asyncio.Queue()
+        self.queue: asyncio.Queue[int | None] = asyncio.Queue()
         self.feeder = asyncio.create_task(self.feed())
 
     async def feed(self) -> None:
         for value in range(100):
             await self.queue.put(value)
             await asyncio.sleep(0)
+        await self.queue.put(None)
 
     async def step(self) -> int:
-        if self.feeder.done() and self.queue.empty():
+        value = await self.queue.get()
+        if value is None:
             raise fm.EndOfStream
-        return await self.queue.get()
+        return value
 
     async def teardown(self) -> None:
         await self.feeder

@@ -24,6 +24,9 @@ from flowmesh.wire.framing import END
 from flowmesh.wire.messages import EdgeEnd
 from flowmesh.wire.specs import EdgePlan, EdgeSpec, NodeSpec
 
+from ..conftest import SCALE
+
+WITHIN = 20 * SCALE  # seconds
 Wait = Callable[[list[OutEdge], int], bool]
 
 
@@ -166,7 +169,7 @@ class Actor:
             chunks += data.values()
         return chunks
 
-    def step(self, within: float = 20.0) -> dict[str, DataChunk] | None:
+    def step(self, within: float = WITHIN) -> dict[str, DataChunk] | None:
         """The next step's data, waited for; None when all inputs have ended."""
         while (data := self.take()) is None:
             if len(self.ended) == len(self.inputs.edges):
@@ -177,7 +180,7 @@ class Actor:
             self.outputs.flush()
         return data
 
-    def drain(self, within: float = 20.0) -> None:
+    def drain(self, within: float = WITHIN) -> None:
         """Wait until all is sent and credited, or the consumers have gone."""
         self.outputs.flush()
         while waiting := [
@@ -190,7 +193,7 @@ class Actor:
 
 def wait_for_the_kernel(edges: list[OutEdge], bell: int) -> bool:
     """As the stepper does, without messages."""
-    if not wait(poller(edges, *([bell] if bell >= 0 else [])), 20.0, edges):
+    if not wait(poller(edges, *([bell] if bell >= 0 else [])), WITHIN, edges):
         raise Stuck("an emission waits for ever")
     return True
 
