@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -39,6 +40,8 @@ class Serving:
         self._access: Access | None = None
         self._joined = False
         self._interrupted = False
+        self._dialling = False
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._seen: set[str] = set()
         self._terms = Terms(
             id=asked.id, pickle=not asked.no_pickle, link_port=asked.wport, patience=_PATIENCE, tell=Teller()
@@ -72,9 +75,12 @@ class Serving:
         return 1 if daemon.ending else 0
 
     def _interrupt(self, *_: object) -> None:
-        """It is noted as well: what is raised while the collector frees something is lost."""
+        """It is noted as well: what is raised while the collector frees something is lost. And nothing is raised while we
+        dial: a link that is half made could never be closed. That is given up when the bell rings."""
         self._interrupted = True
-        raise KeyboardInterrupt
+        os.eventfd_write(self._bell, 1)
+        if not self._dialling:
+            raise KeyboardInterrupt
 
     # --- joining -----------------------------------------------------------------------------------------------------
 
@@ -90,6 +96,9 @@ class Serving:
             spawner.close()
             raise
         heed(daemon, signal.SIGINT, signal.SIGTERM)
+        self._dialling = False
+        if self._interrupted:  # before it was heeded
+            signal.raise_signal(signal.SIGINT)
         self._joined = True
         assert self._access is not None
         if self._access.kept:
@@ -104,17 +113,28 @@ class Serving:
                 raise KeyboardInterrupt
             access = self._find()
             try:
-                return register(self._asked.name, access, 1.0 if not said else _TRY, spawner, None, self._terms)
+                return self._register(access, 1.0 if not said else _TRY, spawner)
             except AbsentError:
                 text, pause = f"waiting for a Manager at {access.address} (Ctrl+C ends this)", 0.0
             except (LinkError, WorkerError) as error:
+                if self._interrupted:
+                    raise KeyboardInterrupt from None
                 if not (self._asked.stay and self._joined):
                     raise
                 text, pause = f"waiting: {error}", min(2 * pause + 1.0, _LONGEST_PAUSE)
             if text != said:
                 say(text)
             said = text
-            time.sleep(pause)
+            if not self._interrupted:
+                time.sleep(pause)
+
+    def _register(self, access: Access, timeout: float, spawner: Spawner) -> Daemon:
+        self._dialling = True
+        try:
+            return register(self._asked.name, access, timeout, spawner, None, self._terms, self._bell)
+        except BaseException:
+            self._dialling = False
+            raise
 
     def _find(self) -> Access:
         """Where to go, and with what: a token in a file may be a new one."""

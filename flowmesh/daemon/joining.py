@@ -7,7 +7,7 @@ import signal
 import time
 
 from ..channel.pipe import Pipe
-from ..errors import WorkerError
+from ..errors import LinkError, WorkerError
 from ..link.access import AbsentError, Access
 from ..link.control import WorkerLink
 from ..runtime.spawn import Spawner
@@ -17,29 +17,37 @@ from .terms import Terms
 
 
 def register(
-    name: str, access: Access, timeout: float, spawner: Spawner, lifeline: Pipe | None, terms: Terms | None = None
+    name: str,
+    access: Access,
+    timeout: float,
+    spawner: Spawner,
+    lifeline: Pipe | None,
+    terms: Terms | None = None,
+    wait_on: int | None = None,
 ) -> Daemon:
-    """The daemon, registered.
+    """The daemon, registered. When `lifeline`, or else the file descriptor `wait_on`, can be read, it is given up.
 
     Raises:
         LinkError: nobody answers there, or whoever does lets us not in.
         WorkerError: the Manager refuses; the text says why.
     """
     deadline = time.monotonic() + timeout
-    link = access.join(timeout, wait_on=None if lifeline is None else lifeline.fileno())
+    link = access.join(timeout, wait_on=wait_on if lifeline is None else lifeline.fileno())
     daemon = Daemon(name, link, spawner, lifeline, terms or Terms())
     try:
         link.send(daemon.registration())
-        _await_welcome(link, deadline)
+        _await_welcome(link, deadline, wait_on)
     except BaseException:
         daemon.abandon()
         raise
     return daemon
 
 
-def _await_welcome(link: WorkerLink, deadline: float) -> None:
+def _await_welcome(link: WorkerLink, deadline: float, wait_on: int | None) -> None:
+    fds = [] if wait_on is None else [wait_on]
     while (left := deadline - time.monotonic()) > 0:
-        link.wait([], left)
+        if link.wait(fds, left):
+            raise LinkError("registering was given up")
         for message in link.receive():
             if isinstance(message, Welcome):
                 return
