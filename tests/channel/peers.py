@@ -9,7 +9,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..conftest import SCALE
+
 Send = Callable[[bytes], object]
+WITHIN = 30.0 * SCALE  # seconds
 
 
 class Peer:
@@ -36,7 +39,7 @@ class Peer:
         """Readable when it has said something."""
         return self._ours
 
-    def heard(self, within: float = 10.0) -> bytes:
+    def heard(self, within: float = WITHIN) -> bytes:
         """What it says next; nothing when it has ended."""
         assert select.select([self._ours], [], [], within)[0], "the peer says nothing"
         return os.read(self._ours, 4096)
@@ -64,7 +67,7 @@ def peer(work: Callable[[Send], None], *closing: int) -> Iterator[Peer]:
             other.kill()
 
 
-def wait_for(descriptor: int, within: float = 10.0) -> None:
+def wait_for(descriptor: int, within: float = WITHIN) -> None:
     """Until there is something to read."""
     assert select.select([descriptor], [], [], within)[0], "nothing came"
 

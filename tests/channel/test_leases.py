@@ -393,8 +393,9 @@ def test_a_lease_on_its_way_is_always_seen_when_givers_are_read_before_takers() 
 
     with peer(work) as other:
         assert other.heard() == b"leased"
-        reads = 0
-        for _ in range(1000):
+        rounds = reads = 0
+        while rounds < 1000 or reads <= 100:  # while it moves: where that process runs instead of us, we read nothing
+            rounds += 1
             os.eventfd_write(go, 1)
             while not select.select([other], [], [], 0)[0]:
                 assert tables.held() == {key(1, 1)}
@@ -402,4 +403,3 @@ def test_a_lease_on_its_way_is_always_seen_when_givers_are_read_before_takers() 
             assert other.heard() == b"!"
             os.eventfd_write(go, 1)
             assert other.heard() == b"!"
-        assert reads > 100

@@ -11,7 +11,7 @@ import pytest
 from flowmesh.channel.packets import PeerGone, pair
 from flowmesh.channel.pipe import Pipe, close_all, memory_file, read_memory_file
 
-from .peers import Send, descriptors, forever, peer, wait_for
+from .peers import WITHIN, Send, descriptors, forever, peer, wait_for
 
 Pipes = tuple[Pipe, Pipe]
 INLINE = 64 * 1024
@@ -92,7 +92,7 @@ def test_flush_gives_up_after_its_time_and_ends_when_the_peer_reads() -> None:
             pipe.send(message(60_000))
         assert not pipe.flush(within=0.05)
         os.write(go_write, b"!")
-        assert pipe.flush(within=10.0)
+        assert pipe.flush(within=WITHIN)
         assert other.heard() == b"all"
         other.end()
         pipe.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,8 @@ from flowmesh.channel.leases import fence
 from flowmesh.channel.packets import End, PeerGone, pair
 from flowmesh.channel.ring import BELL, SIZE, TAIL, RingReader, RingWriter, make_ring
 from flowmesh.errors import ChunkError
+
+from .peers import WITHIN
 
 Sides = tuple[RingWriter, RingReader, End, End]
 
@@ -142,14 +145,16 @@ def test_two_processes_that_sleep_and_wake_miss_no_bell() -> None:
     """Each side sleeps whenever it can, at times that the other can't know; a bell that is missed leaves both asleep."""
     count, window = 100_000, 16
     writer, reader, end, other = make()
-    child = os.fork()
+    with warnings.catch_warnings():  # of threads, as numpy's: the child uses none of them
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         end.close()
         seen = 0
         while seen < count:
             reader.sleeps(True)
             fence()
-            if reader.is_empty and not select.select([other], [], [], 20)[0]:
+            if reader.is_empty and not select.select([other], [], [], WITHIN)[0]:
                 os._exit(1)
             reader.sleeps(False)
             while other.receive() is not None:
@@ -167,7 +172,7 @@ def test_two_processes_that_sleep_and_wake_miss_no_bell() -> None:
             writer.sleeps(True)
             fence()
             if number - writer.taken >= window:
-                assert select.select([end], [], [], 20)[0], "a bell was missed"
+                assert select.select([end], [], [], WITHIN)[0], "a bell was missed"
             writer.sleeps(False)
             try:
                 while end.receive() is not None:

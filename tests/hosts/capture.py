@@ -42,7 +42,7 @@ class Capture:
             AssertionError: the kernel had to drop packets.
         """
         self._process.terminate()
-        told, _ = self._process.communicate(timeout=30)
+        told, _ = self._process.communicate(timeout=60)
         assert told == "0 dropped\n", f"the capture is not whole: {told!r}"
         return b"\n".join(_streams(self._file.read_bytes()))
 

@@ -62,6 +62,8 @@ def _obey(manager: fm.Manager) -> None:
                 case ["stop"]:
                     manager.stop()
                     _tell("stopped", _status(manager))
+                case ["enough", node]:
+                    _tell("enough", {"count": manager.request_registered_method(node, "enough", timeout=WITHIN)})
                 case ["start"]:
                     manager.start()
                     _tell("started", {"at": time.monotonic()})

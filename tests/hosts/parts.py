@@ -48,6 +48,12 @@ class Numbers(fm.Node):
         self.number += 1
         return chunk
 
+    @fm.register
+    def enough(self) -> int:
+        """Have it end with what it has sent; how many that are."""
+        self.count = self.number
+        return self.count
+
 
 class Pass(fm.Node):
     """Gives on what it gets."""
@@ -131,24 +137,37 @@ class Digests(fm.Node):
 
 class Event(fm.Node):
     """What several sensors see at once: each says when that truly was, by a clock that is the same everywhere, from which
-    its host's is `ahead` by so many seconds."""
+    its host's is `ahead` by so many seconds.
 
+    Args:
+        report: a file; it has the times between which each chunk was made, in seconds of that clock.
+    """
+
+    report: str
     count: int
     ahead = 0
 
     def setup(self) -> None:
-        self.number = 0
+        self.noted: list[tuple[float, float]] = []
 
-    def step(self) -> dict[str, int]:
-        if self.number == self.count:
+    def step(self) -> None:
+        number = len(self.noted)
+        if number == self.count:
             raise fm.EndOfStream
-        self.number += 1
-        return {"number": self.number, "at": time.monotonic_ns() - self.ahead * 10**9}
+        before = self._now()
+        self.emit({"number": number, "at": before})
+        self.noted.append((before / 1e9, self._now() / 1e9))
+
+    def _now(self) -> int:
+        return time.monotonic_ns() - self.ahead * 10**9
+
+    def teardown(self) -> None:
+        Path(self.report).write_text(json.dumps(self.noted))
 
 
 class Match(fm.Node):
-    """Notes of each sender how far its chunks truly were from the first one's; what the time that they bore, by the
-    Manager's clock, has more than the true one; and how wrong that is at most. All in seconds."""
+    """Notes of each sender which of its chunks came, from 0 on; what the time that it bore, by the Manager's clock, has
+    more than the true one; and how wrong that is at most, both in seconds."""
 
     report: str
 
@@ -159,14 +178,10 @@ class Match(fm.Node):
         self.noted: dict[str, list[list[float]]] = {}
 
     def step(self, data: Data) -> None:
-        first, *_ = (self._at(chunk) for chunk in data.values())
         for name, chunk in data.items():
-            times = chunk.times
-            more = times.created + times.offset - self._at(chunk)
-            self.noted.setdefault(name, []).append([self._at(chunk) - first, more, times.bound])
-
-    def _at(self, chunk: fm.DataChunk) -> float:
-        return float(chunk.get("default")["value"]["at"] / 1e9)
+            times, event = chunk.times, chunk.get("default")["value"]
+            more = times.created + times.offset - event["at"] / 1e9
+            self.noted.setdefault(name, []).append([event["number"], more, times.bound])
 
     def teardown(self) -> None:
         Path(self.report).write_text(json.dumps(self.noted))

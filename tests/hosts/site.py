@@ -71,6 +71,10 @@ class Site:
         """Pause the graph; the status then."""
         return self._ask("stop", "stopped")
 
+    def enough(self, node: str) -> int:
+        """Have a Numbers end, of which nobody knows how many it sends meanwhile; how many those were."""
+        return int(self._ask(f"enough {node}", "enough")["count"])
+
     def finished(self, within: float = WITHIN) -> dict[str, Any]:
         """Wait until the graph has finished and its programs have ended well; the last status."""
         last = self.hears("finished", within)

@@ -27,11 +27,15 @@ import flowmesh as fm
 class Count(fm.Node):
     limit = None
     def setup(self):
-        self.number = 0
+        self.number, self.end = 0, self.limit
     def step(self):
-        if self.number == self.limit:
+        if self.number == self.end:
             raise fm.EndOfStream
         self.number += 1
+        return self.number
+    @fm.register
+    def enough(self):
+        self.end = self.number
         return self.number
     @fm.register
     def skip(self, by):
@@ -93,6 +97,11 @@ def until_here(*names):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
+def until_received(least):
+    deadline = time.monotonic() + WITHIN
+    while not all(edge.received >= least for edge in manager.status().edges.values()):
+        assert not manager.wait(0.01) and time.monotonic() < deadline
+
 manager = fm.Manager(host="0.0.0.0", port=PORT)
 graph = fm.Graph()
 """.replace("PORT", str(PORT)).replace("WITHIN", str(WITHIN))
@@ -144,14 +153,16 @@ def test_what_goes_there_and_back_is_whole_in_every_run(here: Host, there: Host,
     run = Run(
         here,
         there,
-        there_and_back(300)
+        there_and_back(None)
         + """
 for _ in range(2):
     manager.start()
-    time.sleep(0.1)
+    until_received(1)
     manager.stop()
     say("paused", edges(manager))
     manager.start()
+    until_received(200)
+    say("count", manager.request_registered_method("count", "enough"))
     say("waited", manager.wait(30))
     say("edges", edges(manager))
 say("done")
@@ -159,17 +170,22 @@ sys.stdin.readline()
 """,
     )
     run.said("done")
-    until = time.monotonic() + deadline(3)
+    until = time.monotonic() + deadline(20)
     while there.listeners():  # its link ends with the graph
         assert time.monotonic() < until
     run.program.tell("go on")
     output = run.ends()
     for at_rest in map(json.loads, re.findall(r"^paused (.*)$", output, re.MULTILINE)):
         for sent, received, dropped, in_flight, *_ in at_rest.values():
-            assert 0 < sent < 300
+            assert sent > 0
             assert (received, dropped, in_flight) == (sent, 0, 0)
-    whole = {edge: [300, 300, 0, 0, "link", None] for edge in ("count square", "square collect")}
-    assert list(map(json.loads, re.findall(r"^edges (.*)$", output, re.MULTILINE))) == [whole, whole]
+    counts = [int(count) for count in re.findall(r"^count (\d+)$", output, re.MULTILINE)]
+    whole = [
+        {edge: [count, count, 0, 0, "link", None] for edge in ("count square", "square collect")} for count in counts
+    ]
+    assert len(counts) == 2
+    assert list(map(json.loads, re.findall(r"^edges (.*)$", output, re.MULTILINE))) == whole
+    assert re.findall(r"^waited (.*)$", output, re.MULTILINE) == ["true", "true"]
 
 
 def test_values_are_gathered_and_methods_are_called_across_hosts(here: Host, there: Host) -> None:
@@ -235,14 +251,13 @@ except fm.NodeDied as error:
 say("took", time.monotonic() - begun)
 manager.commit_graph(graph, {"near": ["count", "collect"], "far": ["square"]})
 manager.start()
-say("running", manager.wait(0.5))
-say("edges", edges(manager))
+until_received(51)
+say("running", manager.wait(0))
 """,
     )
     assert run.said("error") == ["square", "far"]
     assert run.said("took") < deadline(4)
     assert run.said("running") is False
-    assert all(received > 50 for _, received, *_ in run.said("edges").values())
     run.ends()
 
 
@@ -326,9 +341,7 @@ say("listening", [socket.inet_ntoa(bytes.fromhex(address)[::-1]) for address in 
     run.ends()
 
 
-def test_a_worker_that_was_silent_for_long_is_taken_back_with_nothing_running(
-    here: Host, there: Host, deadline: Deadline
-) -> None:
+def test_a_worker_that_was_silent_for_long_is_taken_back_with_nothing_running(here: Host, there: Host) -> None:
     run = Run(
         here,
         there,
@@ -347,18 +360,17 @@ while "far" not in manager.workers:
 say("back")
 manager.commit_graph(graph, {"near": ["count", "collect"], "far": ["square"]})
 manager.start()
-say("running", manager.wait(0.5))
-say("edges", edges(manager))
+until_received(51)
+say("running", manager.wait(0))
 """,
     )
     run.said("started")
     run.far.signal(signal.SIGSTOP)
-    assert "worker 'far'" in run.said("error", deadline(5))
+    assert "worker 'far'" in run.said("error")
     assert run.said("workers") == ["near"]
     run.far.signal(signal.SIGCONT)
-    run.said("back", deadline(8))
+    run.said("back")
     assert run.said("running") is False
-    assert all(received > 50 for _, received, *_ in run.said("edges").values())
     run.ends()
 
 
@@ -395,7 +407,7 @@ manager.shutdown()
     complaint = r"the links of the workers 'far' \(at {}:\d+\) and 'second' \(at {}:\d+\) do not reach each other: "
     complaint = complaint.format(re.escape(there.address), re.escape(third.address)) + "is a firewall between them"
     program.says(f"^{complaint}", deadline(8))
-    text = json.loads(program.says("^error (.*)$", deadline(8))[1])
+    text = json.loads(program.says("^error (.*)$", deadline(30))[1])
     assert re.fullmatch(rf"after 8 s {complaint}\?", text)
-    assert json.loads(program.says("^took (.*)$", deadline(2))[1]) < 8 + deadline(2)
+    assert json.loads(program.says("^took (.*)$", deadline(20))[1]) < 8 + deadline(2)
     program.succeeds(WITHIN)

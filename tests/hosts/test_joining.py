@@ -41,9 +41,9 @@ class Door:
     """A Manager that hands out tokens."""
 
     def __init__(self, host: Host, deadline: Deadline, environment: dict[str, str] | None = None) -> None:
-        self._within = deadline(10)
+        self._within = deadline(30)
         self.program = host.python(MANAGER, environment=environment)
-        self.program.says("^up$", deadline(20))
+        self.program.says("^up$", deadline(30))
 
     def token(self, expires: float = 600.0) -> str:
         """A new token's text."""
@@ -83,15 +83,15 @@ def door(here: Host, deadline: Deadline) -> Door:
 def joins(host: Host, deadline: Deadline, *arguments: str, name: str = "welcome") -> Program:
     """A worker that is let in."""
     worker = host.worker("--name", name, *arguments)
-    worker.says(f"registered as '{name}'", deadline(15))
+    worker.says(f"registered as '{name}'", deadline(40))
     return worker
 
 
 def refused(host: Host, deadline: Deadline, why: str, *arguments: str, user: int | None = None) -> Program:
     """A worker that is told why not, and ends."""
     worker = host.worker("--name", "stranger", *arguments, user=user)
-    worker.says(why, deadline(20))
-    assert worker.ends(deadline(10)) == REFUSED
+    worker.says(why, deadline(30))
+    assert worker.ends(deadline(30)) == REFUSED
     assert "Traceback" not in worker.output
     return worker
 
@@ -103,7 +103,7 @@ def test_a_token_lets_one_worker_in_once(door: Door, there: Host, network: Netwo
     assert door.workers() == ["welcome"]
     assert "used" in door.tokens()[door.id_of(token)]
     worker.signal(signal.SIGINT)
-    assert worker.ends(deadline(2)) == 0
+    assert worker.ends(deadline(30)) == 0
     door.leave()
 
 
@@ -149,7 +149,7 @@ def test_another_user_cannot_use_this_users_key(door: Door, here: Host, deadline
     assert key.stat().st_mode & 0o777 == 0o600
     state = {"XDG_STATE_HOME": str(here.state)}
     worker = here.worker("--name", "thief", "--ip", "127.0.0.1", environment=state, user=NOBODY)
-    assert worker.ends(deadline(20)) == REFUSED
+    assert worker.ends(deadline(30)) == REFUSED
     assert "key" in worker.output
     assert "Traceback" not in worker.output
     assert door.workers() == []
@@ -174,7 +174,7 @@ def test_a_worker_obeys_no_other_manager_than_its_tokens(
 def test_a_revoked_worker_is_sent_home_and_cannot_come_back(door: Door, there: Host, deadline: Deadline) -> None:
     worker = joins(there, deadline, "--token", door.token())
     door.revoke("welcome")
-    assert worker.ends(deadline(10)) in (0, REFUSED)
+    assert worker.ends(deadline(30)) in (0, REFUSED)
     assert door.workers() == []
     joins(there, deadline, "--token", door.token())
     door.leave()
@@ -200,15 +200,15 @@ def test_a_manager_of_loopback_is_not_reached_from_outside(here: Host, there: Ho
         "import sys; import flowmesh as fm\n"
         "with fm.Manager(port=9000) as manager:\n    print('up', flush=True); sys.stdin.readline()"
     )
-    manager.says("^up$", deadline(20))
+    manager.says("^up$", deadline(30))
     outside = there.worker("--name", "outside", "--ip", here.address)
-    outside.says("waiting for a Manager", deadline(20))
+    outside.says("waiting for a Manager", deadline(30))
     joins(here, deadline, "--ip", "127.0.0.1")
     assert os.path.exists(f"/proc/{outside.pid}")
     outside.signal(signal.SIGINT)
-    assert outside.ends(deadline(2)) == 0
+    assert outside.ends(deadline(30)) == 0
     manager.tell("leave")
-    manager.succeeds(deadline(10))
+    manager.succeeds(deadline(30))
 
 
 def test_a_worker_waits_for_its_manager(here: Host, there: Host, deadline: Deadline) -> None:
@@ -216,12 +216,12 @@ def test_a_worker_waits_for_its_manager(here: Host, there: Host, deadline: Deadl
     token = first.token()
     there.cut()
     worker = there.worker("--name", "early", "--token", token)
-    worker.says("waiting for a Manager", deadline(20))
+    worker.says("waiting for a Manager", deadline(30))
     there.mend()
-    worker.says("registered as 'early'", deadline(20))
+    worker.says("registered as 'early'", deadline(30))
     assert first.workers() == ["early"]
     first.leave()
-    assert worker.ends(deadline(10)) == 0
+    assert worker.ends(deadline(30)) == 0
 
 
 def test_an_isolated_network_without_a_default_route_is_enough(deadline: Deadline, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from .network import Host, Network
 from .site import Site
 
 Deadline = Callable[[float], float]
-COUNT = 600
 
 GARBAGE = """
 import random, socket, sys
@@ -66,21 +65,22 @@ sys.stdin.readline()
 def test_who_has_no_key_is_not_answered_and_disturbs_nobody(
     network: Network, here: Host, there: Host, deadline: Deadline
 ) -> None:
-    graph = f"graph.add_edge(Numbers('numbers', count={COUNT}, rate=100), Check('seen', report=report('seen')))"
+    graph = "graph.add_edge(Numbers('numbers', count=10**9, rate=100), Check('seen', report=report('seen')))"
     site = Site(here, {"there": there}, graph, {"here": ["numbers"], "there": ["seen"]})
     site.started()
     stranger, key = network.host("stranger"), manager_key(site)
-    stranger.python(IDLE, there.address, *ports(there), name="idle.py").says("held", deadline(20))
+    stranger.python(IDLE, there.address, *ports(there), name="idle.py").says("held", deadline(40))
     answers = []
     for host in (here, there):
-        stranger.python(GARBAGE, host.address, *ports(host), name="garbage.py").succeeds(deadline(30))
+        stranger.python(GARBAGE, host.address, *ports(host), name="garbage.py").succeeds(deadline(60))
         asked = stranger.python(WITHOUT_A_KEY, host.address, *ports(host), key, name="key.py")
-        answers += re.findall(r"^\d+ (\w+) (\w+) (\w+)$", asked.succeeds(deadline(30)), re.MULTILINE)
+        answers += re.findall(r"^\d+ (\w+) (\w+) (\w+)$", asked.succeeds(deadline(60)), re.MULTILINE)
     assert len(answers) == 9  # three ports, three ways
     assert {(answered, welcome) for _, answered, welcome in answers} == {("False", "False")}
     assert site.status()["state"] == "running"
+    count = site.enough("numbers")
     site.finished()
-    assert site.reported("seen")["seen"] == list(range(COUNT))
+    assert site.reported("seen")["seen"] == list(range(count))
 
 
 def ports(host: Host) -> list[str]:

@@ -74,10 +74,8 @@ def test_three_consumers_on_a_host_cost_one_transfer(here: Host, there: Host) ->
         "    graph.add_edge(film, Check(name, report=report(name)), codec='jpeg', quality=80)",
         {"here": ["film"], "there": names},
     )
-    site.started()
-    before = here.traffic().sent
     status = site.finished()
-    sent = here.traffic().sent - before
+    sent = here.traffic().sent  # the graph's code, too
     counts = [edge(status, "film", name) for name in names]
     assert [count["received"] for count in counts] == [60] * 3
     assert counts[0]["encoded"] == counts[1]["encoded"] == counts[2]["encoded"]
@@ -104,6 +102,7 @@ def test_a_frame_that_is_passed_on_to_a_third_host_is_as_good_there(network: Net
 
 
 def test_small_streams_stay_fresh_beside_a_large_one(here: Host, there: Host, deadline: Deadline) -> None:
+    """As fresh as one that does not leave its host: where that is late, it is the machine that is busy."""
     here.limit(f"{RATE / 1e6:g}mbit")
     small = [f"small-{place}" for place in range(9)]
     site = Site(
@@ -111,20 +110,23 @@ def test_small_streams_stay_fresh_beside_a_large_one(here: Host, there: Host, de
         {"there": there},
         f"large = Numbers('large', count=120, size={LARGE}, rate=30)\n"
         "graph.add_edge(large, Check('large-seen', report=report('large-seen')), policy='latest')\n"
-        f"for name in {small}:\n"
+        f"for name in {[*small, 'witness']}:\n"
         "    numbers = Numbers(name, count=80, size=1000, rate=20)\n"
         "    graph.add_edge(numbers, Check(f'{name}-seen', report=report(f'{name}-seen')), policy='latest')",
-        {"here": ["large", *small], "there": ["large-seen", *(f"{name}-seen" for name in small)]},
+        {
+            "here": ["large", *small, "witness", "witness-seen"],
+            "there": ["large-seen", *(f"{name}-seen" for name in small)],
+        },
     )
     status = site.finished()
-    large = site.reported("large-seen")
+    large, witness = site.reported("large-seen"), site.reported("witness-seen")
     on_the_line = LARGE * 8 / RATE
     assert len(large["seen"]) >= 5
     assert large["wrong"] == []
-    assert max(large["ages"]) <= deadline(2 * on_the_line + 0.3)
+    assert max(large["ages"]) <= deadline(2 * on_the_line + 0.3) + max(witness["ages"])
     for name in small:
         seen = site.reported(f"{name}-seen")
-        assert len(seen["seen"]) >= 72
-        assert np.percentile(seen["ages"], 95) <= deadline(0.1)
+        assert len(seen["seen"]) >= len(witness["seen"]) - 8
+        assert np.percentile(seen["ages"], 95) <= deadline(0.1) + np.percentile(witness["ages"], 95)
     assert all(is_balanced(counts) for counts in status["edges"].values())
     assert edge(status, "large", "large-seen")["dropped"]["superseded"] > 80

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from flowmesh.link import sockets
 from flowmesh.link.control import ManagerLink, WorkerLink
 from flowmesh.link.keys import KeyPair
 from flowmesh.wire.messages import AnyMessage
@@ -67,6 +68,12 @@ def hear(link: WorkerLink, count: int) -> list[AnyMessage]:
         link.wait([], deadline - time.monotonic())
         heard += link.receive()
     return heard
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a link that is closed has not sent yet has all the time that a busy machine may take."""
+    monkeypatch.setattr(sockets, "LINGER", round(DEADLINE * 1000))
 
 
 @pytest.fixture

@@ -18,7 +18,10 @@ from flowmesh.link.keys import KeyPair, user_keys
 from flowmesh.link.tokens import Token
 from flowmesh.wire.messages import Departure, Enrol, Enrolment, Heartbeat, Refusal
 
+from ..conftest import SCALE
 from .conftest import DEADLINE, HOST, Site, hear
+
+CONNECTS = 1.5 * SCALE  # seconds: whoever is there is connected with by then
 
 
 @contextmanager
@@ -76,7 +79,7 @@ def test_joining_again_needs_no_token(site: Site) -> None:
         joined(site, mine).close()
         again = joined(site, mine)
     again.send(Departure("again"))
-    assert (mine.own.public, Departure("again")) in site.serve_until(lambda heard: heard)
+    site.serve_until(lambda heard: (mine.own.public, Departure("again")) in heard)
 
 
 def test_what_was_handed_in_just_before_a_cut_counts(site: Site) -> None:
@@ -125,7 +128,7 @@ def test_nobody_answers_where_no_manager_is(site: Site) -> None:
 
 def test_a_manager_that_hears_nothing_is_absent_too(site: Site) -> None:
     with pytest.raises(AbsentError, match="does not answer"):
-        access(site).join(0.3)
+        access(site).join(CONNECTS)
 
 
 def test_a_manager_that_lets_us_in_and_says_nothing_is_absent_too(site: Site) -> None:
@@ -139,7 +142,7 @@ def test_a_manager_that_lets_us_in_and_says_nothing_is_absent_too(site: Site) ->
     thread = threading.Thread(target=serve)
     thread.start()
     with pytest.raises(AbsentError, match="does not answer"):
-        mine.join(0.5)
+        mine.join(CONNECTS)
     os.close(bell)
     thread.join()
     os.close(end)
@@ -149,7 +152,7 @@ def test_something_that_never_speaks_is_told(site: Site) -> None:
     with socket.create_server((HOST, 0)) as mute:
         token = Token((HOST,), mute.getsockname()[1], site.keys.public, KeyPair.make(), 2e9)
         with pytest.raises(AbsentError, match="something listens there and does not answer"):
-            Access.by_token(token).join(0.3)
+            Access.by_token(token).join(CONNECTS)
 
 
 def test_another_manager_is_told_at_once(site: Site) -> None:

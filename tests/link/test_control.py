@@ -111,6 +111,7 @@ def test_what_is_sent_before_the_manager_is_up_arrives(site: Site) -> None:
     assert site.hear(1) == [(keys.public, Departure("early"))]
 
 
+@pytest.mark.usefixtures("patient")
 def test_closing_sends_what_waits_and_can_be_done_twice(site: Site) -> None:
     link, key = site.join()
     link.send(Heartbeat())
@@ -123,6 +124,7 @@ def test_closing_sends_what_waits_and_can_be_done_twice(site: Site) -> None:
     link.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_so_does_the_manager(site: Site) -> None:
     link, key = site.join()
     link.send(Heartbeat())
@@ -373,6 +375,7 @@ def test_a_queue_that_is_full_says_so(site: Site, strangers: Strangers) -> None:
     assert [link.send(reply) for _ in range(1001)] == [True] * 1000 + [False]
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_worker_that_has_much_to_read_survives_its_manager_and_dials_again(site: Site) -> None:
     link, key = site.join()
     link.send(Heartbeat())

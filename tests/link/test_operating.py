@@ -20,6 +20,7 @@ from flowmesh.link.keys import KeyPair, user_keys
 from flowmesh.link.operating import OperatorLink
 from flowmesh.wire.messages import Follow, Halt, ListTokens, Logged, Message, Outcome, Survey
 
+from ..conftest import SCALE
 from .conftest import DEADLINE, HOST
 
 
@@ -99,6 +100,7 @@ def operator(site: Site) -> Iterator[OperatorLink]:
         link.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_it_joins_asks_and_leaves() -> None:
     with site() as there:
         with operator(there) as link:
@@ -147,10 +149,10 @@ def test_listening_ends_when_a_descriptor_can_be_read() -> None:
 
 def test_it_gives_signs_of_life_and_notices_the_managers_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operating, "_BEAT", 0.05)
-    monkeypatch.setattr(operating, "_SILENCE", 0.5)
+    monkeypatch.setattr(operating, "_SILENCE", 2.0 * SCALE)
     with site() as there:
         link = OperatorLink(HOST, there.link.port)
-        assert not link.listen(1.0)  # longer than the silence: the answers to its signs come
+        assert not link.listen(2.5 * SCALE)  # longer than the silence: the answers to its signs come
     with pytest.raises(LinkError, match="has gone"):
         link.listen(DEADLINE)
     link.close()

@@ -42,6 +42,12 @@ def shown(host: str, port: int, key: str) -> Iterator[Presence]:
         sign.close()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who answer have all the time that a busy machine may take."""
+    monkeypatch.setattr(presence, "_PATIENCE", 20 * SCALE)
+
+
 @pytest.fixture
 def key() -> str:
     return KeyPair.make().public

@@ -24,6 +24,7 @@ from flowmesh.wire.specs import Transfer
 from ..conftest import SCALE
 
 INLINE = 8 * 1024
+WITHIN = 30.0  # seconds
 NAMES = ("film", "edges", "sink", "sink1", "sink2", "sink3")
 
 
@@ -43,7 +44,7 @@ class Producer:
         self.lending = Lending(transfer.output, 12, self.edge.collect, self._wait_on)
         self.number = 0
 
-    def emit(self, value: Any, content_type: str = "other", within: float = 10.0) -> None:
+    def emit(self, value: Any, content_type: str = "other", within: float = WITHIN) -> None:
         """Send a chunk; waits while a lossless edge holds it back."""
         self.start(value, content_type)
         deadline = time.monotonic() + within * SCALE
@@ -74,7 +75,7 @@ class Producer:
             packet = framing.encode(framing.Long(self.number, arena.ident, slot, 0, len(packet)))
         self.edge.offer(packet, self.number, lent, len(packet) + packed.size)
 
-    def wait(self, within: float = 10.0) -> None:
+    def wait(self, within: float = WITHIN) -> None:
         """Until the link has said something."""
         poll = select.poll()
         poll.register(self.edge.end, select.POLLIN | (select.POLLOUT if self.edge.wants_room else 0))
@@ -83,7 +84,7 @@ class Producer:
         self.edge.flush()
 
     def _wait_on(self, bell: int) -> bool:
-        self.wait(10 * SCALE)
+        self.wait(WITHIN * SCALE)
         return True
 
     def rewire(self) -> None:
@@ -146,7 +147,7 @@ class Consumer:
             elif isinstance(packet, framing.Mark):
                 self.marks.append((packet.kind, self.arrived))
 
-    def take(self, within: float = 10.0) -> DataChunk:
+    def take(self, within: float = WITHIN) -> DataChunk:
         """The next chunk."""
         deadline = time.monotonic() + within * SCALE
         while not self.waiting:
@@ -160,10 +161,10 @@ class Consumer:
         self.edge.taken(item.chunk.number, item.shared)
         return chunk
 
-    def value(self, within: float = 10.0) -> Any:
+    def value(self, within: float = WITHIN) -> Any:
         return self.take(within).get("default")["value"]
 
-    def wait_for(self, what: Any, within: float = 10.0) -> None:
+    def wait_for(self, what: Any, within: float = WITHIN) -> None:
         """Receive until `what()` is true."""
         deadline = time.monotonic() + within * SCALE
         while not what():

@@ -29,6 +29,7 @@ from flowmesh.wire.specs import EdgeSpec, LinkAddress, Transfer
 from ..conftest import SCALE
 
 ADDRESS = "127.0.0.1"
+WITHIN = 30.0  # seconds
 START = "import sys; from flowmesh.linkprocess.process import main; main(int(sys.argv[1]))"
 Said = TypeVar("Said", bound=Message)
 
@@ -52,7 +53,9 @@ class Host:
     def tell(self, message: Message, *files: int) -> None:
         self._pipe.send(encode(message), files)
 
-    def hears(self, kind: type[Said], within: float = 10.0, which: Callable[[Said], bool] = lambda said: True) -> Said:
+    def hears(
+        self, kind: type[Said], within: float = WITHIN, which: Callable[[Said], bool] = lambda said: True
+    ) -> Said:
         """The next message of that kind that is meant; others are kept for later."""
         deadline = time.monotonic() + within * SCALE
         while True:
@@ -86,10 +89,10 @@ class Host:
         for end in ends:
             os.close(end)
 
-    def is_up_with(self, other: Host, within: float = 10.0) -> None:
+    def is_up_with(self, other: Host, within: float = WITHIN) -> None:
         self.hears(PeerNews, within, lambda news: news.peer == other.name and news.up)
 
-    def has_lost(self, other: Host, within: float = 10.0) -> PeerNews:
+    def has_lost(self, other: Host, within: float = WITHIN) -> PeerNews:
         return self.hears(PeerNews, within, lambda news: news.peer == other.name and not news.up)
 
     @property
@@ -107,7 +110,7 @@ class Host:
     def leave(self) -> None:
         """Close the pipe; the link's process ends."""
         self._pipe.close()
-        assert self.process.wait(10 * SCALE) == 0
+        assert self.process.wait(WITHIN * SCALE) == 0
 
 
 def transfer(

@@ -33,6 +33,24 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """250 frames of 64×48 at 25/s: no test is busy for so long that it ends meanwhile. `number_of` reads a frame's number."""
+    path = tmp_path_factory.mktemp("film") / "long.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), FPS, (64, 48))
+    for number in range(250):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        frame[:, np.repeat([number >> bit & 1 for bit in range(8)], 8).astype(bool)] = 255
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def number_of(frame: np.ndarray) -> int:
+    """Which frame of the long film it is."""
+    return sum(1 << bit for bit in range(8) if frame[:, 8 * bit + 2 : 8 * bit + 6].mean() > 127)
+
+
 def until(happened: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for what a thread of the node's brings about; fails when it does not in time."""
     deadline, pause = time.monotonic() + seconds * SCALE, threading.Event()

@@ -21,6 +21,7 @@ from flowmesh.chunk import DataChunk
 from flowmesh.errors import FlowmeshError, GraphError
 from flowmesh.nodes import MjpegServer, TestPattern, http_view
 
+from ..conftest import SCALE
 from ..running.conftest import Cluster
 from ..running.parts import Collect
 from .conftest import chunk_of, until
@@ -149,7 +150,8 @@ def test_pictures_of_other_kinds_can_be_seen(view: View) -> None:
     assert decoded(get(node.address(), "alpha.jpg")[2]).shape == (8, 8, 3)
 
 
-def test_who_asks_before_the_first_picture_waits_for_it(view: View) -> None:
+def test_who_asks_before_the_first_picture_waits_for_it(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_view, "_FIRST", 20.0)
     node, [chunk] = view(), pattern(1)
     threading.Timer(0.2, node.step, [{"film": chunk}]).start()
     assert get(node.address(), "film.jpg")[0] == 200
@@ -187,7 +189,7 @@ def test_viewers_share_and_each_has_its_own_pace(view: View) -> None:
 
 
 def test_a_viewer_that_stops_reading_holds_nobody_up_and_is_let_go(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_view._Handler, "timeout", 1.0)
+    monkeypatch.setattr(http_view._Handler, "timeout", 3.0 * SCALE)
     node = view(quality=100)
     noise = [chunk_of(frame=np.random.default_rng(n).integers(0, 255, (480, 640, 3), np.uint8)) for n in range(3)]
     node.step({"film": noise[0]})

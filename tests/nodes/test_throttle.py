@@ -64,10 +64,11 @@ def test_what_is_no_rate_is_refused(per_second: Any) -> None:
 
 
 def test_in_a_graph_what_it_says_is_what_is_missing(cluster: Cluster) -> None:
-    throttle = Throttle("throttle", per_second=20)
+    throttle = Throttle("throttle", per_second=5)
     manager = cluster.commit(chain(TestPattern("film", width=320, height=240, rate=200), throttle, Collect("sink")))
     manager.start()
     cluster.until_steps("throttle", 100)
+    cluster.until_steps("sink", 5)
     manager.stop()
     edges = manager.status().edges
     received, passed = edges["film", "throttle"].received, edges["throttle", "sink"].received
