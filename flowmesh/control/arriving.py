@@ -1,6 +1,6 @@
 """What comes from one peer, checked against what came before it: parcels from their fragments, and when to confirm.
 
-Nothing is allocated for what was only announced: a parcel is put together when all of it is there.
+Nothing is allocated for what was only announced: a parcel's memory grows with its fragments.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ class Assembly:
 
     def __init__(self) -> None:
         self._parcel: Parcel | None = None
-        self._parts: list[Data] = []
-        self._size = 0
+        self._data = bytearray()
 
     def begin(self, parcel: Parcel, data: Data) -> Complete | None:
         """A parcel and its first bytes; what `add` returns.
@@ -72,18 +71,18 @@ class Assembly:
         Raises:
             LinkError: it is not the next one of a parcel.
         """
-        if self._parcel is None or fragment.offset != self._size:
+        if self._parcel is None or fragment.offset != len(self._data):
             raise LinkError(f"a fragment at {fragment.offset} is not the next of a parcel")
         return self._take(self._parcel, data)
 
     def _take(self, parcel: Parcel, data: Data) -> Complete | None:
-        missing = parcel.length - self._size
+        missing = parcel.length - len(self._data)
         if len(data) > missing or (missing and not data):
             raise LinkError(f"{len(data)} bytes are not the next of a parcel that lacks {missing}")
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size < parcel.length:
-            return None
-        parts, self._parts = self._parts, []
-        self._parcel, self._size = None, 0
-        return parcel, parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(data) < parcel.length:  # else all of it came at once, and need not be copied
+            self._data += data
+            if len(data) < missing:
+                return None
+            data, self._data = memoryview(self._data), bytearray()
+        self._parcel = None
+        return parcel, data
