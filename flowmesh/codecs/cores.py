@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from typing import TypeVar
 
@@ -42,8 +43,9 @@ class Helpers:
         """Begin these, on other cores than the caller's: Linux likes to wake a thread beside the one that wakes it, and
         sees only milliseconds later that another core has nothing to do."""
         elsewhere = CORES - {self._libc.sched_getcpu()}
-        for thread in self._ids:
-            os.sched_setaffinity(thread, elsewhere)
+        with suppress(OSError):  # those cores were taken from this process meanwhile
+            for thread in self._ids:
+                os.sched_setaffinity(thread, elsewhere)
         return [self._threads.submit(work) for work in works]
 
     def close(self) -> None:
