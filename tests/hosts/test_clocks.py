@@ -32,9 +32,7 @@ def test_what_happened_at_once_is_joined_whatever_the_hosts_clocks_say(
     )
     status = site.finished()
     found = {name: np.array(rows).T for name, rows in site.reported("match").items()}
-    made = {
-        name: np.array(json.loads((here.folder / f"{name}.json").read_text())) for name in found
-    }  # a busy machine may take its time between two lines of a step
+    made = {name: events(here, name) for name in found}
     times = {name: made[name][found[name][0].astype(int)] for name in found}
     wrong = {name: bounds.max() for name, (_, _, bounds) in found.items()}
     managers = np.median(found["one"][1])  # the Manager's clock to the true one
