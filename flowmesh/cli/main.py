@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     asked = parser.parse_args(words)
     try:
-        return int(asked.run(asked))
+        status = int(asked.run(asked))
+        sys.stdout.flush()  # here, where somebody hears of it
+        return status
     except UsageError as error:
         return _complain(asked.verb, error, USAGE)
     except FlowmeshError as error:
