@@ -22,6 +22,7 @@ from .wire.specs import EdgeSpec, JoinSpec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PARTNERS = 4  # frames of a lossy edge that may wait for a partner, even if its window is shorter
 MAX_SLOTS = 4  # of a lossless edge, whose depth is that of small chunks: frames are large
 
 
@@ -327,8 +328,16 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         policy = data["policy"] or usual
         depth = data["depth"] or checks.DEPTHS[policy]
         slots = min(depth, MAX_SLOTS) if policy == "lossless" else depth
-        kept = data["bytes"] or 0
-        return EdgeSpec(index, source, target, policy, depth, slots, follow, data["codec"], data["quality"], kept)
+        size = data["bytes"] or 0
+        return EdgeSpec(
+            index, source, target, policy, depth, slots, follow, data["codec"], data["quality"], size,
+            waits=0 if policy == "lossless" else max(depth, PARTNERS) if self._pairs(target) else depth,
+        )  # fmt: skip
+
+    def _pairs(self, name: str) -> bool:
+        """Whether a node's chunks wait for partners."""
+        kind = self._kind_of_join(name)
+        return kind == "zip" or isinstance(kind, Align)
 
     def _arrows(self) -> list[drawing.Arrow]:
         specs = (self._edge_spec(0, *pair) for pair in self.edges)

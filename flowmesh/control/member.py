@@ -54,5 +54,6 @@ def edge_end(edge: EdgePlan, peer: str, *, again: bool = False) -> EdgeEnd:
         pickle=edge.pickle,
         again=again and edge.transport == "link",
         bytes=spec.bytes,
+        waits=spec.waits,
         ring=edge.transport == "ring",
     )

@@ -164,7 +164,7 @@ class _Reach:
         self._taken: dict[object, int] = {}
         self._behind: dict[str, set[object]] = {}
         for edge in edges:
-            self._taken[edge.spec.index] = edge.spec.slots + hold[edge.spec.target] + 2
+            self._taken[edge.spec.index] = edge.spec.slots + edge.spec.waits + hold[edge.spec.target] + 2
             if edge.transport == "link":
                 self._taken[_crossing(edge)] = edge.spec.slots + 2  # the link holds none beyond the window
         for name in reversed(names):  # topological: all that follow come first

@@ -20,6 +20,9 @@ from ..errors import ChunkError
 from ..wire import framing, values
 from ..wire.messages import EdgeEnd
 
+_PARTNERS = (
+    256  # chunks in no slot that may wait for a partner on a lossy edge: as many as a lossless one's window holds
+)
 _BATCH = 64  # packets taken from a socket before the other edges are looked at
 
 
@@ -98,7 +101,7 @@ class InEdge:
         self.overtaken = "superseded" if spec.policy == "latest" else "oldest"  # why a lossy edge drops
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
-        self.depth = spec.depth
+        self.waits = spec.waits
         self._pickles = spec.pickle
         self._brings_frames = False
         self._counts_bytes = spec.bytes > 0
@@ -215,6 +218,12 @@ class InEdge:
         if self._counts_bytes:
             return waiting > 0
         return waiting >= (self.frames if self.lossless and self._brings_frames else self.intake.full)
+
+    def has_too_many(self, waiting: int, for_partners: bool) -> bool:
+        """Whether of so many chunks that wait in the node one has to be dropped, so that what comes is fresh and slots stay
+        free. What lies in no slot may wait longer for a partner."""
+        most = max(self.waits, _PARTNERS) if for_partners and not self._brings_frames else self.waits
+        return waiting > most
 
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:
         """The chunk in a packet, its number checked."""

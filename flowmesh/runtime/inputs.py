@@ -29,8 +29,6 @@ class Inputs:
         self._progress = Progress(node.join.carries, self._forks)
         self.says = node.marks  # whether a join further down wants to know how far this node is
         self._zips = node.join.kind == "zip"
-        looks_on = node.join.kind == "align"  # is decided once an input is full: one more than its window waits here
-        self._most = [None if edge.lossless else edge.depth + looks_on for edge in edges]
         self.place = -1  # of the edge that has triggered the present step
         self.trigger: framing.Chunk  # what came on it; not its opened values, whose lease must end with the step
         self._causes: list[Cause] = []
@@ -168,8 +166,7 @@ class Inputs:
             dropped = self._join.put(place, item)
             if dropped is not None:
                 self._drop([dropped])
-            most = self._most[place]
-            if most is not None and self._join.waiting(place) > most:
+            if edge.waits and edge.has_too_many(self._join.waiting(place), self._pairing is not None):
                 self._drop([(place, self._join.give_up(place), edge.overtaken)])
             if self._pairing is not None and (item.chunk.last or (self._zips and self._pair_by[place] == edge.sender)):
                 self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))

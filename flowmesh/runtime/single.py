@@ -78,5 +78,5 @@ class SingleInput(Inputs):
                 self._queue.append(packet)
             else:
                 self._queue.append(edge.arrived(packet))
-            if not edge.lossless and len(self._queue) > edge.depth:
+            if edge.waits and edge.has_too_many(len(self._queue), for_partners=False):
                 self._drop_oldest(edge.overtaken)

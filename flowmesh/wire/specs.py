@@ -19,7 +19,8 @@ REASONS = (
 
 class EdgeSpec(msgspec.Struct, frozen=True):
     """An edge of the graph. `index` is its place in the graph; `depth` its window in chunks; `slots` in shared slots; `bytes`
-    in bytes, where it is not 0."""
+    in bytes, where it is not 0. `waits`: how many chunks in slots may wait in the node for its next step; 0, as on a lossless
+    edge, sets no limit."""
 
     index: int
     source: str
@@ -31,6 +32,7 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     codec: str | None = None
     quality: int | None = None
     bytes: int = 0
+    waits: int = 0
 
 
 class JoinSpec(msgspec.Struct, frozen=True):
