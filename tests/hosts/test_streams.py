@@ -123,7 +123,9 @@ def test_small_streams_stay_fresh_beside_a_large_one(here: Host, there: Host, de
     on_the_line = LARGE * 8 / RATE
     assert len(large["seen"]) >= 5
     assert large["wrong"] == []
-    assert max(large["ages"]) <= deadline(2 * on_the_line + 0.3) + max(witness["ages"])
+    first, *later = large["ages"]  # the first meets the beginnings of all nodes, and TCP's search for the line's limit
+    assert max(later) <= deadline(2 * on_the_line + 0.3) + max(witness["ages"])
+    assert first <= deadline(2 * on_the_line + 2.0)
     for name in small:
         seen = site.reported(f"{name}-seen")
         assert len(seen["seen"]) >= len(witness["seen"]) - 8
