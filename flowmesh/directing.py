@@ -35,24 +35,6 @@ class GivenUpError(DeadlineError):
     """The Manager's own thread did not answer in time."""
 
 
-class Awake:
-    """A clock that stands still while this process does. Were the whole machine suspended for seconds, a Manager that wakes
-    first would otherwise take all its workers for dead.
-
-    Args:
-        now: the monotonic clock, in seconds.
-    """
-
-    def __init__(self, now: float) -> None:
-        self._read_at = self._time = now
-
-    def at(self, now: float) -> float:
-        """The time, which is read at each turn."""
-        self._time += min(now - self._read_at, 2 * _TICK)
-        self._read_at = now
-        return self._time
-
-
 class ManagerThread:
     """Has the Machine decide, and does what it says. It works at once, and until it is closed."""
 
@@ -62,7 +44,7 @@ class ManagerThread:
         self._door = door
         self._presence = presence
         self._wall = wall_offset()  # taken once: the Manager's clock is never set back
-        self._awake = Awake(time.monotonic())
+        self._turned_at = time.monotonic()
         self._tokens = count(1)
         self._asked: deque[tuple[int, Decide]] = deque()
         self._futures: dict[int, Future[Any]] = {}
@@ -143,7 +125,9 @@ class ManagerThread:
             os.eventfd_read(self._bell)
         if self._presence.fileno() in ready:
             self._presence.answer()
-        now = self._awake.at(time.monotonic())
+        now = time.monotonic()
+        self._machine.overslept(max(0.0, now - self._turned_at - 2 * _TICK))
+        self._turned_at = now
         while self._asked:
             token, decide = self._asked.popleft()
             self._decide(token, decide, now)
@@ -199,7 +183,7 @@ class ManagerThread:
             self._link.send(key, Outcome(request.number, value, "" if error is None else str(error)))
 
         future.add_done_callback(tell)
-        self._decide(token, decide, self._awake.at(time.monotonic()))
+        self._decide(token, decide, time.monotonic())
 
 
 def _log(note: Note) -> None:

@@ -42,8 +42,8 @@ class Helpers:
     def submit(self, works: Sequence[Callable[[], Result]]) -> list[Future[Result]]:
         """Begin these, on other cores than the caller's: Linux likes to wake a thread beside the one that wakes it, and
         sees only milliseconds later that another core has nothing to do."""
-        elsewhere = CORES - {self._libc.sched_getcpu()}
-        with suppress(OSError):  # those cores were taken from this process meanwhile
+        elsewhere = os.sched_getaffinity(os.getpid()) - {self._libc.sched_getcpu()}
+        with suppress(OSError):  # there is no other any more
             for thread in self._ids:
                 os.sched_setaffinity(thread, elsewhere)
         return [self._threads.submit(work) for work in works]

@@ -28,7 +28,8 @@ _LONGEST = 65500  # libjpeg's limit of height and width
 _PIXELS = 1 << 30  # in bytes, of grey ones, as much as a parcel may hold
 _COLOURS = {1: "GRAY", 3: "BGR"}  # by channels
 
-_STRIPS = min(4, len(CORES))  # at most: so many cores may work at one picture
+_MOST_STRIPS = 4  # made or decoded: each costs time and memory, however small the picture
+_STRIPS = min(_MOST_STRIPS, len(CORES))  # at most: so many cores may work at one picture
 _STRIP = 1 << 19  # pixels of which it is worth to wake another core
 _ROWS = 16  # strips end between two of JPEG's blocks: there they show no more than any two blocks do
 
@@ -80,7 +81,10 @@ class Jpeg(Codec):
         import simplejpeg
 
         sampling = "444" if self.full_colour else "420"
-        return bytes(simplejpeg.encode_jpeg(picture, self.quality, _COLOURS[picture.shape[2]], sampling))
+        try:
+            return bytes(simplejpeg.encode_jpeg(picture, self.quality, _COLOURS[picture.shape[2]], sampling))
+        except ValueError as error:
+            raise ChunkError(f"jpeg: the picture can't be encoded: {error}") from error
 
     def _decode(self, parameters: Sequence[int], data: memoryview, target: memoryview) -> None:
         height, width, channels, order = parameters
@@ -122,6 +126,8 @@ def _strips(data: memoryview, size: Size) -> list[tuple[int, int, memoryview]]:
     strips: list[tuple[int, int, memoryview]] = []
     row = place = 0
     while place < len(data) or not strips:
+        if len(strips) == _MOST_STRIPS:
+            raise ChunkError(f"jpeg: the picture is cut into more than {_MOST_STRIPS} strips")
         (height, width, channels), end = _read(data, place)
         if (width, channels) != size[1:] or row + height > size[0]:
             raise ChunkError(f"jpeg: the data claims to be a picture of {(row + height, width, channels)}, not {size}")

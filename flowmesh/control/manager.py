@@ -253,6 +253,10 @@ class ManagerMachine:
                 effects += self._worker_gone(worker, "left", now) + self._take_leave(now)
         return effects
 
+    def overslept(self, seconds: float) -> None:
+        """The Manager itself stood still for so long, as the whole machine may have."""
+        self.roster.overslept(seconds)
+
     def tick(self, now: float) -> list[ManagerEffect]:
         """Time has passed: who has been silent, what has taken too long?"""
         effects = self._requests.tick(now) + self.operators.tick(now) + self.roster.tokens.tick(now)

@@ -148,6 +148,11 @@ class Roster:
             del self.workers[worker.name]
         return effects, worker
 
+    def overslept(self, seconds: float) -> None:
+        """Nobody could be heard for so long: that is nobody's silence."""
+        for worker in self.workers.values():
+            worker.heard_at += seconds
+
     def silent(self, now: float) -> list[Registered]:
         """The workers that have been silent for too long; they are registered no more."""
         lost = [worker for worker in self.workers.values() if now - worker.heard_at > SILENCE]

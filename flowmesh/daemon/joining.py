@@ -25,7 +25,8 @@ def register(
     terms: Terms | None = None,
     wait_on: int | None = None,
 ) -> Daemon:
-    """The daemon, registered. When `lifeline`, or else the file descriptor `wait_on`, can be read, it is given up.
+    """The daemon, registered. It is given up when the file descriptor `wait_on` can be read; while it
+    dials, also when `lifeline` can.
 
     Raises:
         LinkError: nobody answers there, or whoever does lets us not in.

@@ -27,6 +27,7 @@ class Readiness:
         self.readable: dict[int, Socket] = {}
         self._poll = select.poll()
         self._sockets: dict[int, Socket] = {}
+        self._watched: set[int] = set()
         self._used: set[int] = set()
 
     def add(self, socket: Socket) -> int:
@@ -34,6 +35,7 @@ class Readiness:
         descriptor = int(socket.getsockopt(zmq.FD))
         self._sockets[descriptor] = socket
         self._used.add(descriptor)
+        self._watched.discard(descriptor)  # whoever had that number has closed it, and will say so later
         self._poll.register(descriptor, select.POLLIN)
         return descriptor
 
@@ -51,8 +53,10 @@ class Readiness:
     def watch(self, descriptor: int, reading: bool, writing: bool) -> None:
         """From now on wait for a file descriptor, too, or no more for it."""
         if reading or writing:
+            self._watched.add(descriptor)
             self._poll.register(descriptor, (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0))
-        else:
+        elif descriptor in self._watched:
+            self._watched.remove(descriptor)
             self._poll.unregister(descriptor)
 
     def wait(self, timeout: float | None) -> Mapping[int, int]:

@@ -20,9 +20,7 @@ from ..errors import ChunkError
 from ..wire import framing, values
 from ..wire.messages import EdgeEnd
 
-_PARTNERS = (
-    256  # chunks in no slot that may wait for a partner on a lossy edge: as many as a lossless one's window holds
-)
+_PARTNERS = 256  # chunks in no slot that may wait for a partner on a lossy edge: a lossless one's window holds as many
 _BATCH = 64  # packets taken from a socket before the other edges are looked at
 
 
@@ -214,9 +212,11 @@ class InEdge:
         self._views[view.ident] = view
 
     def is_full(self, waiting: int) -> bool:
-        """Whether the producer may be able to send nothing more while so many chunks wait here."""
+        """Whether the producer may be able to send nothing more while so many chunks wait here, or only at the cost of one."""
         if self._counts_bytes:
             return waiting > 0
+        if self.waits and self.has_too_many(waiting + 1, for_partners=True):
+            return True
         return waiting >= (self.frames if self.lossless and self._brings_frames else self.intake.full)
 
     def has_too_many(self, waiting: int, for_partners: bool) -> bool:

@@ -166,7 +166,7 @@ class Inputs:
             dropped = self._join.put(place, item)
             if dropped is not None:
                 self._drop([dropped])
-            if edge.waits and edge.has_too_many(self._join.waiting(place), self._pairing is not None):
+            while edge.waits and edge.has_too_many(self._join.waiting(place), self._pairing is not None):
                 self._drop([(place, self._join.give_up(place), edge.overtaken)])
             if self._pairing is not None and (item.chunk.last or (self._zips and self._pair_by[place] == edge.sender)):
                 self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))

@@ -109,6 +109,15 @@ def test_a_damaged_strip_fails_the_picture_and_nothing_is_written_afterwards() -
         assert bytes(target.view) == seen
 
 
+def test_a_picture_in_more_strips_than_are_made_is_refused() -> None:
+    """Thousands of one pixel would hold the link's thread for seconds, although the picture is small."""
+    target = Target(5 * 16 * 16)
+    data = bytes(Jpeg().encode(np.zeros((16, 16), np.uint8)).data)
+    Jpeg().decode((64, 16, 1, 0), data * 4, target.view[: 64 * 16])
+    with pytest.raises(ChunkError, match="more than 4 strips"):
+        Jpeg().decode((80, 16, 1, 0), data * 5, target.view)
+
+
 # --- files of others -------------------------------------------------------------------------------------------------
 
 IMAGE = picture(40, 56)

@@ -105,6 +105,13 @@ def test_whoever_says_anything_is_alive_and_the_silent_are_struck_off(roster: Ro
     assert roster.silent(100.1 + SILENCE) == []
 
 
+def test_time_in_which_nobody_was_heard_is_nobodys_silence(roster: Roster) -> None:
+    roster.heard("key", Heartbeat(), 100.0)
+    roster.overslept(60.0)
+    assert roster.silent(160.0 + SILENCE) == []
+    assert [worker.name for worker in roster.silent(160.1 + SILENCE)] == ["local"]
+
+
 def test_a_name_is_free_when_its_worker_has_left(roster: Roster) -> None:
     worker = roster.workers["local"]
     roster.departed(worker)

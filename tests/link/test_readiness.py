@@ -109,3 +109,20 @@ def test_a_socket_that_was_removed_is_not_waited_for(ends: Ends) -> None:
     assert readiness.readable == {}
     listener.close()
     assert readiness.wait(0.01) == {}
+
+
+def test_a_socket_that_got_the_number_of_what_was_closed_is_waited_for(ends: Ends) -> None:
+    """The link closes a channel first and says later that it watches it no more: a number may be a new socket's by then."""
+    listener, dialler = ends
+    readiness = Readiness()
+    taken = int(listener.getsockopt(zmq.FD))
+    readiness.watch(taken, True, False)
+    descriptor = readiness.add(listener)
+    assert descriptor == taken
+    readiness.watch(taken, False, False)
+    readiness.wait(0.0)
+    dialler.send(b"one")
+    until_readable(readiness)
+    assert received(readiness, descriptor) == [b"one"]
+    readiness.remove(descriptor)
+    readiness.watch(taken, False, False)

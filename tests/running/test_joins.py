@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,44 @@ def test_what_waits_for_a_partner_on_a_lossy_edge_is_bounded(
     assert edge.in_flight <= most
     assert edge.sent == edge.received + sum(edge.dropped.values()) + edge.in_flight
     assert join != "zip" or edge.dropped["oldest"] > 500
+
+
+@pytest.mark.parametrize(("kind", "depth", "rate"), [(Count, 300, 2000), (Payload, 8, 100)], ids=["small", "large"])
+def test_a_full_lossy_edge_is_decided_with_what_is_there(
+    kind: type[Count], depth: int, rate: float, cluster: Cluster
+) -> None:
+    """What the sensor would have to bring comes only after all that the edge holds."""
+    graph = chain(kind("camera", rate=rate), Meets(name="meets", join=fm.Align(1.0)), policy="drop_oldest", depth=depth)
+    graph.add_edge(Count("sensor", rate=2), "meets")
+    cluster.commit(graph).start()
+    cluster.until_steps("meets", 20)
+
+
+class Growing(Count):
+    """Counts in small chunks, and from 300 on in such as are too large for a packet."""
+
+    def step(self) -> Any:
+        number = super().step()
+        return number if number < 300 else [number, b"x" * 100_000]
+
+
+class Silent(Count):
+    """Counts for itself."""
+
+    def step(self) -> Any:
+        super().step()
+
+
+def test_small_chunks_that_wait_for_a_partner_make_way_for_large_ones(cluster: Cluster) -> None:
+    graph = chain(Growing("often", rate=500), Meets(name="meets", join="zip"), policy="drop_oldest", depth=4)
+    graph.add_edge(Silent("never", rate=2), "meets")
+    manager = cluster.commit(graph)
+    manager.start()
+    cluster.until(lambda: manager.status().edges["often", "meets"].sent > 500)
+    manager.stop()
+    edge = manager.status().edges["often", "meets"]
+    assert edge.in_flight <= 4
+    assert edge.sent == edge.received + sum(edge.dropped.values()) + edge.in_flight
 
 
 @pytest.mark.parametrize("kind", [Count, Payload], ids=["small", "large"])
