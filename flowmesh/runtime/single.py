@@ -49,6 +49,13 @@ class SingleInput(Inputs):
             edge.taken(item.chunk.number, True)
         return data
 
+    def receive(self) -> bool:
+        received = super().receive()
+        edge = self._edge
+        while edge.waits and edge.has_too_many(len(self._queue), for_partners=False):
+            self._drop_oldest(edge.overtaken)
+        return received
+
     @property
     def origin(self) -> Origins:
         chunk = self.trigger
@@ -72,11 +79,8 @@ class SingleInput(Inputs):
         elif self._closed_as is not None:
             edge.intake.arrive(packet.number)
             edge.dropped(packet.number, self._closed_as)
+        elif type(packet) is Chunk and not packet.arena:
+            edge.intake.arrive(packet.number)
+            self._queue.append(packet)
         else:
-            if type(packet) is Chunk and not packet.arena:
-                edge.intake.arrive(packet.number)
-                self._queue.append(packet)
-            else:
-                self._queue.append(edge.arrived(packet))
-            if edge.waits and edge.has_too_many(len(self._queue), for_partners=False):
-                self._drop_oldest(edge.overtaken)
+            self._queue.append(edge.arrived(packet))
