@@ -138,6 +138,15 @@ class Inputs:
                     self._handle(place, edge, packet)
         return anything
 
+    def make_room(self) -> None:
+        """Nothing steps: of what waits on a lossy input, the oldest goes. Otherwise only what waits for a partner has to."""
+        for place, edge in enumerate(self.edges):
+            self._make_room(place, edge)
+
+    def _make_room(self, place: int, edge: InEdge) -> None:
+        while edge.waits and edge.has_too_many(self._join.waiting(place), self._pairing is not None):
+            self._drop([(place, self._join.give_up(place), edge.overtaken)])
+
     def account(self) -> None:
         """Count what waits here."""
         for place, edge in enumerate(self.edges):
@@ -166,8 +175,8 @@ class Inputs:
             dropped = self._join.put(place, item)
             if dropped is not None:
                 self._drop([dropped])
-            while edge.waits and edge.has_too_many(self._join.waiting(place), self._pairing is not None):
-                self._drop([(place, self._join.give_up(place), edge.overtaken)])
+            if self._pairing is not None:
+                self._make_room(place, edge)
             if self._pairing is not None and (item.chunk.last or (self._zips and self._pair_by[place] == edge.sender)):
                 self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
         elif isinstance(packet, framing.Mark):

@@ -49,12 +49,10 @@ class SingleInput(Inputs):
             edge.taken(item.chunk.number, True)
         return data
 
-    def receive(self) -> bool:
-        received = super().receive()
+    def make_room(self) -> None:
         edge = self._edge
         while edge.waits and edge.has_too_many(len(self._queue), for_partners=False):
             self._drop_oldest(edge.overtaken)
-        return received
 
     @property
     def origin(self) -> Origins:

@@ -312,7 +312,10 @@ class Stepper:
 
     def _receive(self) -> bool:
         """What comes to a node that does not step waits, or is dropped once the node has ended. Whether anything had come."""
-        return not self._machine.may_step and self._inputs is not None and self._inputs.receive()
+        if self._machine.may_step or self._inputs is None or not self._inputs.receive():
+            return False
+        self._inputs.make_room()
+        return True
 
     def _account(self) -> None:
         """Note how many chunks lie here: what is in flight at rest."""
