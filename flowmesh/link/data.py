@@ -180,7 +180,7 @@ class DataLink:
                 yield socket.recv_multipart(_NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            if socket.closed or not self._readiness.can_read(descriptor):
+            if not self._readiness.can_read(descriptor):
                 return
 
     def close(self) -> None:

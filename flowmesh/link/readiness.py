@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import zmq
 
-from .sockets import Socket
+from .sockets import Socket, milliseconds
 
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # plain ones: zmq's own are enums, which are slow
 
@@ -67,11 +67,7 @@ class Readiness:
         """
         self._ask(self._used)
         self._used = set()
-        if self.readable:
-            milliseconds: int | None = 0
-        else:
-            milliseconds = None if timeout is None else max(0, -int(-timeout * 1000 // 1))
-        ready = dict(self._poll.poll(milliseconds))
+        ready = dict(self._poll.poll(0 if self.readable else milliseconds(timeout)))
         changed = ready.keys() & self._sockets.keys()
         self._ask(changed)
         for descriptor in changed:
@@ -87,4 +83,4 @@ class Readiness:
 
     def can_read(self, descriptor: int) -> bool:
         """Whether something can be received from a socket now."""
-        return bool(self._sockets[descriptor].getsockopt(_EVENTS) & _POLLIN)  # type: ignore[operator]
+        return bool(int(self._sockets[descriptor].getsockopt(_EVENTS)) & _POLLIN)

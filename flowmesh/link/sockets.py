@@ -100,9 +100,13 @@ def wait(sockets: Sequence[Socket], fds: Iterable[int], timeout: float | None) -
     poller = zmq.Poller()
     for item in (*sockets, *fds):
         poller.register(item, zmq.POLLIN)
-    milliseconds = None if timeout is None else math.ceil(min(max(timeout, 0.0), LONGEST_WAIT) * 1000)
     with translated("can't wait for messages"):
-        return {item for item, _ in poller.poll(milliseconds) if isinstance(item, int)}
+        return {item for item, _ in poller.poll(milliseconds(timeout)) if isinstance(item, int)}
+
+
+def milliseconds(timeout: float | None) -> int | None:
+    """Seconds as a poll takes them: rounded up, or it would return too early; None waits for ever."""
+    return None if timeout is None else math.ceil(min(max(timeout, 0.0), LONGEST_WAIT) * 1000)
 
 
 def waiting(socket: Socket, most: int) -> Iterator[list[zmq.Frame]]:

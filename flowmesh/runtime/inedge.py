@@ -99,7 +99,7 @@ class InEdge:
         self.overtaken = "superseded" if spec.policy == "latest" else "oldest"  # why a lossy edge drops
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
-        self.waits = spec.waits
+        self._waits = spec.waits
         self._pickles = spec.pickle
         self._brings_frames = False
         self._counts_bytes = spec.bytes > 0
@@ -215,14 +215,16 @@ class InEdge:
         """Whether the producer may be able to send nothing more while so many chunks wait here, or only at the cost of one."""
         if self._counts_bytes:
             return waiting > 0
-        if self.waits and self.has_too_many(waiting + 1, for_partners=True):
+        if self.has_too_many(waiting + 1, for_partners=True):
             return True
         return waiting >= (self.frames if self.lossless and self._brings_frames else self.intake.full)
 
     def has_too_many(self, waiting: int, for_partners: bool) -> bool:
         """Whether of so many chunks that wait in the node one has to be dropped, so that what comes is fresh and slots stay
-        free. What lies in no slot may wait longer for a partner."""
-        most = max(self.waits, _PARTNERS) if for_partners and not self._brings_frames else self.waits
+        free. What lies in no slot may wait longer for a partner; a lossless edge has no such limit."""
+        if not self._waits:
+            return False
+        most = max(self._waits, _PARTNERS) if for_partners and not self._brings_frames else self._waits
         return waiting > most
 
     def arrived(self, packet: framing.Chunk | framing.Long) -> Arrived:

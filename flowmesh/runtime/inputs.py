@@ -144,7 +144,7 @@ class Inputs:
             self._make_room(place, edge)
 
     def _make_room(self, place: int, edge: InEdge) -> None:
-        while edge.waits and edge.has_too_many(self._join.waiting(place), self._pairing is not None):
+        while edge.has_too_many(self._join.waiting(place), self._pairing is not None):
             self._drop([(place, self._join.give_up(place), edge.overtaken)])
 
     def account(self) -> None:
@@ -176,9 +176,10 @@ class Inputs:
             if dropped is not None:
                 self._drop([dropped])
             if self._pairing is not None:
-                self._make_room(place, edge)
-            if self._pairing is not None and (item.chunk.last or (self._zips and self._pair_by[place] == edge.sender)):
-                self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
+                if not edge.lossless:
+                    self._make_room(place, edge)
+                if item.chunk.last or (self._zips and self._pair_by[place] == edge.sender):
+                    self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
         elif isinstance(packet, framing.Mark):
             self._handle_mark(place, edge, packet)
 

@@ -51,7 +51,7 @@ class SingleInput(Inputs):
 
     def make_room(self) -> None:
         edge = self._edge
-        while edge.waits and edge.has_too_many(len(self._queue), for_partners=False):
+        while edge.has_too_many(len(self._queue), for_partners=False):
             self._drop_oldest(edge.overtaken)
 
     @property
