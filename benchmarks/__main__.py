@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 import flowmesh as fm
-from tests.hosts.network import why_not
+from tests.integration.multi_host.network import why_not
 
 from . import chain, codecs, frames, hosts, latency, small
 from .comparison import Benchmark, Outcome, add_round, outcomes

@@ -21,7 +21,7 @@ from flowmesh.codecs.codec import Codec
 from flowmesh.codecs.exact import Exact
 from flowmesh.codecs.jpeg import Jpeg
 from flowmesh.codecs.lz4 import Lz4
-from flowmesh.codecs.memory import keep_freed_memory
+from flowmesh.codecs.malloc import keep_freed_memory
 from flowmesh.codecs.registry import decode
 
 from .comparison import Benchmark, Figure

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import flowmesh as fm
-from tests.hosts.network import Host, Network, why_not
-from tests.hosts.programs import Program
+from tests.integration.multi_host.network import Host, Network, why_not
+from tests.integration.multi_host.programs import Program
 
 from .across import LARGE, LOAD, PORT
 from .comparison import Benchmark, Figure, Gate

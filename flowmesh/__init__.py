@@ -17,7 +17,7 @@ _HOMES = {
     "DeadlineError": "errors",
     "EndOfStream": "errors",
     "FlowmeshError": "errors",
-    "Graph": "graph",
+    "Graph": "graph.graph",
     "GraphError": "errors",
     "LinkError": "errors",
     "Manager": "manager",
@@ -29,7 +29,7 @@ _HOMES = {
     "Worker": "worker",
     "WorkerError": "errors",
     "register": "node",
-    "run": "local",
+    "run": "runner",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from .errors import ShippingError as ShippingError
     from .errors import StateError as StateError
     from .errors import WorkerError as WorkerError
-    from .graph import Graph as Graph
-    from .local import run as run
+    from .graph.graph import Graph as Graph
     from .manager import Manager as Manager
     from .node import Align as Align
     from .node import Node as Node
     from .node import register as register
+    from .runner import run as run
     from .worker import Worker as Worker
 
 

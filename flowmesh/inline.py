@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .chunk import DataChunk, Origin, Stamp, Times
-from .control.joins import AnyJoin, FollowJoin, Join, Pairing
-from .control.marks import Cause, Progress
-from .control.pairing import AlignJoin, ZipJoin
+from .control.node.joins import AnyJoin, FollowJoin, Join, Pairing
+from .control.node.pairing import AlignJoin, ZipJoin
+from .control.node.watermarks import Cause, Progress
 from .errors import EndOfStream, FlowmeshError, NodeError, StateError
-from .graph import Graph, GraphSpecs
+from .graph.graph import Graph, GraphSpecs
 from .node import Node
 from .wire import values
-from .wire.framing import Origins
-from .wire.specs import JoinSpec
+from .wire.packets import Origins
+from .wire.plan_specs import JoinSpec
 
 
 class _Item(NamedTuple):

@@ -20,21 +20,21 @@ import cloudpickle
 from . import __version__
 from .chunk import DataChunk
 from .control.effects import Answer, ManagerEffect
-from .control.manager import ManagerMachine
-from .directing import GivenUpError, ManagerThread
+from .control.manager.machine import ManagerMachine
 from .errors import GraphError, LinkError, ShippingError, StateError
-from .graph import Graph
-from .link.addresses import is_loopback, reachable
-from .link.control import ManagerLink
-from .link.door import Admits, Door
-from .link.keys import user_keys
-from .link.presence import Presence
-from .link.tokens import Token
+from .graph.graph import Graph
+from .manager_thread import GivenUpError, ManagerThread
+from .membership.admission import Admits, Door
+from .membership.local_discovery import Presence
 from .node import Node, is_number
-from .planning import plan_of
+from .planning.plan import plan_of
+from .security.addresses import is_loopback, reachable
+from .security.keys import user_keys
+from .security.tokens import Token
 from .status import Status, status_of
-from .wire.lifecycle import GraphState
-from .wire.specs import TokenStatus, Versions
+from .transport.control_link import ManagerLink
+from .wire.plan_specs import TokenStatus, Versions
+from .wire.states import GraphState
 
 _DRAIN = 5.0
 _STOP_TIMEOUT = 5.0

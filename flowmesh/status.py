@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .wire.messages import EdgeCount, NodeCount
-from .wire.specs import EdgePlan, NodeSpec
+from .wire.plan_specs import EdgePlan, NodeSpec
 
 if TYPE_CHECKING:
-    from .control.manager import ManagerMachine
+    from .control.manager.machine import ManagerMachine
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):

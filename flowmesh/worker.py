@@ -12,12 +12,12 @@ import sys
 import time
 from types import TracebackType
 
-from .channel.packets import PeerGone
-from .channel.pipe import Pipe
+from .channel.message_socket import Pipe
+from .channel.packet_socket import PeerGone
 from .daemon.lifeline import Join, Joined, decode_joined, encode
 from .errors import DeadlineError, LinkError, StateError
-from .link.tokens import Token
 from .node import check_name
+from .security.tokens import Token
 
 _ENDS_WITHIN = 15.0  # seconds: a stuck step is killed after 5, and its fork server waits for the others
 

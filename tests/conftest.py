@@ -16,7 +16,7 @@ from typing import Protocol
 import hypothesis
 import pytest
 
-from .leftovers import MARK, Snapshot
+from .leak_check import MARK, Snapshot
 
 ROOT = Path(__file__).parents[1]
 SCALE = float(os.environ.get("FLOWMESH_TEST_SCALE", "1"))

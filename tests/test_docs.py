@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flowmesh.wire.lifecycle import GRAPH, NODE, diagram
-from flowmesh.wire.specs import REASONS
+from flowmesh.wire.plan_specs import REASONS
+from flowmesh.wire.states import GRAPH, NODE, diagram
 
 from .conftest import ROOT, Script
 
@@ -42,7 +42,7 @@ def blocks() -> list[Block]:
     return found
 
 
-ELSEWHERE = "docs/howto/two-machines.md"  # it needs two: tests/hosts/test_howto.py follows it
+ELSEWHERE = "docs/howto/two-machines.md"  # it needs two: tests/integration/multi_host/test_howto.py follows it
 PROGRAMS = [
     block for block in blocks() if '__name__ == "__main__"' in block.source and not block.where.startswith(ELSEWHERE)
 ]

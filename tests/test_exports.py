@@ -44,11 +44,11 @@ def test_a_name_is_a_class_of_its_own_name(name: str) -> None:
 
 
 def test_functions_are_callable_whatever_was_imported_before() -> None:
-    import flowmesh.local
+    import flowmesh.runner
 
     assert callable(flowmesh.run)
     assert callable(flowmesh.register)
-    assert flowmesh.local.run is flowmesh.run
+    assert flowmesh.runner.run is flowmesh.run
 
 
 def test_a_strange_name_is_an_attribute_error() -> None:
@@ -71,7 +71,7 @@ def loaded_by(code: str) -> set[str]:
         ("from flowmesh import Node, DataChunk, EndOfStream", {"networkx", "zmq", "cloudpickle", "cv2"}),
         ("import flowmesh.runtime.process", {"networkx", "zmq", "cv2", "av"}),
         ("import flowmesh.daemon.__main__", {"networkx", "numpy", "cloudpickle", "cv2"}),
-        ("import flowmesh.manager, flowmesh.worker, flowmesh.local", {"cv2", "av", "matplotlib", "blosc2"}),
+        ("import flowmesh.manager, flowmesh.worker, flowmesh.runner", {"cv2", "av", "matplotlib", "blosc2"}),
     ],
 )
 def test_what_is_not_needed_is_not_imported(code: str, spared: set[str]) -> None:

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     token = hide_token(given)
     asked = parser().parse_args(given)
-    from .serving import Serving
+    from .service import Serving
 
     return Serving(asked, token).run()
 

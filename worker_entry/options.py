@@ -11,7 +11,7 @@ from pathlib import Path
 from flowmesh import __version__
 from flowmesh.errors import LinkError
 
-from .hiding import wipe_argument, wipe_variable
+from .scrub_secrets import wipe_argument, wipe_variable
 
 VARIABLE = "FLOWMESH_TOKEN"
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from ..wire import framing
-from .packets import End, PeerGone, pair
-from .pipe import close_all
+from ..wire import packets
+from .message_socket import close_all
+from .packet_socket import End, PeerGone, pair
 
 CELLS = 1024
 
@@ -64,7 +64,7 @@ class LeaseTable:
         """Show an owner of slots that we, the node of that place, lease here; False when the kernel has no room now."""
         end = End(os.dup(door))
         try:
-            return end.send(framing.encode(framing.Reader(reader)), [self.descriptor])
+            return end.send(packets.encode(packets.Reader(reader)), [self.descriptor])
         except PeerGone:
             return True  # it will never write there again
         finally:
@@ -90,8 +90,8 @@ class Tables:
         anybody = False
         while self._callers is not None and (received := self._callers.receive_with_descriptors()) is not None:
             anybody = True
-            message = framing.decode(received[0])
-            if isinstance(message, framing.Reader) and len(received[1]) == 1:
+            message = packets.decode(received[0])
+            if isinstance(message, packets.Reader) and len(received[1]) == 1:
                 self.add(message.index, received[1][0])
             else:
                 close_all(received[1])

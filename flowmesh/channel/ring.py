@@ -19,7 +19,7 @@ import os
 import threading
 
 from ..errors import ChunkError
-from .packets import End, PeerGone
+from .packet_socket import End, PeerGone
 
 SIZE = 256 * 1024  # of the data: a window of chunks of 1 kB; small enough to stay in a processor's cache
 _LINE = 8  # cells to a cache line

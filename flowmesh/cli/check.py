@@ -7,11 +7,11 @@ import json
 import sys
 
 from ..errors import GraphError, ShippingError
-from ..graph import Graph
-from ..promises import Promise
+from ..graph.graph import Graph
+from ..graph.guarantees import Promise
 from ..shipping.bundle import pack_code
-from .exits import FAILED, OK
-from .program import load
+from .exit_codes import FAILED, OK
+from .loader import load
 from .table import counted
 
 DESCRIPTION = """Find all that is wrong with the graph of a Python file, and whether its code can be shipped; where nothing

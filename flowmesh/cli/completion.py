@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .arguments import arguments_of, purpose_of, verbs_of
-from .exits import OK
+from .exit_codes import OK
+from .parser_info import arguments_of, purpose_of, verbs_of
 
 DESCRIPTION = """Print the script that lets a shell complete what is typed after `flowmesh`:
 

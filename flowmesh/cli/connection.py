@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import LinkError
-from ..link.keys import user_keys
-from ..link.operating import OperatorLink
-from ..link.presence import Found, managers
-from .exits import UsageError
+from ..membership.local_discovery import Found, managers
+from ..security.keys import user_keys
+from ..transport.admin_link import OperatorLink
+from .exit_codes import UsageError
 
 
 def add_manager_option(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 
-from .examination import Finding, examine, summary
-from .exits import FAILED, OK
+from .diagnostics import Finding, examine, summary
+from .exit_codes import FAILED, OK
 
 DESCRIPTION = """Look whether this machine is fit: kernel, limits, ports, the user's key, packages and codecs, clock. Each
 problem comes with its fix. A warning is something that not everybody needs. Exit status 1 if there is a problem."""

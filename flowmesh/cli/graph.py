@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from ..errors import FlowmeshError
-from ..graph import Graph
-from .exits import OK, UsageError
-from .program import load
+from ..graph.graph import Graph
+from .exit_codes import OK, UsageError
+from .loader import load
 
 DESCRIPTION = """Draw the graph of a Python file: as Mermaid text (for documents), as text for Graphviz, as an SVG picture,
 or as a PNG picture, which takes matplotlib (pip install flowmesh[plot])."""

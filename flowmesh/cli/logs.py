@@ -9,10 +9,10 @@ import sys
 import time
 
 from ..errors import LinkError
-from ..link.operating import OperatorLink
+from ..transport.admin_link import OperatorLink
 from ..wire.messages import Follow, Logged
 from .connection import add_manager_option, connected
-from .exits import OK
+from .exit_codes import OK
 
 DESCRIPTION = """Show what a running Manager, its workers and its nodes (`self.logger`) have said. The Manager keeps the
 last 1000 lines."""

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from .. import __version__
 from ..errors import FlowmeshError
-from .exits import FAILED, INTERRUPTED, USAGE, UsageError
+from .exit_codes import FAILED, INTERRUPTED, USAGE, UsageError
 
 VERBS = {
     "run": "run the graph of a Python file to its end",

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FlowmeshError
-from ..graph import Graph
-from ..local import progress_line, spread
+from ..graph.graph import Graph
 from ..manager import Manager
 from ..node import Node
+from ..runner import progress_line, spread
 from ..status import Status
 from ..worker import Worker
 from .connection import named
-from .exits import FAILED, OK, UsageError
-from .program import load
-from .screen import Screen
-from .survey import as_json, total_dropped
+from .console import Screen
+from .exit_codes import FAILED, OK, UsageError
+from .loader import load
+from .status_format import as_json, total_dropped
 from .table import counted
 
 DESCRIPTION = """Run the graph of a Python file until all its sources have ended, or Ctrl+C; everything is torn down then.

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from .connection import add_manager_option, connected
-from .exits import OK
-from .survey import as_json, as_text, survey
+from .exit_codes import OK
+from .status_format import as_json, as_text, survey
 
 DESCRIPTION = """Show the workers, nodes and edges of a running Manager: states, steps, rates, step times, processor time,
 memory; what was sent, received, is waiting and was dropped, and why."""

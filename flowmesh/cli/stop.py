@@ -8,7 +8,7 @@ import sys
 
 from ..wire.messages import Halt
 from .connection import add_manager_option, connected
-from .exits import FAILED, OK, UsageError
+from .exit_codes import FAILED, OK, UsageError
 
 DESCRIPTION = """Stop the graph of a running Manager in order: sources finish their step, what is in flight is worked off,
 every node is torn down. The program that waits for the graph goes on as if all sources had ended. Exit status 1 if the

@@ -9,11 +9,11 @@ from types import NoneType
 
 import msgspec
 
-from ..link.operating import OperatorLink
+from ..transport.admin_link import OperatorLink
 from ..wire.messages import ListTokens, NewToken, Revocation
-from ..wire.specs import Issued, TokenStatus
+from ..wire.plan_specs import Issued, TokenStatus
 from .connection import add_manager_option, connected
-from .exits import OK, UsageError
+from .exit_codes import OK, UsageError
 from .table import table
 
 DESCRIPTION = """List, make and revoke the tokens with which workers of other machines join a running Manager. A token lets

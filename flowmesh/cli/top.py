@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import LinkError
-from ..link.operating import OperatorLink
 from ..status import EdgeStatus, Status
+from ..transport.admin_link import OperatorLink
 from .connection import add_manager_option, connected
-from .exits import OK, UsageError
-from .survey import arrow, as_json, dropped, survey, way
+from .exit_codes import OK, UsageError
+from .status_format import arrow, as_json, dropped, survey, way
 from .table import milliseconds, size, table
 
 DESCRIPTION = """Show the nodes and edges of a running Manager live: rates, step times, queues, drops, processor time and

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import ChunkError
 from .codec import Blob, Codec, Data, Parameters, unfit
-from .cores import CORES, at_once
+from .parallel import CORES, at_once
 
 QUALITY = 80  # at 1080p a third to a half of the bytes of 95, OpenCV's default; hard to tell from it in motion
 

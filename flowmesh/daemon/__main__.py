@@ -5,19 +5,20 @@ from __future__ import annotations
 import signal
 import sys
 
-from ..channel.pipe import Pipe
+from ..channel.message_socket import Pipe
 from ..errors import FlowmeshError
-from ..link.access import Access
-from ..runtime.spawn import Spawner
-from .joining import heed, raise_limits, register
+from ..forkserver.client import Spawner
+from ..membership.enrollment import Access
 from .lifeline import Join, Joined, decode_join, encode
+from .processes import NODE
+from .registration import heed, raise_limits, register
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the script's: it tells us by the lifeline
     raise_limits()
     lifeline = Pipe(int(sys.argv[1]))
-    spawner = Spawner()  # at once: it imports while the script goes on
+    spawner = Spawner(NODE)  # at once: it imports while the script goes on
     daemon = None
     try:
         join = _asked(lifeline)

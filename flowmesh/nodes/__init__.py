@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .mjpeg_server import MjpegServer
     from .network_video import NetworkVideo
     from .pattern import TestPattern
-    from .printing import Print
+    from .print_sink import Print
     from .resize import Resize
     from .throttle import Throttle
     from .video_file import VideoFile
@@ -41,7 +41,7 @@ _MODULES = {
     "ImageFolder": "image_folder",
     "MjpegServer": "mjpeg_server",
     "NetworkVideo": "network_video",
-    "Print": "printing",
+    "Print": "print_sink",
     "Resize": "resize",
     "TestPattern": "pattern",
     "Throttle": "throttle",

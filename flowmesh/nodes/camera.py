@@ -13,9 +13,9 @@ import numpy as np
 
 from ..errors import FlowmeshError, GraphError
 from ..node import is_number
-from .live_feed import LiveFeed
-from .ready_made import is_whole
-from .receiver import LostError, Receiver
+from .base import is_whole
+from .live_source import LiveFeed
+from .reconnecting_reader import LostError, Receiver
 
 _KNOWN = Path("/sys/class/video4linux")
 

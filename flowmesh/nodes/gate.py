@@ -8,7 +8,7 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import GraphError
 from ..node import register
-from .ready_made import OneByOne, only
+from .base import OneByOne, only
 
 
 class Gate(OneByOne):

@@ -15,7 +15,7 @@ import numpy as np
 from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError, GraphError
 from ..node import register
-from .ready_made import ReadyMade, path_of
+from .base import ReadyMade, path_of
 
 PATTERNS = tuple(f"*.{ending}" for ending in ("bmp", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"))
 MODES = {"color": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}

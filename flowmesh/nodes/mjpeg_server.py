@@ -10,10 +10,10 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import FlowmeshError, GraphError
 from ..node import register
-from .http_view import ViewServer
-from .pictures import is_picture, pictures
-from .ready_made import ReadyMade, is_whole
-from .showing import Shown
+from .base import ReadyMade, is_whole
+from .http_server import ViewServer
+from .images import is_picture, pictures
+from .view_streams import Shown
 
 
 class MjpegServer(ReadyMade):

@@ -10,13 +10,13 @@ import numpy as np
 
 from ..errors import FlowmeshError, GraphError
 from ..node import is_number
-from .live_feed import LiveFeed
-from .receiver import Receiver
+from .live_source import LiveFeed
+from .reconnecting_reader import Receiver
 
 if TYPE_CHECKING:
     import av
 
-    from .av_feed import AvFeed
+    from .av_stream import AvFeed
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://.", re.IGNORECASE)
 
@@ -74,7 +74,7 @@ class NetworkVideo(LiveFeed["av.VideoFrame"]):
 
     def setup(self) -> None:
         try:
-            from .av_feed import without_password
+            from .av_stream import without_password
         except ImportError as error:
             raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
         self._index = 0
@@ -87,7 +87,7 @@ class NetworkVideo(LiveFeed["av.VideoFrame"]):
         return picture
 
     def _open(self) -> AvFeed:
-        from .av_feed import AvFeed
+        from .av_stream import AvFeed
 
         feed = AvFeed(self.url, self.timeout, self.ffmpeg)
         self._says = feed.says()

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..chunk import DataChunk
 from ..errors import ChunkError, EndOfStream, GraphError
-from .ready_made import ReadyMade, is_whole
+from .base import ReadyMade, is_whole
 
 BITS = 32
 NUMBERS = 1 << 24

@@ -11,8 +11,8 @@ import numpy as np
 from ..chunk import DataChunk
 from ..errors import ChunkError, GraphError
 from ..node import is_number
-from .pictures import is_picture, pictures
-from .ready_made import OneByOne, is_whole, only
+from .base import OneByOne, is_whole, only
+from .images import is_picture, pictures
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,

@@ -10,7 +10,7 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import GraphError
 from ..node import is_number, register
-from .ready_made import OneByOne, only
+from .base import OneByOne, only
 
 
 class Throttle(OneByOne):

@@ -10,7 +10,7 @@ import cv2
 from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError
 from ..node import register
-from .ready_made import ReadyMade, path_of
+from .base import ReadyMade, path_of
 
 
 class VideoFile(ReadyMade):

@@ -15,7 +15,7 @@ import numpy as np
 from ..chunk import DataChunk
 from ..errors import ChunkError, FlowmeshError, GraphError
 from ..node import is_number
-from .ready_made import ReadyMade, is_whole, path_of
+from .base import ReadyMade, is_whole, path_of
 
 if TYPE_CHECKING:
     from .h264 import FragmentedMp4

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..channel.packets import PeerGone
+from ..channel.packet_socket import PeerGone
 from ..chunk import DataChunk
-from ..control.joins import AnyJoin, FollowJoin, Join, Pairing
-from ..control.marks import Cause, Progress
-from ..control.pairing import AlignJoin, ZipJoin
-from ..wire import framing
-from ..wire.framing import Origins
-from ..wire.specs import NodeSpec
-from .inedge import Arrived, InEdge
+from ..control.node.joins import AnyJoin, FollowJoin, Join, Pairing
+from ..control.node.pairing import AlignJoin, ZipJoin
+from ..control.node.watermarks import Cause, Progress
+from ..edges.input_edge import Arrived, InEdge
+from ..wire import packets
+from ..wire.packets import Origins
+from ..wire.plan_specs import NodeSpec
 
 
 class Inputs:
@@ -30,7 +30,7 @@ class Inputs:
         self.says = node.marks  # whether a join further down wants to know how far this node is
         self._zips = node.join.kind == "zip"
         self.place = -1  # of the edge that has triggered the present step
-        self.trigger: framing.Chunk  # what came on it; not its opened values, whose lease must end with the step
+        self.trigger: packets.Chunk  # what came on it; not its opened values, whose lease must end with the step
         self._causes: list[Cause] = []
         self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
         self._dropped = False  # since news were asked for
@@ -126,15 +126,15 @@ class Inputs:
             if edge.gone:
                 continue
             try:
-                packets = edge.receive()
+                received = edge.receive()
             except PeerGone:
                 edge.gone = True
                 anything = True
                 self._end(place)
                 continue
-            if packets:
+            if received:
                 anything = True
-                for packet in packets:
+                for packet in received:
                     self._handle(place, edge, packet)
         return anything
 
@@ -166,8 +166,8 @@ class Inputs:
         for edge in self.edges:
             edge.close()
 
-    def _handle(self, place: int, edge: InEdge, packet: framing.Packet) -> None:
-        if isinstance(packet, framing.CHUNKS):
+    def _handle(self, place: int, edge: InEdge, packet: packets.Packet) -> None:
+        if isinstance(packet, packets.CHUNKS):
             item = edge.arrived(packet)
             if self._closed_as is not None:
                 self._drop([(place, item, self._closed_as)])
@@ -180,13 +180,13 @@ class Inputs:
                     self._make_room(place, edge)
                 if item.chunk.last or (self._zips and self._pair_by[place] == edge.sender):
                     self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
-        elif isinstance(packet, framing.Mark):
+        elif isinstance(packet, packets.Mark):
             self._handle_mark(place, edge, packet)
 
-    def _handle_mark(self, place: int, edge: InEdge, mark: framing.Mark) -> None:
-        if mark.kind == framing.END:
+    def _handle_mark(self, place: int, edge: InEdge, mark: packets.Mark) -> None:
+        if mark.kind == packets.END:
             self._end(place)
-        elif mark.kind == framing.PAUSE:
+        elif mark.kind == packets.PAUSE:
             self._paused(place, mark.number)
         else:
             if self.says:

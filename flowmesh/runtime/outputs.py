@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ..channel.packets import LARGEST
+from ..channel.packet_socket import LARGEST
 from ..chunk import DataChunk
-from ..wire import framing, values
-from ..wire.framing import CHUNK, Origins, encode_fields
-from .lending import Lending
-from .outedge import Lent, OutEdge
+from ..edges.output_edge import Lent, OutEdge
+from ..edges.slot_allocator import Lending
+from ..wire import packets, values
+from ..wire.packets import CHUNK, Origins, encode_fields
 
 INLINE = 8 * 1024  # payloads up to this size travel inside the packet: a slot costs more than copying them twice
 _LONG = LARGEST // 3  # a packet longer than this lies in a slot as well: the kernel's buffer takes only a few of them
 
 # How a chunk came about: the index of the triggering edge (-1 in a source), the number on it, the emission within the step,
-# whether it is the last, when (ns, the host's clock), and on: see framing.Chunk.
+# whether it is the last, when (ns, the host's clock), and on: see packets.Chunk.
 Label = tuple[int, int, int, bool, int, int, int, Origins]
 
 
@@ -93,9 +93,9 @@ class Outputs:
 
     def mark(self, kind: int, number: int, origin: Origins) -> None:
         """Send a mark along all edges."""
-        packet = framing.encode(framing.Mark(self._run, self._epoch, kind, number, origin))
+        packet = packets.encode(packets.Mark(self._run, self._epoch, kind, number, origin))
         for edge in self.edges:
-            edge.mark(packet, kind == framing.DONE)
+            edge.mark(packet, kind == packets.DONE)
 
     def account(self) -> None:
         """Count what waits here."""
@@ -159,4 +159,4 @@ class Outputs:
             packet = self._encode(number, label, packed.records, arena.ident, slot, packed.size)
         arena.lend(slot, len(self.edges))
         memory[offset : offset + len(packet)] = packet
-        return framing.encode(framing.Long(number, arena.ident, slot, offset, len(packet))), (arena, slot)
+        return packets.encode(packets.Long(number, arena.ident, slot, offset, len(packet))), (arena, slot)

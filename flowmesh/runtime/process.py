@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import atexit
 import faulthandler
 import logging
-import os
-import sys
 from collections.abc import Iterator
 
-from ..channel.packets import End
-from ..channel.page import Page
-from ..channel.pipe import Pipe, close_all, read_memory_file
+from ..channel.counters import Page
+from ..channel.message_socket import Pipe, close_all, read_memory_file
+from ..channel.packet_socket import End
 from ..channel.ring import RingReader, RingWriter
-from ..control.node import NodeMachine
+from ..control.node.machine import NodeMachine
+from ..edges.input_edge import Holder, InEdge
+from ..edges.output_edge import OutEdge
+from ..edges.remote_input import LinkedInEdge
+from ..edges.remote_output import LinkedOutEdge, LossyLinkedOutEdge
 from ..errors import FlowmeshError, LinkError, ShippingError
 from ..node import Node
-from ..shipping import importer
-from ..wire.lifecycle import NodeState
+from ..shipping import installer
 from ..wire.messages import EdgeEnd, Failure, LogLine, NodeNews, SetUp, decode, encode
-from ..wire.specs import NodeSpec, decode_code
-from .explain import describe, sendable
-from .inedge import Holder, InEdge
+from ..wire.plan_specs import NodeSpec, decode_code
+from ..wire.states import NodeState
 from .inputs import Inputs
-from .linkedin import LinkedInEdge
-from .linkedout import LinkedOutEdge, LossyLinkedOutEdge
-from .outedge import OutEdge
 from .outputs import Outputs
-from .single import SingleInput
+from .single_input import SingleInput
 from .stepper import Stepper
+from .tracebacks import describe, sendable
 
 
 def main(descriptor: int) -> None:
@@ -74,10 +71,10 @@ def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
     """The node, unpickled in its own code; None, with the Manager told, when that can't be."""
     try:
         code = decode_code(read_memory_file(code_file))
-        for sentence in importer.differing(code.requirements):
+        for sentence in installer.differing(code.requirements):
             pipe.send(encode(LogLine(setup.node.name, setup.worker, logging.WARNING, sentence)))
-        importer.install(code)
-        return importer.load_node(setup.node.instance)
+        installer.install(code)
+        return installer.load_node(setup.node.instance)
     except BaseException as error:
         text = str(error) if isinstance(error, FlowmeshError) else describe(error)
         if isinstance(error, ShippingError) and error.__cause__ is not None:
@@ -149,16 +146,3 @@ def _log_to_manager(setup: SetUp, pipe: Pipe) -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(_ManagerHandler(setup, pipe))
-
-
-def leave(status: int) -> None:
-    """End the process at once, with what was printed and what was registered with atexit; nothing of the fork server's is
-    torn down."""
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            pass
-    os._exit(status)

@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import numpy as np
 
-from ..channel.packets import End, PeerGone
-from ..channel.page import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, Page, bucket
-from ..channel.pipe import Pipe
+from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, Page, bucket
+from ..channel.message_socket import Pipe
+from ..channel.packet_socket import End, PeerGone
 from ..channel.wallclock import wall_offset
 from ..chunk import DataChunk
 from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
-from ..control.node import NodeMachine
+from ..control.node.machine import NodeMachine
+from ..edges.input_edge import InEdge
+from ..edges.output_edge import OutEdge
+from ..edges.remote_input import LinkedInEdge
+from ..edges.remote_output import LinkedOutEdge, LossyLinkedOutEdge
 from ..errors import EndOfStream, StateError
 from ..node import Node
-from ..wire.framing import DONE, Origins
 from ..wire.messages import (
     AnyMessage,
     Call,
@@ -45,14 +48,11 @@ from ..wire.messages import (
     decode,
     encode,
 )
-from .explain import describe
-from .inedge import InEdge
+from ..wire.packets import DONE, Origins
 from .inputs import Inputs
-from .linkedin import LinkedInEdge
-from .linkedout import LinkedOutEdge, LossyLinkedOutEdge
-from .outedge import OutEdge
 from .outputs import Outputs
-from .waiting import poller, wait
+from .polling import poller, wait
+from .tracebacks import describe
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..node import Node
-from ..wire.specs import Code
-from .explain import can_travel, explain
+from ..wire.plan_specs import Code
 from .imports import imports_of_code
+from .pickle_errors import can_travel, explain
 from .pickling import Reached, pickled, pickled_definitions
 from .requirements import requirements
 from .sources import Sources, check_size
-from .territory import Territory
+from .user_modules import Territory
 
 
 def pack_code(nodes: Iterable[Node], packages: Iterable[str | Path] = ()) -> tuple[Code, dict[str, bytes]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import cloudpickle
 
-from . import rebuild
+from . import reconstructors
 
 MAIN = "__main__"
 
@@ -62,7 +62,7 @@ class ShippingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         elif type(obj) in _REBUILT and obj.__module__ == MAIN:
             return NotImplemented if self._meets(obj) else _REBUILT[type(obj)](obj)
         elif type(obj) is functools.cached_property:
-            return rebuild.cached_property, (obj.func, obj.attrname)
+            return reconstructors.cached_property, (obj.func, obj.attrname)
         elif type(obj) is io.TextIOWrapper and obj is not sys.stdout and obj is not sys.stderr:
             # cloudpickle would read the file to its end and ship a StringIO
             raise pickle.PicklingError(f"cannot pickle the open file {obj.name!r}")
@@ -117,7 +117,7 @@ class _MainGlobals(dict[str, Any]):
     """Stands for the globals of `__main__` in a pickle."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild.main_globals, ()
+        return reconstructors.main_globals, ()
 
 
 def _package() -> dict[str, str]:
@@ -137,12 +137,12 @@ def _name_in_main(obj: Any) -> str | None:
 
 def _rebuild_cached(function: Any) -> tuple[Any, ...]:
     options = function.cache_parameters()
-    return rebuild.cached, (function.__wrapped__, options["maxsize"], options["typed"])
+    return reconstructors.cached, (function.__wrapped__, options["maxsize"], options["typed"])
 
 
 # Their own way of pickling is a bare name, which the child's `__main__` does not have while it loads.
 _REBUILT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     functools._lru_cache_wrapper: _rebuild_cached,
-    typing.NewType: lambda obj: (rebuild.new_type, (obj.__name__, obj.__supertype__)),
-    typing.ParamSpec: lambda obj: (rebuild.parameter_specification, (obj.__name__,)),
+    typing.NewType: lambda obj: (reconstructors.new_type, (obj.__name__, obj.__supertype__)),
+    typing.ParamSpec: lambda obj: (reconstructors.parameter_specification, (obj.__name__,)),
 }

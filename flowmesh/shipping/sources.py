@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import ShippingError
-from ..wire.specs import Module
+from ..wire.plan_specs import Module
 from .imports import imports_of_source
-from .territory import Territory
+from .user_modules import Territory
 
 # A graph's code is sent to every worker and held by every node's process: data sets go another way.
 LIMIT = 64 * 2**20

@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from ..errors import LinkError
-from .lifecycle import NodeState
-from .specs import Host, LinkAddress, NodeSpec, Plan, Transfer, Versions
+from .plan_specs import Host, LinkAddress, NodeSpec, Plan, Transfer, Versions
+from .states import NodeState
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):

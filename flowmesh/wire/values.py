@@ -26,10 +26,10 @@ import msgspec
 import numpy as np
 
 from ..chunk import CONTENT_TYPES, DEFAULT_NAME
-from ..codecs import pickled
-from ..codecs.plain import encodable as _encodable
-from ..codecs.plain import plain as _plain
 from ..errors import ChunkError
+from . import pickled
+from .plain import encodable as _encodable
+from .plain import plain as _plain
 
 PLAIN, ARRAY, BYTES, PICKLE, ARRAYS = range(5)
 

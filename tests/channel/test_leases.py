@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flowmesh.channel.arena import Arena, ArenaView
 from flowmesh.channel.leases import CELLS, Lease, LeaseTable, Tables, fence, key, lease_of, offset_in
-from flowmesh.channel.packets import End
-from flowmesh.channel.slots import Arena, ArenaView
-from flowmesh.wire import framing
+from flowmesh.channel.packet_socket import End
+from flowmesh.wire import packets
 
-from ..alone import alone
-from .peers import Send, forever, peer
+from ..isolated import alone
+from .fakes import Send, forever, peer
 
 SIZE = 4096
 
@@ -319,8 +319,8 @@ def test_what_is_no_introduction_is_not_heard_and_nothing_stays_open() -> None:
     tables = Tables()
     end = End(os.dup(tables.door))
     before = len(os.listdir("/proc/self/fd"))
-    end.send(framing.encode(framing.Close()), [end.fileno()])
-    end.send(framing.encode(framing.Reader(4)))
+    end.send(packets.encode(packets.Close()), [end.fileno()])
+    end.send(packets.encode(packets.Reader(4)))
     assert tables.listen()
     assert len(os.listdir("/proc/self/fd")) == before
     assert tables.held() == set()

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowmesh.channel.leases import fence
-from flowmesh.channel.packets import End, PeerGone, pair
+from flowmesh.channel.packet_socket import End, PeerGone, pair
 from flowmesh.channel.ring import BELL, SIZE, TAIL, RingReader, RingWriter, make_ring
 from flowmesh.errors import ChunkError
 
-from .peers import WITHIN
+from .fakes import WITHIN
 
 Sides = tuple[RingWriter, RingReader, End, End]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flowmesh.cli import doctor, examination
-from flowmesh.cli.examination import Finding, examine
-from flowmesh.link.keys import user_keys
+from flowmesh.cli import diagnostics, doctor
+from flowmesh.cli.diagnostics import Finding, examine
+from flowmesh.security.keys import user_keys
 
 from .conftest import Ended
 
@@ -52,8 +52,8 @@ def test_a_key_that_others_can_read_is_a_problem(flowmesh: Ended, own_state: Pat
 
 
 def test_a_package_that_is_broken_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, "NEEDED", {"blosc3": "arrays"})
-    monkeypatch.setattr(examination, "EXTRAS", {"av3": ("video", "films")})
+    monkeypatch.setattr(diagnostics, "NEEDED", {"blosc3": "arrays"})
+    monkeypatch.setattr(diagnostics, "EXTRAS", {"av3": ("video", "films")})
     found = findings()
     assert found["blosc3"].state == "problem"
     assert found["blosc3"].fix == "pip install --force-reinstall blosc3"
@@ -71,7 +71,7 @@ def test_a_package_that_is_broken_or_missing(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_what_is_too_small(name: str, value: object, what: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, name, value)
+    monkeypatch.setattr(diagnostics, name, value)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 1000))
     finding = findings()[what]
     assert finding.state == state
@@ -87,8 +87,8 @@ def taken() -> Iterator[int]:
 
 
 def test_ports_that_are_taken_and_no_network(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, "PORTS", (taken, 0))
-    monkeypatch.setattr(examination, "reachable", lambda _: ("127.0.0.1",))
+    monkeypatch.setattr(diagnostics, "PORTS", (taken, 0))
+    monkeypatch.setattr(diagnostics, "reachable", lambda _: ("127.0.0.1",))
     found = findings()
     assert found["ports"].state == found["addresses"].state == "warning"
 
@@ -97,7 +97,7 @@ def test_a_look_that_fails_is_a_warning(monkeypatch: pytest.MonkeyPatch, capsys:
     def _broken() -> Iterator[Finding]:
         raise OSError("no /proc")
 
-    monkeypatch.setattr(examination, "_LOOKS", (_broken,))
+    monkeypatch.setattr(diagnostics, "_LOOKS", (_broken,))
     assert findings() == {"broken": Finding("broken", "warning", "can't be looked at: OSError: no /proc")}
     assert doctor.as_text(list(examine())) == (
         "warning  broken  can't be looked at: OSError: no /proc\n0 problems, 1 warning"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from flowmesh import __version__
+from flowmesh.cli.docs_page import page
 from flowmesh.cli.main import VERBS, main
-from flowmesh.cli.reference import page
 
 from ..conftest import ROOT, SCALE
 from .conftest import Ended
@@ -99,7 +99,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
 
 def test_the_page_of_the_documentation_is_up_to_date() -> None:
     written = (ROOT / "docs" / "cli.md").read_text()
-    assert written == page(), "run: python -m flowmesh.cli.reference > docs/cli.md"
+    assert written == page(), "run: python -m flowmesh.cli.docs_page > docs/cli.md"
 
 
 def test_who_has_read_enough_may_go(flowmesh: Ended) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowmesh.codecs.cores import helpers
+from flowmesh.codecs.parallel import helpers
 
 
 @pytest.fixture(autouse=True)

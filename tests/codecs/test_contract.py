@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flowmesh.codecs import pickled, plain
 from flowmesh.codecs.codec import Blob, flat, length
 from flowmesh.codecs.registry import CODECS, codec, decode
 from flowmesh.errors import ChunkError
+from flowmesh.wire import pickled, plain
 
-from .claims import BGR, CLAIMS, GREY, Claim, Target, arrived, damaged, picture, same_bits, travelled
+from .cases import BGR, CLAIMS, GREY, Claim, Target, arrived, damaged, picture, same_bits, travelled
 
 EACH = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.codec.name}-{vars(claim.codec)}")
 TAKEN = [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flowmesh.codecs.exact import Exact
 from flowmesh.errors import ChunkError
 
-from .claims import GREY, Target, arrived, picture, same_bits
+from .cases import GREY, Target, arrived, picture, same_bits
 
 CODES = "? u1 i2 f2 f4 f8 c16 U3 S3 S1 S50 M8[s]"
 
@@ -121,7 +121,8 @@ def test_the_headers_here_are_those_of_both_chains() -> None:
 def test_no_heavy_library_is_imported_before_its_codec_is_used() -> None:
     code = """
 import sys
-from flowmesh.codecs import choosing, pickled, plain, registry
+from flowmesh.codecs import registry, selection
+from flowmesh.wire import pickled, plain
 heavy = {"cv2", "blosc2", "lz4", "cloudpickle", "zmq"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 import numpy

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from flowmesh.codecs import cores, jpeg
+from flowmesh.codecs import jpeg, parallel
 from flowmesh.codecs.jpeg import Jpeg
 from flowmesh.errors import ChunkError
 
-from .claims import Target, arrived, picture
+from .cases import Target, arrived, picture
 
 SIZES = [(720, 1280), (97, 131), (16, 16), (33, 7), (1, 1), (1, 50), (50, 1)]
 
@@ -70,7 +70,7 @@ def believing(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Lets the codec believe that there are so many."""
 
     def believe(count: int) -> None:
-        monkeypatch.setattr(cores, "CORES", set(range(count)))
+        monkeypatch.setattr(parallel, "CORES", set(range(count)))
         monkeypatch.setattr(jpeg, "_STRIPS", count)
 
     return believe

@@ -7,11 +7,11 @@ import logging
 import pytest
 
 from flowmesh.errors import StateError
-from flowmesh.wire.lifecycle import GraphState, NodeState
+from flowmesh.wire.states import GraphState, NodeState
 
-from .processes import DEPTH, Behaviour
-from .scenes import CHAIN, ONE, chain, nothing_lives, reach, running, shown
-from .world import BEAT, World, plan
+from .fakes import DEPTH, Behaviour
+from .harness import BEAT, World, plan
+from .scenarios import CHAIN, ONE, chain, nothing_lives, reach, running, shown
 
 # --- a graph's life --------------------------------------------------------------------------------------------------
 

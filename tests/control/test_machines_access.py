@@ -7,11 +7,11 @@ import pytest
 from flowmesh.control.effects import Answer, Revoke, Send
 from flowmesh.errors import WorkerError
 from flowmesh.wire.fingerprints import short
-from flowmesh.wire.lifecycle import GraphState
 from flowmesh.wire.messages import Dismiss, Enrol
-from flowmesh.wire.specs import TokenStatus
+from flowmesh.wire.plan_specs import TokenStatus
+from flowmesh.wire.states import GraphState
 
-from .world import World, plan
+from .harness import World, plan
 
 
 @pytest.fixture

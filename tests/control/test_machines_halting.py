@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from flowmesh.control.effects import Serve
-from flowmesh.control.manager import ManagerMachine
+from flowmesh.control.manager.machine import ManagerMachine
 from flowmesh.errors import NodeError, StateError
-from flowmesh.wire.lifecycle import GraphState
 from flowmesh.wire.messages import Operate, Survey
+from flowmesh.wire.states import GraphState
 
-from .processes import Behaviour
-from .scenes import nothing_lives, reach, running, shown
-from .world import BEAT, VERSIONS, World
+from .fakes import Behaviour
+from .harness import BEAT, VERSIONS, World
+from .scenarios import nothing_lives, reach, running, shown
 
 
 def halt(world: World, drain: float | None = None) -> int:

@@ -6,14 +6,14 @@ import logging
 
 import pytest
 
-from flowmesh.control.manager import ManagerMachine
+from flowmesh.control.manager.machine import ManagerMachine
 from flowmesh.errors import DeadlineError, WorkerError
-from flowmesh.wire.lifecycle import GraphState
-from flowmesh.wire.specs import Plan
+from flowmesh.wire.plan_specs import Plan
+from flowmesh.wire.states import GraphState
 
-from .processes import Behaviour
-from .scenes import CHAIN, TWO, nothing_lives, shown
-from .world import VERSIONS, World, plan
+from .fakes import Behaviour
+from .harness import VERSIONS, World, plan
+from .scenarios import CHAIN, TWO, nothing_lives, shown
 
 HOSTS = {"other": "host 2"}
 

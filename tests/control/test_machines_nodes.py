@@ -7,11 +7,11 @@ import logging
 import pytest
 
 from flowmesh.errors import DeadlineError, NodeDied, NodeError, StateError
-from flowmesh.wire.lifecycle import GraphState, NodeState
+from flowmesh.wire.states import GraphState, NodeState
 
-from .processes import Behaviour
-from .scenes import CHAIN, FLOWING, ONE, chain, nothing_lives, reach, running, shown
-from .world import BEAT, plan
+from .fakes import Behaviour
+from .harness import BEAT, plan
+from .scenarios import CHAIN, FLOWING, ONE, chain, nothing_lives, reach, running, shown
 
 
 def test_a_setup_that_raises_fails_the_commit() -> None:

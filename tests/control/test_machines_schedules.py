@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from flowmesh.control.effects import Answer
-from flowmesh.wire.lifecycle import GraphState
-from flowmesh.wire.specs import Plan
+from flowmesh.wire.plan_specs import Plan
+from flowmesh.wire.states import GraphState
 
-from .processes import Behaviour
-from .scenes import CHAIN, ONE, TWO
-from .world import BEAT, World, plan
+from .fakes import Behaviour
+from .harness import BEAT, World, plan
+from .scenarios import CHAIN, ONE, TWO
 
 SHAPES = (
     (CHAIN, ONE),

@@ -9,12 +9,12 @@ import pytest
 
 from flowmesh.control.effects import Note
 from flowmesh.errors import DeadlineError, GraphError, NodeDied, NodeError, StateError, WorkerError
-from flowmesh.wire.lifecycle import GraphState, NodeState
 from flowmesh.wire.messages import Deploy, Failure, LogLine, NodeNews, Reply, Report
+from flowmesh.wire.states import GraphState, NodeState
 
-from .processes import Behaviour
-from .scenes import CHAIN, FLOWING, ONE, TWO, chain, nothing_lives, reach, running
-from .world import BEAT, Worker, World, plan
+from .fakes import Behaviour
+from .harness import BEAT, Worker, World, plan
+from .scenarios import CHAIN, FLOWING, ONE, TWO, chain, nothing_lives, reach, running
 
 
 @pytest.mark.parametrize("state", list(GraphState))

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from flowmesh.chunk import DataChunk
-from flowmesh.nodes.pictures import is_picture
+from flowmesh.nodes.images import is_picture
 
 from ..conftest import SCALE
-from ..running.conftest import cluster, shared_cluster  # noqa: F401  (fixtures)
+from ..integration.single_host.conftest import cluster, shared_cluster  # noqa: F401  (fixtures)
 
 FPS = 25.0
 FRAMES = 20

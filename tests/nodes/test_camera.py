@@ -15,8 +15,8 @@ from flowmesh.errors import FlowmeshError, GraphError
 from flowmesh.nodes import Camera
 from flowmesh.nodes.camera import _those_there_are, cameras
 
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain
 from .conftest import FPS, number_of, until
 
 

@@ -11,8 +11,8 @@ from flowmesh.errors import GraphError
 from flowmesh.node import registered_methods
 from flowmesh.nodes import Gate, TestPattern
 
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain
 from .conftest import chunk_of
 
 

@@ -15,8 +15,8 @@ from flowmesh.errors import EndOfStream, FlowmeshError, GraphError
 from flowmesh.nodes import ImageFolder
 from flowmesh.nodes.image_folder import natural
 
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain, collected
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain, collected
 
 
 @pytest.fixture

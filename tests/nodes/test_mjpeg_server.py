@@ -19,11 +19,11 @@ import pytest
 import flowmesh as fm
 from flowmesh.chunk import DataChunk
 from flowmesh.errors import FlowmeshError, GraphError
-from flowmesh.nodes import MjpegServer, TestPattern, http_view
+from flowmesh.nodes import MjpegServer, TestPattern, http_server
 
 from ..conftest import SCALE
-from ..running.conftest import Cluster
-from ..running.parts import Collect
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect
 from .conftest import chunk_of, until
 
 
@@ -151,14 +151,14 @@ def test_pictures_of_other_kinds_can_be_seen(view: View) -> None:
 
 
 def test_who_asks_before_the_first_picture_waits_for_it(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_view, "_FIRST", 20.0)
+    monkeypatch.setattr(http_server, "_FIRST", 20.0)
     node, [chunk] = view(), pattern(1)
     threading.Timer(0.2, node.step, [{"film": chunk}]).start()
     assert get(node.address(), "film.jpg")[0] == 200
 
 
 def test_what_there_is_not_is_said_beside_what_there_is(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_view, "_FIRST", 0.05)
+    monkeypatch.setattr(http_server, "_FIRST", 0.05)
     node = view()
     assert get(node.address(), "film.jpg") == (404, "text/plain; charset=utf-8", b"there are: no pictures yet\n")
     node.step({"film": pattern(1)[0]})
@@ -189,7 +189,7 @@ def test_viewers_share_and_each_has_its_own_pace(view: View) -> None:
 
 
 def test_a_viewer_that_stops_reading_holds_nobody_up_and_is_let_go(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_view._Handler, "timeout", 3.0 * SCALE)
+    monkeypatch.setattr(http_server._Handler, "timeout", 3.0 * SCALE)
     node = view(quality=100)
     noise = [chunk_of(frame=np.random.default_rng(n).integers(0, 255, (480, 640, 3), np.uint8)) for n in range(3)]
     node.step({"film": noise[0]})

@@ -14,21 +14,21 @@ import pytest
 from flowmesh.errors import GraphError
 from flowmesh.node import registered_methods
 from flowmesh.nodes import NetworkVideo, TestPattern
-from flowmesh.nodes.av_feed import without_password
+from flowmesh.nodes.av_stream import without_password
 
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain
-from . import serving
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain
+from . import video_servers
 from .conftest import until
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., serving.Server]]:
+def serve() -> Iterator[Callable[..., video_servers.Server]]:
     """Starts servers; those that still run are closed at the end."""
-    started: list[serving.Server] = []
+    started: list[video_servers.Server] = []
 
-    def start(speak: Callable[[serving.Connection], None], port: int = 0) -> serving.Server:
-        started.append(serving.Server(speak, port))
+    def start(speak: Callable[[video_servers.Connection], None], port: int = 0) -> video_servers.Server:
+        started.append(video_servers.Server(speak, port))
         return started[-1]
 
     yield start
@@ -60,7 +60,7 @@ def numbers(node: NetworkVideo, count: int) -> list[int]:
         if (chunk := node.step()) is not None:
             frame = chunk.get("frame")
             assert frame["content-type"] == "image"
-            assert frame["value"].shape == (serving.SIZE[1], serving.SIZE[0], 3)
+            assert frame["value"].shape == (video_servers.SIZE[1], video_servers.SIZE[0], 3)
             got.append(TestPattern.read_number(frame["value"]))
         return len(got) == count
 
@@ -69,13 +69,13 @@ def numbers(node: NetworkVideo, count: int) -> list[int]:
 
 
 Start = Callable[..., NetworkVideo]
-Serve = Callable[..., serving.Server]
+Serve = Callable[..., video_servers.Server]
 WAYS = pytest.mark.parametrize(
     ("speak", "url", "codec"),
     [
-        (serving.mjpeg, "http://127.0.0.1:{}/it", "mjpeg"),
-        (serving.mpeg_ts, "http://127.0.0.1:{}/it", "h264"),
-        (serving.rtsp, "rtsp://127.0.0.1:{}/it", "h264"),
+        (video_servers.mjpeg, "http://127.0.0.1:{}/it", "mjpeg"),
+        (video_servers.mpeg_ts, "http://127.0.0.1:{}/it", "h264"),
+        (video_servers.rtsp, "rtsp://127.0.0.1:{}/it", "h264"),
     ],
     ids=["mjpeg", "mpeg-ts", "rtsp"],
 )
@@ -87,7 +87,7 @@ def test_frames_come_in_order(serve: Serve, started: Start, speak: Any, url: str
     got = numbers(node, 30)
     assert got == sorted(set(got))
     says = node.info()
-    assert (says["width"], says["height"], says["codec"], says["connected"]) == (*serving.SIZE, codec, True)
+    assert (says["width"], says["height"], says["codec"], says["connected"]) == (*video_servers.SIZE, codec, True)
     assert node.reconnects() == 0
     assert registered_methods(node) == ("info", "reconnects")
 
@@ -112,7 +112,7 @@ def test_a_server_that_is_killed_and_started_again(
 
 
 def test_who_comes_late_gets_the_newest(serve: Serve, started: Start) -> None:
-    node = started(f"http://127.0.0.1:{serve(serving.mjpeg).port}/it")
+    node = started(f"http://127.0.0.1:{serve(video_servers.mjpeg).port}/it")
     until(lambda: node.info()["missed"] >= 20)
     assert numbers(node, 1)[0] >= 20
 
@@ -120,7 +120,7 @@ def test_who_comes_late_gets_the_newest(serve: Serve, started: Start) -> None:
 def test_a_silent_server_holds_up_no_step_and_no_end(
     serve: Serve, started: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    node = started(f"http://127.0.0.1:{serve(serving.silent).port}/it", timeout=0.2)
+    node = started(f"http://127.0.0.1:{serve(video_servers.silent).port}/it", timeout=0.2)
     begun = time.monotonic()
     assert node.step() is None
     assert time.monotonic() - begun < 2
@@ -131,9 +131,9 @@ def test_a_silent_server_holds_up_no_step_and_no_end(
 
 
 def test_a_stream_that_falls_silent_is_lost(serve: Serve, started: Start, caplog: pytest.LogCaptureFixture) -> None:
-    mended = serving.threading.Event()
+    mended = video_servers.threading.Event()
 
-    def stalls(connection: serving.Connection) -> None:
+    def stalls(connection: video_servers.Connection) -> None:
         write, left = connection.wfile.write, iter(range(40))
 
         def write_some(data: bytes) -> int:
@@ -142,7 +142,7 @@ def test_a_stream_that_falls_silent_is_lost(serve: Serve, started: Start, caplog
             return write(data)
 
         connection.wfile.write = write_some  # type: ignore[method-assign]
-        serving.mjpeg(connection)
+        video_servers.mjpeg(connection)
 
     node = started(f"http://127.0.0.1:{serve(stalls).port}/it", timeout=1.0)
     numbers(node, 3)
@@ -153,12 +153,12 @@ def test_a_stream_that_falls_silent_is_lost(serve: Serve, started: Start, caplog
 
 
 @pytest.mark.parametrize(
-    ("speak", "text"), [(serving.not_found, "404 Not Found"), (None, "Connection refused")], ids=["404", "nobody"]
+    ("speak", "text"), [(video_servers.not_found, "404 Not Found"), (None, "Connection refused")], ids=["404", "nobody"]
 )
 def test_why_it_can_not_be_reached_is_told_without_secrets(
     serve: Serve, started: Start, caplog: pytest.LogCaptureFixture, speak: Any, text: str
 ) -> None:
-    server = serve(speak or serving.not_found)
+    server = serve(speak or video_servers.not_found)
     if speak is None:
         server.server_close()
     node = started(f"http://me:secret@127.0.0.1:{server.port}/it?key=secret")
@@ -171,7 +171,7 @@ def test_why_it_can_not_be_reached_is_told_without_secrets(
 def test_a_playlist_may_not_name_files_of_this_host(
     serve: Serve, started: Start, film: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def playlist(connection: serving.Connection) -> None:
+    def playlist(connection: video_servers.Connection) -> None:
         connection.request_lines()
         text = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{film}\n#EXT-X-ENDLIST\n"
         head = f"HTTP/1.0 200 OK\r\nContent-Type: application/vnd.apple.mpegurl\r\nContent-Length: {len(text)}\r\n\r\n"
@@ -216,7 +216,7 @@ def test_without_pyav_the_extra_is_named() -> None:
 def test_in_a_graph_frames_go_on_after_the_server_was_away(
     serve: Serve, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serve(serving.mjpeg)
+    server = serve(video_servers.mjpeg)
     url = f"http://127.0.0.1:{server.port}/it"
     manager = cluster.commit(chain(NetworkVideo("door", url), Collect("sink", hold=1000)))
     with caplog.at_level(logging.WARNING):
@@ -225,7 +225,7 @@ def test_in_a_graph_frames_go_on_after_the_server_was_away(
         server.server_close()
         cluster.until(lambda: "it is tried again in" in caplog.text)
         manager.stop()  # also while there is nothing: no step hangs
-        serve(serving.mjpeg, server.port)
+        serve(video_servers.mjpeg, server.port)
         manager.start()
         seen = manager.status().nodes["sink"].steps
         cluster.until_steps("sink", seen + 5)

@@ -13,8 +13,8 @@ from flowmesh.chunk import DataChunk
 from flowmesh.errors import ChunkError, GraphError
 from flowmesh.nodes import Resize, TestPattern
 
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain, collected
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain, collected
 from .conftest import Alone, chunk_of
 
 MIXABLE = ["uint8", "uint16", "int16", "float16", "float32", "float64"]

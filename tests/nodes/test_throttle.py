@@ -10,8 +10,8 @@ import pytest
 from flowmesh.errors import GraphError
 from flowmesh.nodes import TestPattern, Throttle
 
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain
 from .conftest import chunk_of
 
 

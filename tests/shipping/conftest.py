@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .travel import Travel
+from .harness import Travel
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .travel import PACK, Travel
+from .harness import PACK, Travel
 
 SCRIPT = """
 import abc

@@ -9,7 +9,7 @@ import pytest
 from flowmesh.errors import ShippingError
 from flowmesh.shipping.bundle import pack_code
 
-from .travel import Travel
+from .harness import Travel
 
 FILES: dict[str, str | bytes] = {
     "models/__init__.py": "from .net import Net",

@@ -11,9 +11,9 @@ import pytest
 
 from flowmesh.node import Node
 from flowmesh.shipping.bundle import pack_code
-from flowmesh.wire.specs import Code
+from flowmesh.wire.plan_specs import Code
 
-from .travel import Travel
+from .harness import Travel
 
 FILES: dict[str, str | bytes] = {
     "flat.py": "import deep.inner.leaf\nVALUE = deep.inner.leaf.VALUE",
@@ -225,7 +225,7 @@ def test_the_module_of_a_nodes_class_travels_wherever_it_lies() -> None:
     code, _ = pack_code([Mine()])
     names = {module.name for module in code.modules}
     package = __name__.rpartition(".")[0]
-    assert {__name__, f"{package}.travel"} <= names
+    assert {__name__, f"{package}.harness"} <= names
     assert not any(name.startswith(("pytest", "_pytest", "flowmesh", "msgspec")) for name in names)
 
 

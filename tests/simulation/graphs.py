@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from flowmesh.control.settling import Page
+from flowmesh.control.recovery.checkpoint import Page
 
 from .world import Broken, Clock, Way
 

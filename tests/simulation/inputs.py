@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from flowmesh.control.connections import Report
-from flowmesh.control.joins import FollowJoin, Join
-from flowmesh.control.marks import Cause, Progress
-from flowmesh.control.pairing import ZipJoin
-from flowmesh.control.rejoining import WaitingJoin
-from flowmesh.control.settling import Page, Settling
+from flowmesh.control.node.joins import FollowJoin, Join
+from flowmesh.control.node.pairing import ZipJoin
+from flowmesh.control.node.watermarks import Cause, Progress
+from flowmesh.control.recovery.checkpoint import Page, Settling
+from flowmesh.control.recovery.connection_id import Report
+from flowmesh.control.recovery.replay_joins import WaitingJoin
 
 from .graphs import Chunk, Edge, Node, Origins
 from .output import Output

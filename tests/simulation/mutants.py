@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flowmesh.control.connections import Connection, Report
-from flowmesh.control.joins import AnyJoin
-from flowmesh.control.keeping import Keeping, KeptEdge
-from flowmesh.control.settling import Inlet, Page, Settling
+from flowmesh.control.node.joins import AnyJoin
+from flowmesh.control.recovery.checkpoint import Inlet, Page, Settling
+from flowmesh.control.recovery.connection_id import Connection, Report
+from flowmesh.control.recovery.retransmit import Keeping, KeptEdge
 
 from .simulation import Rules
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowmesh.control.keeping import KeptEdge, SampledEdge
+from flowmesh.control.recovery.retransmit import KeptEdge, SampledEdge
 
 from .graphs import Chunk, Edge, Node
 from .world import Broken, Message

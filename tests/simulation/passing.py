@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from flowmesh.control.delivery import Window
+from flowmesh.control.node.flow_control import Window
 
 from .world import Broken
 

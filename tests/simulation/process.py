@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from flowmesh.control.marks import Cause
-from flowmesh.control.node import NodeMachine
-from flowmesh.control.settling import Page
-from flowmesh.wire.lifecycle import NodeState
+from flowmesh.control.node.machine import NodeMachine
+from flowmesh.control.node.watermarks import Cause
+from flowmesh.control.recovery.checkpoint import Page
+from flowmesh.wire.states import NodeState
 
 from .graphs import Chunk, Node, Origins
 from .inputs import Inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from flowmesh.lineage import Lineage
+from flowmesh.graph.lineage import Lineage
 
 from .graphs import Edge, Node
 from .simulation import Rules, Simulation

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flowmesh.control.connections import Connection, Report
-from flowmesh.control.keeping import Keeping, KeptEdge
-from flowmesh.control.rejoining import RepeatingJoin
-from flowmesh.control.settling import Inlet, Page, Settling
+from flowmesh.control.recovery.checkpoint import Inlet, Page, Settling
+from flowmesh.control.recovery.connection_id import Connection, Report
+from flowmesh.control.recovery.replay_joins import RepeatingJoin
+from flowmesh.control.recovery.retransmit import Keeping, KeptEdge
 
 from .expected import check_results
 from .graphs import Edge, Node

@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
-from flowmesh.control.connections import Connection
+from flowmesh.control.recovery.connection_id import Connection
 
 
 class Broken(AssertionError):

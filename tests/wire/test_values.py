@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 from flowmesh.chunk import CONTENT_TYPES, DataChunk
 from flowmesh.errors import ChunkError, PickleRefused
 from flowmesh.wire import values
-from flowmesh.wire.framing import CHUNK, Chunk, decode, encode_fields
+from flowmesh.wire.packets import CHUNK, Chunk, decode, encode_fields
 from flowmesh.wire.values import ALIGNMENT, ARRAY, BYTES, PICKLE, PLAIN, Packed, pack, unpack, write
 
 FRAME = np.arange(120 * 160 * 3, dtype=np.uint8).reshape(120, 160, 3)

@@ -1,0 +1,52 @@
+"""What operators ask of a Manager: the verb of its Machine, and what is told of its answer. No link, no thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from .control.effects import ManagerEffect
+from .control.manager.machine import ManagerMachine
+from .security.tokens import Token
+from .status import status_of
+from .wire.messages import Halt, ListTokens, NewToken, Revocation, Served, Survey
+from .wire.plan_specs import Issued
+
+Decide = Callable[[ManagerMachine, int, float], list[ManagerEffect]]
+SURVEY = 1.0  # seconds that workers have to report their counters
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+def begin(
+    request: Served, machine: ManagerMachine, mint: Callable[[float], Token]
+) -> tuple[Decide, Callable[[Any], object]]:
+    """How the Machine is asked, and what the operator is told of its answer.
+
+    Args:
+        mint: makes a token that ends after so many seconds.
+
+    Raises:
+        FlowmeshError: what is asked can't be.
+    """
+    match request:
+        case Survey():
+            return lambda machine, token, now: machine.inspect(token, SURVEY, now), lambda _: status_of(machine)
+        case Halt(drain=drain):
+            return lambda machine, token, now: machine.halt(token, drain, now), _as_it_is
+        case NewToken(expires=expires, keep=keep):
+            made = mint(expires)
+            issued = Issued(made.id, made.text, made.line)
+            return lambda machine, token, now: machine.make_token(
+                token, made.keys.public, expires, now, keep=keep
+            ), lambda _: issued
+        case ListTokens():
+            return lambda machine, token, now: machine.list_tokens(token, now), _as_it_is
+        case Revocation(which=which):
+            return lambda machine, token, now: machine.revoke(token, which, now), _as_it_is
+
+
+def _as_it_is(answer: Any) -> object:
+    return answer

@@ -1,0 +1,241 @@
+"""Which connection is in use with each peer: who dials, what is up, what is lost.
+
+Of two peers, the one with the smaller name decides which connection is used: it says Use on the first on which it hears
+the other's Hello. The other says Hello when it dials, and as the answer to one. A connection is used once: what was lost
+is dialled anew, so that nothing of the one before can come late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from itertools import count
+from typing import NamedTuple
+
+from ...wire.link_messages import AnySaid, Beat, Hello, Said, Use
+from ...wire.plan_specs import LinkAddress
+
+BEAT = 0.5  # seconds between two signs of life
+SILENCE = 1.5  # seconds without any sign after which a peer is lost: three beats
+DIAL_BACK = 2.0  # seconds after which the side dials that had rather be dialled
+RETRY = 0.25  # seconds that a first attempt may take: the peer may only just be learning of our key, and deny it
+PATIENCE = 2.0  # seconds that further ones may take at most, each twice as long as the one before
+PAUSE = 0.1  # seconds after a loss before anybody dials: what breaks each connection at once must not keep us busy
+SETTLES = 1.0  # seconds in which another Hello is an old one: the peer has not yet heard which connection is used
+
+Connection = Hashable
+
+
+class Allow(NamedTuple):
+    """Let this key connect."""
+
+    key: str
+
+
+class Revoke(NamedTuple):
+    """Hear this key no more."""
+
+    key: str
+
+
+class Dial(NamedTuple):
+    """Connect to the peer; the connection has this name. Say Hello on it."""
+
+    peer: str
+    connection: int
+
+
+class HangUp(NamedTuple):
+    """Close a connection, if it is one that was dialled."""
+
+    connection: Connection
+
+
+class Tell(NamedTuple):
+    """Send on a connection."""
+
+    connection: Connection
+    said: Said
+
+
+class Up(NamedTuple):
+    """The peer is there, on this connection."""
+
+    peer: str
+    connection: Connection
+
+
+class Lost(NamedTuple):
+    """The connection in use is lost."""
+
+    peer: str
+    text: str
+
+
+class Gone(NamedTuple):
+    """The peer will never be there again."""
+
+    peer: str
+
+
+Effect = Allow | Revoke | Dial | HangUp | Tell | Up | Lost | Gone
+
+
+class Peer:
+    """One of the others."""
+
+    def __init__(self, name: str, link: LinkAddress, dials: bool, now: float) -> None:
+        self.name = name
+        self.link = link
+        self.dials = dials
+        self.using: Connection | None = None
+        self.up_since = now
+        self.down_since = now  # or a little later, when it was lost
+        self.heard = now
+        self.next_beat = now
+        self.dialling: int | None = None
+        self.dialled = now
+        self.attempts = 0
+
+
+class Linking:
+    """All peers of one link. `name` is its worker's, `address` where it listens."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self._name = name
+        self._address = address
+        self._peers: dict[str, Peer] = {}
+        self._sources: set[str] = set()  # peers that send to us
+        self._targets: set[str] = set()  # peers that we send to
+        self._serials = count(1)
+
+    def peer_of(self, key: str) -> str | None:
+        """Whose key it is."""
+        for peer in self._peers.values():
+            if peer.link.key == key:
+                return peer.name
+        return None
+
+    def address_of(self, peer: str) -> LinkAddress:
+        return self._peers[peer].link
+
+    def using(self, peer: str) -> Connection | None:
+        """The connection that is in use."""
+        return self._peers[peer].using if peer in self._peers else None
+
+    def exchanges(self, peer: str, sends: bool, now: float) -> list[Effect]:
+        """There is a transfer to the peer (`sends`) or from it."""
+        (self._targets if sends else self._sources).add(peer)
+        if peer in self._peers:
+            self._peers[peer].dials = self._dials(peer, self._peers[peer].link)
+        return self.tick(now)
+
+    def named(self, links: Mapping[str, LinkAddress], now: float) -> list[Effect]:
+        """These are all peers, and where their links are now."""
+        effects: list[Effect] = []
+        for name, peer in list(self._peers.items()):
+            link = links.get(name)
+            if link == peer.link:
+                continue
+            effects += self._lose(peer, "its link was ended" if link is None else "its link was restarted", now)
+            effects += [*self._stop_dialling(peer), Revoke(peer.link.key)]
+            del self._peers[name]
+            if link is None:
+                effects.append(Gone(name))
+        for name, link in links.items():
+            if name not in self._peers and name != self._name:
+                self._peers[name] = Peer(name, link, self._dials(name, link), now)
+                effects.append(Allow(link.key))
+        return effects + self.tick(now)
+
+    def _dials(self, name: str, link: LinkAddress) -> bool:
+        """Whether we dial first: who can't be reached from elsewhere; else the source; else the smaller name."""
+        if _is_loopback(self._address) != _is_loopback(link.address):
+            return _is_loopback(self._address)
+        if (name in self._targets) != (name in self._sources):
+            return name in self._targets
+        return self._name < name
+
+    def heard(self, name: str, connection: Connection, said: AnySaid, now: float) -> list[Effect]:
+        """The peer has said something on a connection."""
+        peer = self._peers[name]
+        if connection == peer.using:
+            peer.heard = now
+        elif isinstance(said, Hello) and self._name > name:
+            return [] if connection == peer.dialling else [Tell(connection, Hello())]
+        elif isinstance(said, Use) and self._name > name:
+            return self._take(peer, connection, now)
+        elif isinstance(said, Hello) and (peer.using is None or now >= peer.up_since + SETTLES):
+            return [Tell(connection, Use()), *self._take(peer, connection, now)]
+        return []
+
+    def alive(self, name: str, now: float) -> None:
+        """Something else has come on the connection in use."""
+        self._peers[name].heard = now
+
+    def broken(self, name: str, connection: Connection, text: str, now: float) -> list[Effect]:
+        """A connection can't be used any more."""
+        peer = self._peers.get(name)
+        if peer is None or connection != peer.using:
+            return [HangUp(connection)]
+        return self._lose(peer, text, now) + self.tick(now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Time has passed: who is silent, who has to be dialled, who has to be told that we are alive?"""
+        return [effect for peer in self._peers.values() for effect in self._look_after(peer, now)]
+
+    @property
+    def due(self) -> float | None:
+        """When `tick` has something to do; None for never."""
+        return min((self._due(peer) for peer in self._peers.values()), default=None)
+
+    def _due(self, peer: Peer) -> float:
+        if peer.using is not None:
+            return min(peer.next_beat, peer.heard + SILENCE)
+        if peer.dialling is not None:
+            return self._gives_up(peer)
+        return peer.down_since + (0.0 if peer.dials else DIAL_BACK)
+
+    def _gives_up(self, peer: Peer) -> float:
+        return peer.dialled + min(RETRY * 2.0 ** (peer.attempts - 1), PATIENCE)
+
+    def _look_after(self, peer: Peer, now: float) -> Iterable[Effect]:
+        if peer.using is not None and now >= peer.heard + SILENCE:
+            yield from self._lose(peer, f"nothing was heard for {SILENCE:g} s", now)
+        if peer.using is not None:
+            if now >= peer.next_beat:
+                peer.next_beat = now + BEAT
+                yield Tell(peer.using, Beat())
+            return
+        if peer.dialling is not None and now >= self._gives_up(peer):
+            yield from self._stop_dialling(peer)
+        if peer.dialling is None and now >= self._due(peer):
+            peer.dialling = next(self._serials)
+            peer.dialled = now
+            peer.attempts += 1
+            yield Dial(peer.name, peer.dialling)
+
+    def _take(self, peer: Peer, connection: Connection, now: float) -> list[Effect]:
+        effects = self._lose(peer, "the peer has connected anew", now)
+        if peer.dialling != connection:
+            effects += self._stop_dialling(peer)
+        peer.dialling = None
+        peer.attempts = 0
+        peer.using = connection
+        peer.up_since = peer.heard = now
+        peer.next_beat = now + BEAT
+        return [*effects, Up(peer.name, connection)]
+
+    def _lose(self, peer: Peer, text: str, now: float) -> list[Effect]:
+        if peer.using is None:
+            return []
+        connection, peer.using = peer.using, None
+        peer.down_since = now + PAUSE
+        return [HangUp(connection), Lost(peer.name, text)]
+
+    def _stop_dialling(self, peer: Peer) -> list[Effect]:
+        dialling, peer.dialling = peer.dialling, None
+        return [] if dialling is None else [HangUp(dialling)]
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address in ("::1", "localhost")

@@ -1,0 +1,96 @@
+"""What goes next to one peer: transfers take turns by bytes, and little is under way that the peer has not confirmed.
+
+Deficit round robin (Shreedhar and Varghese, 1995): a transfer of large arrays gets as many bytes as one of small chunks
+that has as much to send, and a small one waits for no more than a turn of each other. What is under way lies in buffers
+where it can be neither overtaken nor replaced: hence the limit. Requests and answers go in front, outside of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...errors import LinkError
+
+AHEAD = 256 * 1024  # bytes under way: at 100 Mbit/s 21 ms, and 250 MB/s when an answer takes 1 ms
+QUANTUM = 32 * 1024  # bytes by which a transfer's share grows in each round
+
+
+class Piece(NamedTuple):
+    """One message of a transfer: its head and its data."""
+
+    head: bytes
+    data: bytes | memoryview
+
+    @property
+    def size(self) -> int:
+        """How many bytes of what may be under way it takes."""
+        return len(self.head) + len(self.data)
+
+
+class Sending:
+    """The parcels and bundles that go to one peer on one connection."""
+
+    def __init__(self, ahead: int = AHEAD, quantum: int = QUANTUM) -> None:
+        self._ahead = ahead
+        self._quantum = quantum
+        self._queues: dict[int, deque[Piece]] = {}
+        self._waiting: dict[int, int] = {}  # bytes, by transfer
+        self._turns: deque[int] = deque()  # those that have something to send
+        self._shares: dict[int, int] = {}
+        self._until: dict[int, int] = {}  # where on the connection the last piece of a transfer ended
+        self.sent = 0
+        self.confirmed = 0
+
+    def put(self, transfer: int, pieces: Sequence[Piece]) -> None:
+        """These, one at least, go when it is their turn, in order."""
+        queue = self._queues.setdefault(transfer, deque())
+        if not queue:
+            self._turns.append(transfer)
+            self._shares[transfer] = 0
+        queue.extend(pieces)
+        self._waiting[transfer] = self._waiting.get(transfer, 0) + sum(piece.size for piece in pieces)
+
+    def next(self) -> Piece | None:
+        """What goes now; None when nothing waits, or the peer has to confirm something first."""
+        while self._turns:
+            transfer = self._turns[0]
+            size = self._queues[transfer][0].size
+            under_way = self.sent - self.confirmed
+            if under_way and under_way + size > self._ahead:
+                return None
+            if size <= self._shares[transfer]:
+                return self._take(transfer, size)
+            self._shares[transfer] += self._quantum
+            self._turns.rotate(-1)
+        return None
+
+    def _take(self, transfer: int, size: int) -> Piece:
+        queue = self._queues[transfer]
+        piece = queue.popleft()
+        self.sent += size
+        self._shares[transfer] -= size
+        self._waiting[transfer] -= size
+        self._until[transfer] = self.sent
+        if not queue:
+            self._turns.popleft()
+        return piece
+
+    def confirm(self, received: int) -> None:
+        """The peer has so many bytes.
+
+        Raises:
+            LinkError: it says to have what was not sent, or takes back what it has said.
+        """
+        if not self.confirmed <= received <= self.sent:
+            raise LinkError(f"{received} bytes are confirmed after {self.confirmed}, but {self.sent} were sent")
+        self.confirmed = received
+
+    def waiting(self, transfer: int) -> int:
+        """How many bytes of a transfer have not gone."""
+        return self._waiting.get(transfer, 0)
+
+    def open(self, transfer: int) -> bool:
+        """Whether the peer has to confirm something of the transfer, or something waits to go."""
+        return self.waiting(transfer) > 0 or self._until.get(transfer, 0) > self.confirmed

@@ -1,0 +1,128 @@
+"""What is committed: a plan, its nodes and the links between its workers, as the Manager sees them.
+
+It notes what it is told and answers how far the nodes are. What follows from that is decided in `life.py`.
+"""
+
+from __future__ import annotations
+
+from ...wire.messages import NodeNews
+from ...wire.plan_specs import Plan
+from ...wire.states import NodeState
+from .link_table import Links
+
+_QUIET = (NodeState.READY, NodeState.ENDED, NodeState.FAILED, NodeState.CLOSED, NodeState.DEAD)
+
+
+class Member:
+    """A node as the Manager sees it. `turn` is the last start that it has paused after."""
+
+    def __init__(self, name: str, worker: str) -> None:
+        self.name = name
+        self.worker = worker
+        self.state = NodeState.STARTING
+        self.turn = 0
+        self.pid = 0
+        self.gone = False
+
+
+class Committed:
+    """One run of a graph; without a plan, nothing is committed.
+
+    Attributes:
+        turn: how often it was started.
+        links: those between its workers.
+    """
+
+    def __init__(self, plan: Plan | None = None) -> None:
+        self.plan = plan
+        self.members = {node.name: Member(node.name, node.worker) for node in (plan.nodes if plan else ())}
+        self.links = Links(plan.transfers if plan else ())
+        self.turn = 0
+
+    @property
+    def graph(self) -> str:
+        """What messages call it."""
+        return self.plan.graph if self.plan else ""
+
+    @property
+    def workers(self) -> list[str]:
+        """The workers that its nodes are mapped to."""
+        return list(dict.fromkeys(member.worker for member in self.members.values()))
+
+    @property
+    def unheard(self) -> list[str]:
+        """The workers that have not said anything of it yet: their nodes have no process."""
+        heard = {member.worker for member in self.members.values() if member.pid or member.gone}
+        return [worker for worker in self.workers if worker not in heard]
+
+    # --- what is told ------------------------------------------------------------------------------------------------
+
+    def heard(self, news: NodeNews) -> Member | None:
+        """A node has said how far it is; None if it was given up: what it still says comes too late."""
+        member = self.members.get(news.node)
+        if member is None or member.gone:
+            return None
+        member.state = news.state
+        member.turn = news.turn
+        member.gone = news.gone
+        member.pid = news.pid
+        return member
+
+    def lost(self, worker: str, *, needed: bool) -> list[Member]:
+        """A worker has gone, and these nodes with it. Unless all are `needed`, those that have left in order are no loss."""
+        theirs = [member for member in self.members.values() if member.worker == worker and (needed or not member.gone)]
+        for member in theirs:
+            member.gone = True
+            member.pid = 0
+            if member.state is not NodeState.CLOSED:
+                member.state = NodeState.DEAD
+        return theirs
+
+    def give_up(self) -> list[Member]:
+        """The end of these nodes will not be reported any more."""
+        stuck = [member for member in self.members.values() if not member.gone]
+        for member in stuck:
+            member.gone = True
+        return stuck
+
+    # --- how far the nodes are ---------------------------------------------------------------------------------------
+
+    def all_are(self, state: NodeState) -> bool:
+        """Whether all nodes are in that state."""
+        return all(member.state is state for member in self.members.values())
+
+    @property
+    def busy(self) -> list[Member]:
+        """The nodes that have neither paused since the last start nor ended."""
+        return [member for member in self.members.values() if not self._has_paused(member)]
+
+    @property
+    def still(self) -> bool:
+        """Whether no node steps any more, although some may have failed."""
+        return all(
+            member.gone
+            or (member.state in _QUIET and (member.state is not NodeState.READY or member.turn == self.turn))
+            for member in self.members.values()
+        )
+
+    @property
+    def gone(self) -> bool:
+        """Whether no node is there any more."""
+        return all(member.gone for member in self.members.values())
+
+    def outrun(self, member: Member) -> list[Member]:
+        """Those who send to a node and have not paused, although it has."""
+        if self.plan is None or member.state is not NodeState.READY or not 0 < self.turn == member.turn:
+            return []
+        senders = [self.members[edge.spec.source] for edge in self.plan.edges if edge.spec.target == member.name]
+        return [sender for sender in senders if not sender.gone and not self._has_paused(sender)]
+
+    def not_set_up(self, timeout: float) -> str:
+        """What has not come to pass within so many seconds: setups, and links."""
+        late = [member for member in self.members.values() if member.state is NodeState.STARTING]
+        names = ", ".join(f"{member.name!r} on worker {member.worker!r}" for member in late)
+        nodes = [f"setup did not end within {timeout:g} s in: {names}"] if late else []
+        return "\n".join([*nodes, *(f"after {timeout:g} s {text}" for text in self.links.missing())])
+
+    def _has_paused(self, member: Member) -> bool:
+        return member.state is NodeState.ENDED or (member.state is NodeState.READY and member.turn == self.turn)

@@ -1,0 +1,310 @@
+"""The life of one graph at a time, from commit to reset: what is asked of it, what its nodes report, what takes too long.
+
+The states are the table GRAPH in `wire/lifecycle.py`, and `_become` alone moves in it. How far the nodes are is kept in
+`committed.py`, who waits for what in `verbs.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from ...errors import DeadlineError, FlowmeshError, StateError, WorkerError
+from ...wire.messages import Deploy, Message, NodeNews, Report, Start, Stop, TearDown, Yield
+from ...wire.plan_specs import Plan
+from ...wire.states import GRAPH, GraphState, NodeState, move
+from ..effects import Answer, Fail, ManagerEffect, Note
+from .deployment import Committed, Member
+from .requests import Requests
+from .waiters import Verbs
+from .workers import Roster
+
+_NEEDED = (GraphState.COMMITTING, GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)
+_ACTIVE = (*_NEEDED, GraphState.ENDING)
+_SHIP_AGAIN = 2.0  # seconds: a worker tells of its first process long before
+
+
+class Life:
+    """Of the graph that is committed, if one is.
+
+    Args:
+        roster: the workers that it may be committed to, and that are told.
+        requests: those that end when a node does.
+        drain: how long a stop waits until all that is in flight is worked off, in seconds.
+        stop_timeout: how long a step and a teardown may take before the node's process is killed, in seconds.
+        address: where other machines reach this one, "" where they can't.
+    """
+
+    def __init__(
+        self, roster: Roster, requests: Requests, *, drain: float, stop_timeout: float, address: str = ""
+    ) -> None:
+        self._roster = roster
+        self._requests = requests
+        self._drain = drain
+        self._stop_timeout = stop_timeout
+        self._address = address
+        self._verbs = Verbs()
+        self.state = GraphState.EMPTY
+        self.committed = Committed()
+        self.error: FlowmeshError | None = None
+        self.reports: dict[str, Report] = {}
+        self._ship_again = 0.0
+        self._setup_timeout = 60.0
+        self._deadline: float | None = None  # of the state that the graph is in
+        self._told_now = False  # whether a drain that took too long was cut short
+        self._closing = False  # in FAILING: whether the teardown has begun
+
+    # --- verbs -------------------------------------------------------------------------------------------------------
+
+    def commit(self, token: int, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
+        """Ship the plan and set its nodes up."""
+        if self.state not in (GraphState.EMPTY, GraphState.FINISHED):
+            return [Fail(token, StateError(f"the graph is {self.state.value}: reset() it before another is committed"))]
+        return self._deploy(token, "commit", plan, timeout, now)
+
+    def start(self, token: int, now: float) -> list[ManagerEffect]:
+        """Let every node step. What has finished begins a new run."""
+        if self.state is GraphState.FINISHED and self.committed.plan is not None:
+            return self._deploy(token, "start", _next_run(self.committed.plan), self._setup_timeout, now)
+        if self.state is GraphState.RUNNING:
+            return [Answer(token)]
+        return self._refuse(token, "start", (GraphState.READY,)) or [*self._begin(None), Answer(token)]
+
+    def step(self, token: int, now: float) -> list[ManagerEffect]:
+        """Let every source do one step, and what follows from it."""
+        refusal = self._refuse(token, "step", (GraphState.READY,))
+        if refusal:
+            return refusal
+        self._verbs.add("stop", token)
+        return self._begin(1)
+
+    def stop(self, token: int, now: float) -> list[ManagerEffect]:
+        """Pause the sources and work off what is in flight."""
+        if self.state in (GraphState.READY, GraphState.FINISHED):
+            return [Answer(token)]
+        refusal = self._refuse(token, "stop", (GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING))
+        if refusal:
+            return refusal
+        self._verbs.add("stop", token)
+        if self.state is not GraphState.RUNNING:
+            if self._deadline is None:  # an earlier stop has failed at a node that is stuck; this one is told so too
+                self._deadline = now + self._stop_timeout
+            return []
+        return self._pause(now + self._drain)
+
+    def halt(self, token: int, drain: float | None, now: float) -> list[ManagerEffect]:
+        """Stop, tear down and be finished, as if all sources had ended. Answers with the state that is reached."""
+        self._verbs.add("halt", token)
+        match self.state:
+            case GraphState.COMMITTING:
+                return self._forget(now)
+            case GraphState.READY:
+                return self._end("halt", now)
+            case GraphState.RUNNING:
+                return self._pause(now + (self._drain if drain is None else drain))
+            case GraphState.EMPTY | GraphState.FINISHED | GraphState.FAILED:
+                return self._verbs.answer("halt", self.state.value)
+            case _:  # it is on its way to an end; a STOPPING one goes on to it
+                return []
+
+    def wait(self, token: int) -> list[ManagerEffect]:
+        """Answer when the graph has finished, fail when it has failed."""
+        if self.state is GraphState.FINISHED:
+            return [Answer(token, True)]
+        if self.state is GraphState.FAILED and self.error is not None:
+            return [Fail(token, self.error)]
+        if self.state in (GraphState.EMPTY, GraphState.RESETTING):
+            return [Fail(token, StateError("there is no graph to wait for: commit_graph() and start() come first"))]
+        self._verbs.add("wait", token)
+        return []
+
+    def reset(self, token: int, now: float) -> list[ManagerEffect]:
+        """Tear down whatever there is, and forget it."""
+        if self.state is GraphState.EMPTY:
+            return [Answer(token)]
+        self._verbs.add("reset", token)
+        return [] if self.state is GraphState.RESETTING else self._forget(now)
+
+    # --- what happens to it ------------------------------------------------------------------------------------------
+
+    def news(self, news: NodeNews, now: float) -> list[ManagerEffect]:
+        """A node has said how far it is."""
+        member = self.committed.heard(news)
+        if member is None:
+            return []
+        effects: list[ManagerEffect] = []
+        for sender in self.committed.outrun(member):  # it will not make room for what they still emit
+            effects += self._roster.tell([sender.worker], Yield(news.graph, sender.name))
+        return effects + self.look(now)
+
+    def lost(self, worker: str) -> list[Member]:
+        """A worker has gone: the nodes that are lost with it."""
+        return self.committed.lost(worker, needed=self.state in _NEEDED)
+
+    def failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
+        """A node has failed, or is lost."""
+        note = Note(logging.ERROR, str(error))
+        if self.state not in _ACTIVE:
+            if self.error is not None and self.state is GraphState.FAILING:
+                self.error.add_note(f"afterwards: {error}")
+            return [note]
+        flowing = self.state in (GraphState.RUNNING, GraphState.STOPPING)
+        self.error = error
+        self._closing = False
+        self._become("failed", now + self._drain)
+        effects: list[ManagerEffect] = [note, *self._verbs.fail("stop", error=error)]  # a pause will not come any more
+        effects += self._tell(Stop(self.committed.graph, self.committed.turn)) if flowing else self._close(now)
+        return effects + self.look(now)
+
+    def look(self, now: float) -> list[ManagerEffect]:
+        """Has the graph reached what it was waiting for?"""
+        nodes = self.committed
+        match self.state:
+            case GraphState.COMMITTING if nodes.all_are(NodeState.READY) and nodes.links.ready:
+                return self._set_up()
+            case GraphState.RUNNING | GraphState.STOPPING if nodes.all_are(NodeState.ENDED):
+                return self._end("ended", now)
+            case GraphState.STOPPING if "halt" in self._verbs and not nodes.busy:
+                return self._end("halt", now)
+            case GraphState.RUNNING | GraphState.STOPPING if not nodes.busy:
+                self._become("paused", None)
+                return self._verbs.answer("stop")
+            case GraphState.ENDING | GraphState.FAILING | GraphState.RESETTING if nodes.gone:
+                return self._closed()
+            case GraphState.FAILING if not self._closing and nodes.still:
+                return self._close(now)
+            case _:
+                return []
+
+    def tick(self, now: float) -> list[ManagerEffect]:
+        """Time has passed."""
+        effects: list[ManagerEffect] = []
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            effects += self._late(now)
+        if self.state is GraphState.COMMITTING:
+            effects += [Note(logging.WARNING, sentence) for sentence in self.committed.links.late(now)]
+            if now >= self._ship_again:
+                effects += self._ship(self.committed.unheard, now)
+        return effects
+
+    @property
+    def at_rest(self) -> frozenset[str]:
+        """The nodes that have counted what lies with them, and nothing moves any more."""
+        if self.state not in (GraphState.READY, GraphState.FINISHED, GraphState.FAILED):
+            return frozenset()
+        members = self.committed.members
+        return frozenset(name for name, member in members.items() if member.state is not NodeState.DEAD)
+
+    # --- from state to state -----------------------------------------------------------------------------------------
+
+    def _become(self, event: str, deadline: float | None) -> None:
+        self.state = move(GRAPH, self.state, event)
+        self._deadline = deadline
+        self._told_now = False
+
+    def _deploy(self, token: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
+        committed = Committed(plan)
+        lost = ", ".join(repr(name) for name in committed.workers if name not in self._roster.workers)
+        if lost:
+            return [Fail(token, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more"))]
+        self._become("commit" if self.state is GraphState.EMPTY else "start", now + timeout)
+        self._verbs.add(verb, token)
+        self._setup_timeout = timeout
+        self.committed, self.error, self.reports = committed, None, {}
+        return self._ship(committed.workers, now)
+
+    def _ship(self, workers: Iterable[str], now: float) -> list[ManagerEffect]:
+        """Send the plan. A worker whose connection breaks meanwhile never gets it: then it is sent again, and one that has
+        it passes over it."""
+        self._ship_again = now + _SHIP_AGAIN
+        plan = self.committed.plan
+        assert plan is not None
+        effects: list[ManagerEffect] = []
+        for name in workers:
+            effects += self._roster.tell([name], Deploy(plan.for_worker(name), self._stop_timeout, self._address))
+        return effects
+
+    def _tell(self, message: Message) -> list[ManagerEffect]:
+        return self._roster.tell(self.committed.workers, message)
+
+    def _begin(self, steps: int | None) -> list[ManagerEffect]:
+        self.committed.turn += 1
+        self._become("start", None)
+        return self._tell(Start(self.committed.graph, self.committed.turn, steps))
+
+    def _pause(self, deadline: float) -> list[ManagerEffect]:
+        self._become("stop", deadline)
+        return self._tell(Stop(self.committed.graph, self.committed.turn))
+
+    def _set_up(self) -> list[ManagerEffect]:
+        self._become("set up", None)
+        if "start" in self._verbs:
+            return [*self._begin(None), *self._verbs.answer("start")]
+        return self._verbs.answer("commit")
+
+    def _end(self, event: str, now: float) -> list[ManagerEffect]:
+        self._become(event, now + self._stop_timeout + 1.0)
+        return self._tell(TearDown(self.committed.graph))
+
+    def _close(self, now: float) -> list[ManagerEffect]:
+        self._closing = True
+        self._deadline = now + self._stop_timeout + 1.0
+        return self._tell(TearDown(self.committed.graph))
+
+    def _closed(self) -> list[ManagerEffect]:
+        self._become("closed", None)
+        verbs = self._verbs
+        if self.state is GraphState.FAILED and self.error is not None:
+            return verbs.fail("commit", "start", "wait", error=self.error) + verbs.answer("halt", self.state.value)
+        if self.state is GraphState.EMPTY:
+            self.committed, self.error = Committed(), None
+            return verbs.answer("reset") + verbs.answer("halt", self.state.value)
+        return verbs.answer("stop") + verbs.answer("wait", True) + verbs.answer("halt", self.state.value)
+
+    def _forget(self, now: float) -> list[ManagerEffect]:
+        self._become("reset", now + self._stop_timeout + 1.0)
+        gone = StateError("the graph was reset")
+        effects = self._requests.lost(self.committed.members, gone)
+        effects += self._verbs.fail("commit", "start", "stop", "wait", error=gone)
+        return effects + self._tell(TearDown(self.committed.graph)) + self.look(now)
+
+    def _late(self, now: float) -> list[ManagerEffect]:
+        """The present state has lasted too long."""
+        match self.state:
+            case GraphState.COMMITTING:
+                error = DeadlineError(self.committed.not_set_up(self._setup_timeout))
+                return self._verbs.fail("commit", "start", error=error) + self.failed(error, now)
+            case GraphState.STOPPING if not self._told_now:
+                self._told_now = True
+                self._deadline = now + self._stop_timeout
+                return self._tell(Stop(self.committed.graph, self.committed.turn, now=True))
+            case GraphState.STOPPING if "halt" in self._verbs:  # who is stuck is killed by its worker
+                return self._end("halt", now)
+            case GraphState.STOPPING:
+                busy = ", ".join(repr(member.name) for member in self.committed.busy)
+                return self._verbs.fail("stop", error=DeadlineError(f"stop(): still busy in a step: {busy}"))
+            case GraphState.FAILING if not self._closing:
+                return self._close(now)
+            case _:  # ENDING, FAILING, RESETTING: no other state has a deadline
+                return self._give_up(now)
+
+    def _give_up(self, now: float) -> list[ManagerEffect]:
+        """A worker has not reported the end of its nodes although it had to kill them: go on without."""
+        names = ", ".join(f"{member.name!r} on {member.worker!r}" for member in self.committed.give_up())
+        return [Note(logging.ERROR, f"the end of these nodes was not reported: {names}"), *self.look(now)]
+
+    def _refuse(self, token: int, verb: str, allowed: Iterable[GraphState]) -> list[ManagerEffect]:
+        if self.state in allowed:
+            return []
+        if self.state in (GraphState.FAILED, GraphState.FAILING) and self.error is not None:
+            return [Fail(token, self.error)]
+        return [Fail(token, StateError(f"{verb}() is not possible while the graph is {self.state.value}"))]
+
+
+def _next_run(plan: Plan) -> Plan:
+    run = plan.run + 1
+    graph = f"{plan.graph.rsplit('.', 1)[0]}.{run}"
+    return msgspec.structs.replace(plan, graph=graph, run=run)

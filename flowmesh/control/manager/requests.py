@@ -1,0 +1,91 @@
+"""Requests of the Manager that workers answer: calls, gathers, inspections. Each ends by its answers or by its deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from ...errors import DeadlineError, FlowmeshError
+from ..effects import Answer, Fail, ManagerEffect
+
+
+class Request:
+    """One verb that waits. `parts` maps what was asked (a node's or a worker's name) to its answer, once it is there."""
+
+    def __init__(self, token: int, what: str, deadline: float, partial: bool) -> None:
+        self.token = token
+        self.what = what
+        self.deadline = deadline
+        self.partial = partial  # whether what is missing at the deadline is left out, or fails the verb
+        self.parts: dict[str, object] = {}
+        self.missing: dict[int, str] = {}
+
+
+class Requests:
+    """All requests under way. The number sent along with each part is told apart from the verbs' own tokens."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._waiting: dict[int, Request] = {}
+
+    def ask(
+        self,
+        token: int,
+        what: str,
+        parts: Iterable[str],
+        deadline: float,
+        message: Callable[[str, int], ManagerEffect],
+        *,
+        partial: bool = False,
+    ) -> list[ManagerEffect]:
+        """Begin a request: `message(part, number)` is what asks for one part."""
+        request = Request(token, what, deadline, partial)
+        effects: list[ManagerEffect] = []
+        for part in parts:
+            number = next(self._numbers)
+            request.missing[number] = part
+            self._waiting[number] = request
+            effects.append(message(part, number))
+        return effects if effects else [Answer(token, {})]
+
+    def answered(self, number: int, value: object) -> list[ManagerEffect]:
+        """A part is there."""
+        request = self._waiting.pop(number, None)
+        if request is None:
+            return []
+        request.parts[request.missing.pop(number)] = value
+        return [] if request.missing else [Answer(request.token, request.parts)]
+
+    def failed(self, number: int, error: FlowmeshError) -> list[ManagerEffect]:
+        """A part will never be there."""
+        request = self._waiting.get(number)
+        if request is None:
+            return []
+        self._forget(request)
+        return [Fail(request.token, error)]
+
+    def lost(self, parts: Iterable[str], error: FlowmeshError) -> list[ManagerEffect]:
+        """These nodes or workers will answer no more."""
+        gone = set(parts)
+        effects: list[ManagerEffect] = []
+        for number, request in list(self._waiting.items()):
+            if number in self._waiting and request.missing[number] in gone:
+                effects += self._give_up(request, error)
+        return effects
+
+    def tick(self, now: float) -> list[ManagerEffect]:
+        """Time has passed."""
+        effects: list[ManagerEffect] = []
+        for request in {request.token: request for request in self._waiting.values()}.values():
+            if now >= request.deadline:
+                silent = ", ".join(map(repr, request.missing.values()))
+                effects += self._give_up(request, DeadlineError(f"{request.what}: no answer in time from {silent}"))
+        return effects
+
+    def _give_up(self, request: Request, error: FlowmeshError) -> list[ManagerEffect]:
+        self._forget(request)
+        return [Answer(request.token, request.parts) if request.partial else Fail(request.token, error)]
+
+    def _forget(self, request: Request) -> None:
+        for number in request.missing:
+            self._waiting.pop(number, None)

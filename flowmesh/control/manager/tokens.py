@@ -1,0 +1,126 @@
+"""The Machine of the tokens: which keys may hand in a key of their own, how often and until when.
+
+No I/O, no clock, and no secret: it knows the public halves alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from ...wire.fingerprints import short
+from ...wire.plan_specs import TokenStatus
+from ..effects import Allow, Keep, ManagerEffect, Note, Revoke
+
+ENDED = 100  # tokens that are used, expired or revoked and still listed: the list must not grow for ever
+
+
+class Token:
+    """A one-use key. `own` is the key that was handed in with it, `worker` the name that this one registered under."""
+
+    def __init__(self, key: str, expires: float, keep: bool) -> None:
+        self.id = short(key)
+        self.key = key
+        self.keep = keep
+        self.expires = expires
+        self.state = "open"
+        self.own = ""
+        self.worker = ""
+
+
+class Tokens:
+    """All tokens of a Manager; and `standing`, the user's own key, which is one that never ends.
+
+    Args:
+        standing: keys that may enrol others as often as they like.
+        kept: workers' own keys that are let in for good, with their names.
+    """
+
+    def __init__(self, standing: frozenset[str] = frozenset(), kept: Mapping[str, str] | None = None) -> None:
+        self.kept = dict(kept or {})
+        self._standing = standing
+        self._vouched: set[str] = set()  # keys that a standing one has let in
+        self._tokens: dict[str, Token] = {}
+
+    def __contains__(self, key: object) -> bool:
+        """Whether this key is there to enrol others with, and for nothing else."""
+        return key in self._standing or key in self._tokens
+
+    def made(self, key: str, lifetime: float, now: float, *, keep: bool = False) -> list[ManagerEffect]:
+        """A token was made: its public half may enrol one key within so many seconds; for good, if that is to be kept."""
+        self._tokens[key] = Token(key, now + lifetime, keep)
+        return [Allow(key)]
+
+    def keeps(self, key: str) -> bool:
+        """Whether what is enrolled with this token is to be kept."""
+        return key in self._tokens and self._tokens[key].keep
+
+    def used(self, key: str, own: str, now: float) -> list[ManagerEffect] | None:
+        """The holder of `key` hands in `own`. None: it may not."""
+        if key in self._standing and own not in self:
+            self._vouched.add(own)
+            return [Allow(own)]
+        token = self._tokens.get(key)
+        if token is None or token.state != "open" or now >= token.expires or own in self:
+            return None
+        token.own = own
+        return [Allow(own), *self._end(token, "used")]
+
+    def registered(self, own: str, name: str) -> list[ManagerEffect]:
+        """The holder of a key that was handed in has told its name."""
+        effects: list[ManagerEffect] = []
+        for token in self._tokens.values():
+            if token.own == own:
+                token.worker = name
+                if token.keep and own not in self.kept:
+                    self.kept[own] = name
+                    effects.append(Keep(own, name))
+        return effects
+
+    def strike(self, own: str) -> list[ManagerEffect]:
+        """Let in the holder of `own` no more, now and later."""
+        kept = self.kept.pop(own, None)
+        return [Revoke(own)] if kept is None else [Revoke(own), Keep(own, "")]
+
+    def left(self, own: str) -> list[ManagerEffect]:
+        """The holder of `own` has gone for good: what a standing key has let in, it can let in again."""
+        if own not in self._vouched:
+            return []
+        self._vouched.remove(own)
+        return [Revoke(own)]
+
+    def revoke(self, which: str) -> tuple[list[ManagerEffect], str] | None:
+        """Strike off the token with this id; with it what it let in, whose key is given back; or a worker that is kept, by its
+        name or its key's id. None: there is no such one."""
+        token = next((token for token in self._tokens.values() if token.id == which), None)
+        if token is not None:
+            own = self.strike(token.own) if token.own else []
+            return [*self._end(token, "revoked"), *own], token.own
+        kept = next((key for key, name in self.kept.items() if which in (name, short(key))), None)
+        return None if kept is None else (self.strike(kept), kept)
+
+    def tick(self, now: float) -> list[ManagerEffect]:
+        """Strike off what has expired."""
+        effects: list[ManagerEffect] = []
+        for token in list(self._tokens.values()):
+            if token.state == "open" and now >= token.expires:
+                effects += [
+                    *self._end(token, "expired"),
+                    Note(logging.INFO, f"the token {token.id} has expired unused"),
+                ]
+        return effects
+
+    def listing(self, now: float) -> tuple[TokenStatus, ...]:
+        """All that there are and the last that were, and who may come back without one."""
+        tokens = [
+            TokenStatus(token.id, token.state, max(0.0, token.expires - now), token.worker)
+            for token in self._tokens.values()
+        ]
+        return (*tokens, *(TokenStatus(short(key), "kept", 0.0, name) for key, name in self.kept.items()))
+
+    def _end(self, token: Token, state: str) -> list[ManagerEffect]:
+        token.state = state
+        ended = [key for key, each in self._tokens.items() if each.state != "open"]
+        for key in ended[:-ENDED]:
+            del self._tokens[key]
+        return [Revoke(token.key)]

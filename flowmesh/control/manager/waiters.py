@@ -1,0 +1,35 @@
+"""The verbs that wait until the graph has come to a state. Each is answered or failed once."""
+
+from __future__ import annotations
+
+from ...errors import FlowmeshError
+from ..effects import Answer, Fail, ManagerEffect
+
+_VERBS = ("commit", "start", "stop", "wait", "halt", "reset")
+
+
+class Verbs:
+    """Who waits, by the verb; a step waits as a stop does."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[int]] = {verb: set() for verb in _VERBS}
+
+    def __contains__(self, verb: str) -> bool:
+        """Whether such a verb waits."""
+        return bool(self._waiting[verb])
+
+    def add(self, verb: str, token: int) -> None:
+        """One more waits."""
+        self._waiting[verb].add(token)
+
+    def answer(self, verb: str, value: object = None) -> list[ManagerEffect]:
+        """What they have waited for is there."""
+        return [Answer(token, value) for token in self._take(verb)]
+
+    def fail(self, *verbs: str, error: FlowmeshError) -> list[ManagerEffect]:
+        """What they wait for will not come."""
+        return [Fail(token, error) for verb in verbs for token in self._take(verb)]
+
+    def _take(self, verb: str) -> list[int]:
+        tokens, self._waiting[verb] = self._waiting[verb], set()
+        return sorted(tokens)

@@ -1,0 +1,165 @@
+"""Who is registered with the Manager, and who has fallen silent. A worker is its key: names are what it is called."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from ...errors import GraphError
+from ...node import check_name
+from ...wire.fingerprints import fingerprint
+from ...wire.messages import Enrol, Enrolment, Heartbeat, Message, Refusal, Registration, Welcome
+from ...wire.plan_specs import Host, Versions
+from ..effects import ManagerEffect, Note, Send, TellTime
+from .tokens import Tokens
+
+SILENCE = 1.5  # seconds without a heartbeat after which a worker counts as lost: three of its heartbeats
+
+Admit = Callable[[str, str], bool]
+
+
+def everybody(name: str, key: str) -> bool:
+    """Whoever holds a key that was let in may register."""
+    return True
+
+
+class Registered:
+    """A worker that may be given nodes."""
+
+    def __init__(self, registration: Registration, key: str, now: float) -> None:
+        self.name = registration.name
+        self.key = key
+        self.pid = registration.pid
+        self.host: Host = registration.host
+        self.id = registration.id
+        self.pickle = registration.pickle
+        self.heard_at = now
+
+
+class Roster:
+    """The registered workers, by name; and the tokens that others may join with.
+
+    Args:
+        versions: what the Manager runs on: the workers must run on the same.
+        standing: the keys that may enrol workers without a token.
+        admit: asked last of all whether the holder of a key may register under a name.
+        kept: keys that earlier Managers have let in for good, with their names.
+    """
+
+    def __init__(
+        self,
+        versions: Versions,
+        standing: frozenset[str] = frozenset(),
+        admit: Admit = everybody,
+        kept: Mapping[str, str] | None = None,
+    ) -> None:
+        self._versions = versions
+        self._admit = admit
+        self.tokens = Tokens(standing, kept or {})
+        self.workers: dict[str, Registered] = {}
+
+    def by_key(self, key: str) -> Registered | None:
+        return next((worker for worker in self.workers.values() if worker.key == key), None)
+
+    def tell(self, names: Iterable[str], message: Message) -> list[ManagerEffect]:
+        """To those of these workers that are still registered."""
+        return [Send(self.workers[name].key, message) for name in names if name in self.workers]
+
+    def heard(self, key: str, message: Message, now: float) -> list[ManagerEffect]:
+        """A message that concerns joining has come from the holder of `key`; any message proves that it lives."""
+        worker = self.by_key(key)
+        if worker is not None:
+            worker.heard_at = now
+        match message:
+            case Enrol(key=own):
+                return self._enrol(key, own, now)
+            case Registration():
+                return self._register(key, message, now)
+            case Heartbeat(sent=sent) if worker is not None:
+                return [TellTime(key, sent)]
+            case _:
+                return []
+
+    def _enrol(self, key: str, own: str, now: float) -> list[ManagerEffect]:
+        effects = self.tokens.used(key, own, now)
+        if effects is None:
+            return [Send(key, Refusal("this key may not enrol others")), Note(logging.WARNING, _cheat(key))]
+        return [
+            Send(key, Enrolment(self.tokens.keeps(key))),
+            *effects,
+        ]  # the answer first: the token hears nothing once it is struck off
+
+    def _register(self, key: str, registration: Registration, now: float) -> list[ManagerEffect]:
+        name = registration.name
+        refusal = self._refusal(key, registration)
+        if refusal:
+            text = f"worker {name!r} was refused: {refusal}"
+            return [Send(key, Refusal(reason=refusal)), Note(logging.WARNING, text)]
+        self.workers[name] = Registered(registration, key, now)
+        keep = self.tokens.registered(key, name)
+        return [Send(key, Welcome()), *keep, Note(logging.INFO, f"worker {name!r} registered")]
+
+    def _refusal(self, key: str, registration: Registration) -> str:
+        """Why it may not register; empty if it may."""
+        name = registration.name
+        try:
+            check_name(name)
+        except GraphError as error:
+            return str(error)
+        if key in self.tokens:
+            return "it has not handed in a key of its own"
+        return self._taken(key, name) or self._unlike(registration.versions) or self._unwanted(key, name)
+
+    def _taken(self, key: str, name: str) -> str:
+        there, under = self.workers.get(name), self.by_key(key)
+        if there is not None and there.key != key:
+            return f"a worker named {name!r} is registered already: choose another name"
+        known = under.name if under is not None else self.tokens.kept.get(key, name)
+        if known != name:
+            return f"its key is that of worker {known!r}: one key has one name"
+        return ""
+
+    def _unlike(self, theirs: Versions) -> str:
+        ours = self._versions
+        if theirs.flowmesh != ours.flowmesh:
+            return f"it runs flowmesh {theirs.flowmesh}, the Manager {ours.flowmesh}: install the same version on both"
+        if theirs.python != ours.python:
+            return f"it runs Python {theirs.python}, the Manager {ours.python}: code can't be shipped between them"
+        return ""
+
+    def _unwanted(self, key: str, name: str) -> str:
+        return "" if self._admit(name, key) else "the Manager's allow= does not want it"
+
+    def departed(self, worker: Registered) -> list[ManagerEffect]:
+        """A worker leaves in order."""
+        self.workers.pop(worker.name, None)
+        return self.tokens.left(worker.key)
+
+    def revoked(self, which: str) -> tuple[list[ManagerEffect], Registered | None] | None:
+        """Strike off a token, by its id, or a worker, by its name; with the worker that was registered and is no more."""
+        if (worker := self.workers.get(which)) is not None:
+            effects = self.tokens.strike(worker.key)
+        elif (ended := self.tokens.revoke(which)) is not None:
+            effects, own = ended
+            worker = self.by_key(own)
+        else:
+            return None
+        if worker is not None:
+            del self.workers[worker.name]
+        return effects, worker
+
+    def overslept(self, seconds: float) -> None:
+        """Nobody could be heard for so long: that is nobody's silence."""
+        for worker in self.workers.values():
+            worker.heard_at += seconds
+
+    def silent(self, now: float) -> list[Registered]:
+        """The workers that have been silent for too long; they are registered no more."""
+        lost = [worker for worker in self.workers.values() if now - worker.heard_at > SILENCE]
+        for worker in lost:
+            del self.workers[worker.name]
+        return lost
+
+
+def _cheat(key: str) -> str:
+    return f"the key {fingerprint(key)} tried to let in another one, and may not"

@@ -1,0 +1,1 @@
+"""Machines of a node's process. No I/O, no clock, no thread."""

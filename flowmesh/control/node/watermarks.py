@@ -1,0 +1,93 @@
+"""Marks: how far upstream is, so that a join further down need not wait for what was filtered out.
+
+Progress is kept by output: up to which number (and time) of an output everything that descends from it has passed here.
+A node says downstream the least of what its triggering inputs say. Only nodes above a `zip` or `Align` do so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ...wire.packets import Origins
+
+
+class Cause(NamedTuple):
+    """A chunk that caused a step.
+
+    Attributes:
+        place: the input.
+        sender: its producer's output.
+        number: its number there.
+        time: its time in ns, on the Manager's clock.
+        origin: as in its header; empty in a source's own chunk.
+        last: whether nothing else of its origin's numbers follows on this input.
+    """
+
+    place: int
+    sender: int
+    number: int
+    time: int
+    origin: Origins
+    last: bool
+
+    @property
+    def made(self) -> int:
+        """When what it descends from was made: the earliest."""
+        return min((time for _, time in self.origin.values()), default=self.time)
+
+
+class Progress:
+    """One node's marks.
+
+    Args:
+        carries: for each triggering input's place, the outputs whose numbers it is marked by.
+        forks: outputs that are no source's but by whose numbers a zip pairs.
+    """
+
+    def __init__(self, carries: Mapping[int, Sequence[int]], forks: frozenset[int]) -> None:
+        self._carries = {place: frozenset(outputs) for place, outputs in carries.items()}
+        self.forks = forks
+        self._reached: dict[int, Origins] = {place: {} for place in carries}
+        self._said: Origins = {}
+
+    def origin(self, cause: Cause) -> Origins:
+        """The origin that emissions caused by this chunk have: its own, and itself if it is a source's or a fork's."""
+        if not cause.origin:
+            return {cause.sender: (cause.number, cause.time)}
+        if cause.sender in self.forks:
+            return {**cause.origin, cause.sender: (cause.number, cause.time)}
+        return cause.origin
+
+    def completes(self, causes: Sequence[Cause]) -> bool:
+        """Whether the end of the step completes all the numbers of its origin: its last emission can say so itself."""
+        return len(causes) == len(self._carries) and all(cause.last or not cause.origin for cause in causes)
+
+    def stepped(self, causes: Sequence[Cause]) -> None:
+        """A step caused by these has ended."""
+        for cause in causes:
+            more = 0 if cause.last else 1
+            done = {output: (number - more, time - more) for output, (number, time) in cause.origin.items()}
+            if not cause.origin or cause.sender in self.forks:
+                done[cause.sender] = (cause.number, cause.time)
+            self.marked(cause.place, done)
+
+    def marked(self, place: int, done: Origins) -> None:
+        """An input has reached these numbers."""
+        reached = self._reached.get(place)
+        if reached is None:
+            return  # a sampled input's
+        for output, progress in done.items():
+            if progress > reached.get(output, (0, 0)):
+                reached[output] = progress
+
+    def advance(self) -> Origins:
+        """All that can be said downstream, if any of it is new."""
+        news: Origins = {}
+        for output in frozenset().union(*self._carries.values()):
+            places = [place for place, outputs in self._carries.items() if output in outputs]
+            least = min(self._reached[place].get(output, (0, 0)) for place in places)
+            if least > self._said.get(output, (0, 0)):
+                news[output] = least
+        self._said.update(news)
+        return dict(self._said) if news else {}

@@ -1,0 +1,1 @@
+"""Machines of restart and replay: chunks kept until settled. No process uses them yet."""

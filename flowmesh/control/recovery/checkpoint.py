@@ -1,0 +1,182 @@
+"""The consumer's side of settling: what a node may call settled, and what it leaves behind for its next incarnation. No I/O.
+
+    taken ──► its step has ended ──► all that was emitted up to then is settled ──► the page is written ──► settled
+
+Steps settle in their order, so that one page says where all inputs and the output go on together. Whoever is given a Page
+writes it before anything else happens: before a step begins, before a chunk is sent, before *settled* goes out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ...wire.packets import Origins
+from ..node.flow_control import Intake
+from .connection_id import Connection, Report
+from .retransmit import Keeping
+
+
+class Page(NamedTuple):
+    """What outlives an incarnation: the next one starts here.
+
+    Attributes:
+        settled: of each input, all up to this number needs no step any more.
+        next: the number of the first emission of the first unsettled step.
+        highest: the highest number given.
+        order: of an `any` node, the inputs in the order in which they were taken since.
+        mark: how far the settled steps have brought the node's marks.
+        begun: whether a step was ever begun: from then on nothing is dropped as `before_first`.
+        ended: whether all is settled, this node's own end too. Its worker answers for it.
+    """
+
+    settled: tuple[int, ...]
+    next: int = 1
+    highest: int = 0
+    order: tuple[int, ...] = ()
+    mark: Mapping[int, tuple[int, int]] = {}
+    begun: bool = False
+    ended: bool = False
+
+
+class _Step:
+    """A step that is not settled: what it used, and once it has ended, the highest number given by then."""
+
+    def __init__(self, used: Mapping[int, int]) -> None:
+        self.used = used
+        self.highest: int | None = None
+        self.mark: Origins = {}
+
+
+class Settling:
+    """The steps of one incarnation of a node.
+
+    Args:
+        page: as the earlier incarnation left it.
+        keeping: the node's output.
+        lossy: the places of inputs on which chunks are settled at once.
+        ordered: whether the order in which inputs are taken must be repeated (`any`).
+    """
+
+    def __init__(self, page: Page, keeping: Keeping[Any], lossy: frozenset[int], ordered: bool) -> None:
+        self.page = page
+        self._keeping = keeping
+        self._lossy = lossy
+        self._ordered = ordered
+        self._steps: deque[_Step] = deque()
+        self._done: list[set[int]] = [set() for _ in page.settled]
+        self._order = deque(page.order)
+        self._repeated = 0  # how many places of the order this incarnation has taken
+
+    def took(self, trigger: int, used: Mapping[int, int]) -> Page:
+        """A step is about to begin; `used` are the chunks' numbers by input."""
+        self._steps.append(_Step({place: number for place, number in used.items() if place not in self._lossy}))
+        for place in used.keys() & self._lossy:
+            self._done[place].add(used[place])
+        if self._ordered:
+            self._repeated += 1
+            if self._repeated > len(self._order):
+                self._order.append(trigger)
+        return self._write(begun=True)
+
+    def gave(self) -> Page:
+        """The step has emitted; the chunk is not sent yet."""
+        return self._write()
+
+    def stepped(self, mark: Origins) -> Page:
+        """The step has ended, with the node's marks at `mark`."""
+        self._steps[-1].highest = self._keeping.highest
+        self._steps[-1].mark = mark
+        return self.advance()
+
+    def dropped(self, place: int, number: int, mark: Origins) -> Page:
+        """A chunk has come that no step will ever use: it is settled at once, and with it what that says downstream: nobody
+        will be given it again who could say so."""
+        self._done[place].add(number)
+        if self._steps:
+            self._steps[-1].mark = mark or self._steps[-1].mark
+        elif mark:
+            self.page = self.page._replace(mark=mark)
+        return self._write()
+
+    def advance(self) -> Page:
+        """Consumers may have settled more of the output."""
+        settled = self._keeping.settled
+        page = self.page
+        while self._steps and self._is_settled(self._steps[0], settled):
+            step = self._steps.popleft()
+            for place, number in step.used.items():
+                self._done[place].add(number)
+            if self._ordered:
+                self._order.popleft()
+                self._repeated -= 1
+            page = page._replace(next=(step.highest or 0) + 1, mark=step.mark or page.mark)
+        self.page = page
+        return self._write()
+
+    def closed(self) -> Page:
+        """The node has ended, and all its consumers have settled its end."""
+        self._steps.clear()
+        return self._write(ended=True)
+
+    def _is_settled(self, step: _Step, settled: int) -> bool:
+        return step.highest is not None and step.highest <= settled
+
+    def _write(self, begun: bool = False, ended: bool = False) -> Page:
+        page = self.page
+        self.page = page._replace(
+            settled=tuple(map(self._cut, range(len(page.settled)))),
+            highest=max(page.highest, self._keeping.highest),
+            order=tuple(self._order),
+            begun=page.begun or begun,
+            ended=page.ended or ended,
+        )
+        return self.page
+
+    def _cut(self, place: int) -> int:
+        """How far an input is settled without a gap."""
+        done, cut = self._done[place], self.page.settled[place]
+        if place in self._lossy:
+            cut = max(cut, max(done, default=0))
+            done.clear()
+        while cut + 1 in done:
+            cut += 1
+            done.discard(cut)
+        return cut
+
+
+class Inlet:
+    """The consumer's side of one edge, over several connections.
+
+    Args:
+        settled: as the page says; 0 on a sampled edge, so that a new incarnation is given the newest chunk again.
+    """
+
+    def __init__(self, depth: int, lossless: bool, settled: int) -> None:
+        self.connection: Connection | None = None
+        self.intake = Intake(depth, lossless)
+        self.intake.arrived = self.intake.taken = settled
+        self._credited = settled
+
+    def connected(self, connection: Connection, settled: int) -> Report:
+        """There is a new connection; any other is over. What to say first on it."""
+        self.connection = connection
+        self._credited = self.intake.taken
+        return Report(self.intake.arrived, self.intake.taken, settled)
+
+    def arrive(self, connection: Connection, number: int) -> bool:
+        """A chunk or the end has come; False when it is of another connection, and refused.
+
+        Raises:
+            ChunkError: it was here before, or on a lossless edge one is missing before it.
+        """
+        if connection != self.connection:
+            return False
+        self.intake.arrive(number)
+        return True
+
+    def take(self, number: int, shared: bool) -> int:
+        """The chunk was taken into a step, or dropped; the number up to which credit is given."""
+        self._credited = max(self._credited, self.intake.take(number, shared))
+        return self._credited

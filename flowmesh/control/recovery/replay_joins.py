@@ -1,0 +1,51 @@
+"""Joins of nodes that may be restarted: what an earlier incarnation has stepped on is stepped on again. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..node.joins import AnyJoin, Dropped, FollowJoin, Item
+
+
+class RepeatingJoin(AnyJoin[Item]):
+    """An AnyJoin that first repeats an order, waiting for the input whose turn it is, and then takes what comes.
+
+    Args:
+        inputs: how many.
+        order: the places of the inputs, as the page says (`Page.order`).
+    """
+
+    def __init__(self, inputs: int, order: Sequence[int]) -> None:
+        super().__init__(inputs)
+        self._order = list(reversed(order))
+
+    def take(self) -> tuple[int, dict[int, Item]] | None:
+        if not self._order:
+            return super().take()
+        for index, (place, item) in enumerate(self._queue):
+            if place == self._order[-1]:
+                self._order.pop()
+                del self._queue[index]
+                return place, {place: item}
+        return None
+
+
+class WaitingJoin(FollowJoin[Item]):
+    """A FollowJoin that drops nothing as `before_first` once the node has stepped in any incarnation: its sampled inputs
+    give their newest again. Before that it keeps nothing: what waits is not settled, and a producer above that may go no
+    further until it is may be the one that the sample descends from.
+
+    Args:
+        inputs, followed: as FollowJoin's.
+        begun: whether the node has stepped (`Page.begun`).
+    """
+
+    def __init__(self, inputs: int, followed: int, begun: bool) -> None:
+        super().__init__(inputs, followed, keeps=0)
+        self._begun = begun
+
+    def put(self, place: int, item: Item) -> Dropped[Item] | None:
+        if place == self._followed and self._begun:
+            self._queue.append(item)
+            return None
+        return super().put(place, item)

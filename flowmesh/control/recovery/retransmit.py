@@ -1,0 +1,233 @@
+"""The producer's side of an output whose chunks are kept until they are settled. Chunks mean nothing here; no I/O.
+
+    given ──► kept ──► settled by all lossless edges: forgotten
+                └────► sent, as far as an edge's window goes; again on each new connection, from what its consumer has
+
+The end of the stream is a number like any other; it is kept until each consumer has closed its edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Generic, TypeVar
+
+from ...errors import ChunkError
+from ...wire.packets import Origins
+from ..node.flow_control import Window
+from .connection_id import Connection, Report
+
+Item = TypeVar("Item")
+
+
+class Keeping(Generic[Item]):
+    """The numbers of an output, and its chunks that some lossless edge has not settled.
+
+    Args:
+        edges: the places of its lossless edges.
+        cap: how many chunks may be unsettled; then the node waits.
+        first: the number of the first chunk: 1, or `next` of the page that an earlier incarnation has left.
+        marked: how far that page says the node's marks are.
+    """
+
+    def __init__(self, edges: Iterable[int], cap: int, first: int = 1, marked: Origins | None = None) -> None:
+        self.cap = cap
+        self.marked: Origins = marked or {}  # the newest mark; each new connection is told it again
+        self.marked_behind = first - 1  # the number of the chunk that it comes behind
+        self.highest = first - 1  # the number given last
+        self.end = 0  # the number of the end; 0 until it is given
+        self._settled = dict.fromkeys(edges, first - 1)
+        self._items: dict[int, Item] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def kept(self) -> Collection[int]:
+        """The numbers of what is kept."""
+        return self._items.keys()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more chunk may be given."""
+        return len(self._items) < self.cap
+
+    @property
+    def settled(self) -> int:
+        """All up to this number is settled on every lossless edge. May be beyond what a new incarnation has given yet."""
+        return min(self._settled.values(), default=self.highest)
+
+    def give(self, item: Item) -> int:
+        """A step emits: the chunk's number. What an earlier incarnation gave already gets its old number, and is kept
+        until it is settled as if it were new."""
+        self.highest += 1
+        if self.settled < self.highest:
+            self._items[self.highest] = item
+        return self.highest
+
+    def give_end(self, item: Item) -> int:
+        """Nothing follows; the end needs no room."""
+        self.end = self.give(item)
+        return self.end
+
+    def mark(self, origin: Origins) -> None:
+        """The node is this far; replaces the mark before."""
+        self.marked = origin
+        self.marked_behind = self.highest
+
+    def item(self, number: int) -> Item:
+        """A kept chunk.
+
+        Raises:
+            ChunkError: it was forgotten, although a consumer has not settled it.
+        """
+        try:
+            return self._items[number]
+        except KeyError:
+            raise ChunkError(f"chunk {number} was forgotten before it was settled") from None
+
+    def settle(self, place: int, number: int) -> list[int]:
+        """An edge has settled all up to a number; returns the numbers that are forgotten for it."""
+        self._settled[place] = max(self._settled[place], number)
+        return self._forget()
+
+    def close(self, place: int) -> list[int]:
+        """All that was given to an edge and will be is settled; returns the numbers that are forgotten for it."""
+        self._settled.pop(place, None)
+        return self._forget()
+
+    def _forget(self) -> list[int]:
+        settled = self.settled
+        gone = [number for number in self._items if number <= settled]
+        for number in gone:
+            del self._items[number]
+        return gone
+
+
+class KeptEdge(Generic[Item]):
+    """One lossless edge, over several connections. Nothing is sent until the consumer has reported."""
+
+    def __init__(self, place: int, keeping: Keeping[Item], depth: int, slots: int) -> None:
+        self._place = place
+        self._keeping = keeping
+        self._depth = depth
+        self._slots = slots
+        self.connection: Connection | None = None
+        self.window: Window | None = None  # of this connection, once the consumer has reported
+        self.closed = False
+        self._told: Origins = {}  # the mark that was sent on this connection
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the window keeps something from being sent; without a connection, only the output's cap does."""
+        return self.window is not None and not self.closed and self.window.sent < self._keeping.highest
+
+    def connected(self, connection: Connection) -> None:
+        """There is a new connection; any other is over."""
+        self.connection = connection
+        self.window = None
+        self._told = {}
+
+    def reported(self, connection: Connection, report: Report) -> list[int]:
+        """The consumer says what it has; returns the numbers that are forgotten for it."""
+        if connection != self.connection:
+            return []
+        self.window = Window(self._depth, self._slots)
+        self.window.sent = report.last
+        self.window.taken = report.taken
+        if report.closed:
+            self.closed = True
+            return self._keeping.close(self._place)
+        return self._keeping.settle(self._place, report.settled)
+
+    def credited(self, connection: Connection, taken: int, settled: int) -> list[int]:
+        """The consumer has taken, and settled, all up to these numbers; returns the numbers that are forgotten for it.
+
+        Raises:
+            ChunkError: it says so of what was never sent.
+        """
+        if connection != self.connection or self.window is None or self.closed:
+            return []
+        if settled > self.window.sent:
+            raise ChunkError(f"chunk {settled} is settled, but only {self.window.sent} were sent")
+        self.window.credit(taken)
+        return self._keeping.settle(self._place, settled)
+
+    def due(self) -> tuple[int, Item] | None:
+        """What may be sent now: the next chunk that the consumer does not have, with its number. The end needs no room."""
+        window = self.window
+        if window is None or self.closed or window.sent >= self._keeping.highest:
+            return None
+        number = window.sent + 1
+        if number != self._keeping.end and number > window.last:
+            return None
+        return number, self._keeping.item(number)
+
+    def mark_due(self) -> Origins | None:
+        """The node's newest mark, once all chunks before it are sent, unless it was sent already."""
+        keeping = self._keeping
+        if self.window is None or self.closed or self.window.sent < keeping.marked_behind:
+            return None
+        if keeping.marked == self._told:
+            return None
+        self._told = keeping.marked
+        return self._told
+
+    def sent(self, number: int, shared: bool = False) -> None:
+        """What was due has gone."""
+        if self.window is not None:
+            self.window.send(number, shared)
+
+
+class SampledEdge(Generic[Item]):
+    """One lossy edge, over several connections: only the newest chunk is kept, and given to each new incarnation of the
+    consumer that wants one.
+
+    `newest` must outlive the producer: nobody repeats the step that made it, as a chunk on a lossy edge is settled at once.
+    """
+
+    def __init__(self, newest: tuple[int, Item] | None = None) -> None:
+        self.newest = newest
+        self.connection: Connection | None = None
+        self.closed = False
+        self._end: tuple[int, Item] | None = None
+        self._sent: int | None = None  # None until the consumer has reported
+
+    def give(self, number: int, item: Item) -> int:
+        """A step has emitted; returns the number of the chunk that is dropped for it unsent, 0 for none."""
+        if self.newest is None:
+            self.newest = number, item
+            return 0
+        before = self.newest[0]
+        if number <= before:
+            return 0  # an earlier incarnation gave it
+        self.newest = number, item
+        return before if self._sent is None or before > self._sent else 0
+
+    def give_end(self, number: int, item: Item) -> None:
+        """Nothing follows."""
+        self._end = number, item
+
+    def connected(self, connection: Connection) -> None:
+        """There is a new connection; any other is over."""
+        self.connection = connection
+        self._sent = None
+
+    def reported(self, connection: Connection, report: Report) -> None:
+        """The consumer says what it has."""
+        if connection == self.connection:
+            self._sent = report.last
+            self.closed = self.closed or report.closed
+
+    def due(self) -> tuple[int, Item] | None:
+        """What is to be sent now, with its number."""
+        if self._sent is None or self.closed:
+            return None
+        if self.newest is not None and self.newest[0] > self._sent:
+            return self.newest
+        if self._end is not None and self._end[0] > self._sent:
+            return self._end
+        return None
+
+    def sent(self, number: int) -> None:
+        """What was due has gone."""
+        self._sent = number

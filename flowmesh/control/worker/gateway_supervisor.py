@@ -1,0 +1,91 @@
+"""A worker's link, as the worker sees it: when its process runs, and which ends of channels it is given.
+
+It runs for one graph, and only for one that crosses hosts; it is started again when it dies.
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+
+import msgspec
+
+from ...wire.messages import AnyMessage, LinkOpened, LogLine, PeerNews, Peers
+from ...wire.plan_specs import Plan
+from ..effects import Deliver, EndLink, Say, StartLink, Tap, TellLink, WorkerEffect
+
+_SHORT = 1.0  # seconds: a process that lived less is not started again at once
+_PAUSE = 1.0  # but after so many: what can't live must not take the processor
+
+
+class LinkKeeper:
+    """The link of the worker of that name.
+
+    Attributes:
+        again: how many of its processes have died on the present graph.
+        due: when `tick` has something to do; infinity for never.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self.again = 0
+        self._worker = worker
+        self._plan: Plan | None = None
+        self._address = ""
+        self._runs = False
+        self._started_at = 0.0
+        self.due = inf
+
+    def begin(self, plan: Plan, address: str, now: float) -> list[WorkerEffect]:
+        """A graph comes. `address`: where other machines reach the Manager's."""
+        self._plan = plan
+        self._address = address
+        self.again = 0
+        return self._start(now) if plan.transfers else []
+
+    def end(self) -> list[WorkerEffect]:
+        """The graph has gone, or nothing of it is left here."""
+        ran, self._runs = self._runs, False
+        self._plan, self.due = None, inf
+        return [EndLink()] if ran else []
+
+    def heard(self, message: Peers) -> list[WorkerEffect]:
+        """The Manager has said whom the link exchanges chunks with."""
+        return [TellLink(message)] if self._runs else []  # one that is started anew is told when it has opened
+
+    def said(self, message: AnyMessage) -> list[WorkerEffect]:
+        """The link has said something."""
+        if self._plan is None:
+            return []
+        match message:
+            case LinkOpened() | PeerNews():
+                return [Say(msgspec.structs.replace(message, worker=self._worker, graph=self._plan.graph))]
+            case LogLine(level=level, text=text):
+                return [Say(LogLine("", self._worker, level, text))]
+            case _:
+                return []
+
+    def exited(self, how: str, now: float) -> list[WorkerEffect]:
+        """Its process has ended."""
+        if not self._runs:
+            return []
+        self._runs = False
+        self.again += 1
+        text = f"the link's process of worker {self._worker!r} {how}; it is started again"
+        warning = Say(LogLine("", self._worker, logging.WARNING, text))
+        if now - self._started_at >= _SHORT:
+            return [warning, *self._start(now)]
+        self.due = now + _PAUSE
+        return [warning]
+
+    def tick(self, now: float) -> list[WorkerEffect]:
+        """Time has passed."""
+        return self._start(now) if now >= self.due else []
+
+    def _start(self, now: float) -> list[WorkerEffect]:
+        assert self._plan is not None
+        self._runs, self._started_at, self.due = True, now, inf
+        given: list[WorkerEffect] = [
+            Tap(part.index) if part.source_worker == self._worker else Deliver(part.index, self.again)
+            for part in self._plan.transfers
+        ]
+        return [StartLink(self._address), *given]

@@ -1,0 +1,265 @@
+"""The Machine of a worker: which processes are to be forked, told, killed, and what the Manager must hear of them."""
+
+from __future__ import annotations
+
+from ...wire.messages import (
+    AnyMessage,
+    Call,
+    Deploy,
+    Dismiss,
+    Failure,
+    Gather,
+    Inspect,
+    NodeNews,
+    Peers,
+    Refusal,
+    Rejoin,
+    Reply,
+    SetUp,
+    Start,
+    Stop,
+    TearDown,
+    Yield,
+)
+from ...wire.plan_specs import Plan
+from ...wire.states import NODE, NodeState, move
+from ..effects import (
+    AnswerBusy,
+    Claim,
+    Fork,
+    Kill,
+    Leave,
+    Open,
+    Register,
+    Release,
+    Report,
+    RewireNode,
+    Say,
+    SetUpNode,
+    Tell,
+    WorkerEffect,
+)
+from .exit_reasons import cause, ended_by
+from .gateway_supervisor import LinkKeeper
+from .node_record import Member, edge_end
+
+
+class WorkerMachine:
+    """One graph at a time. `members` are its nodes here, kept with their last state until the next graph."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.plan: Plan | None = None
+        self.members: dict[str, Member] = {}
+        self._stop_timeout = 5.0
+        self._link = LinkKeeper(name)
+        self._ending = False  # what is here is being torn down
+        self._rejoining = False
+        self._leaving = False
+        self._asked: dict[int, tuple[str, float]] = {}
+
+    # --- from the Manager --------------------------------------------------------------------------------------------
+
+    def heard(self, message: AnyMessage, now: float) -> list[WorkerEffect]:
+        """The Manager has said something."""
+        match message:
+            case Deploy(plan=plan):
+                return [] if self._leaving or self._is_mine(plan.graph) else self._deploy(message, now)
+            case Inspect(token=token):
+                return [Report(token)]
+            case Start() | Stop():
+                return self._tell_all(message) if self._is_mine(message.graph) else []
+            case Yield(graph=graph, node=node):
+                there = self._is_mine(graph) and node in self.members and not self.members[node].gone
+                return [Tell(node, message)] if there else []
+            case TearDown(graph=graph):
+                return self.tear_down(now) if self._is_mine(graph) else []
+            case Call(graph=graph, node=node, token=token) | Gather(graph=graph, node=node, token=token):
+                member = self.members.get(node) if self._is_mine(graph) else None
+                if member is None or member.state in (NodeState.CLOSED, NodeState.DEAD):
+                    return [Say(_no_more(token, node))]
+                self._asked[token] = (node, now + message.timeout)
+                return [Tell(node, message)]
+            case Peers(graph=graph):
+                return self._link.heard(message) if self._is_mine(graph) else []
+            case Rejoin():
+                self._rejoining = True
+                return self.tear_down(now)
+            case Dismiss(at_once=at_once):
+                return self.leave(now, at_once=at_once)
+            case Refusal():  # when it came back: its name has been taken
+                return self.leave(now)
+            case _:
+                return []
+
+    def _is_mine(self, graph: str) -> bool:
+        return self.plan is not None and self.plan.graph == graph
+
+    def _tell_all(self, message: Start | Stop) -> list[WorkerEffect]:
+        return [Tell(name, message) for name, member in self.members.items() if not member.gone]
+
+    def _deploy(self, deploy: Deploy, now: float) -> list[WorkerEffect]:
+        plan = deploy.plan
+        effects: list[WorkerEffect] = [Kill(name) for name, member in self.members.items() if not member.gone]
+        effects += self._link.end()
+        self.plan = plan
+        self._stop_timeout = deploy.stop_timeout
+        self._ending = False
+        self._asked = {}
+        self.members = {spec.name: Member(spec, plan) for spec in plan.nodes}
+        effects.append(Release())
+        effects += [Fork(spec.name) for spec in plan.nodes]
+        effects += [SetUpNode(spec.name) for spec in plan.nodes if not self.members[spec.name].missing]
+        channels = [edge for edge in plan.edges if edge.transport != "link"]
+        ours = [edge for edge in channels if edge.source_worker == self.name]
+        effects += [Open(edge.spec.index) for edge in ours]
+        effects += [Claim(edge.spec.index) for edge in channels if edge not in ours]
+        return effects + self._link.begin(plan, deploy.address, now)
+
+    def set_up_message(self, name: str) -> SetUp:
+        """What the node gets first."""
+        assert self.plan is not None
+        member = self.members[name]
+        return SetUp(
+            graph=self.plan.graph,
+            node=member.spec,
+            worker=self.name,
+            run=self.plan.run,
+            epoch=1,
+            names=self.plan.names,
+            inputs=tuple(edge_end(edge, edge.spec.source, again=self._link.again > 0) for edge in member.inputs),
+            outputs=tuple(edge_end(edge, edge.spec.target) for edge in member.outputs),
+        )
+
+    def tear_down(self, now: float) -> list[WorkerEffect]:
+        """Tear down every node; one that has not left in time is killed."""
+        return self._tear_down_nodes(now) + self._left()
+
+    def _tear_down_nodes(self, now: float) -> list[WorkerEffect]:
+        self._ending = True
+        effects: list[WorkerEffect] = []
+        for name, member in self.members.items():
+            if member.gone:
+                continue
+            if member.kill_at is None:
+                member.kill_at = now + self._stop_timeout
+            if member.missing:  # it was never set up: it has no stepper that could listen
+                effects.append(Kill(name))
+                member.killed = True
+            else:
+                effects.append(Tell(name, TearDown(graph=self.plan.graph if self.plan else "")))
+        return effects
+
+    def leave(self, now: float, *, at_once: bool = False) -> list[WorkerEffect]:
+        """The worker is to end: dismissed, interrupted, or its script has gone."""
+        self._leaving = True
+        return (self._kill_all() if at_once else self._tear_down_nodes(now)) + self._left()
+
+    def _kill_all(self) -> list[WorkerEffect]:
+        self._ending = True
+        effects: list[WorkerEffect] = []
+        for name, member in self.members.items():
+            if not member.gone and not member.killed:
+                member.killed = True
+                effects.append(Kill(name))
+        return effects
+
+    # --- from the nodes ----------------------------------------------------------------------------------------------
+
+    def end_arrived(self, edge: int, side: str) -> list[WorkerEffect]:
+        """One end of an edge's channel is there. A link that was restarted brings new ones."""
+        for name, member in self.members.items():
+            if (edge, side) in member.missing and not member.killed:
+                member.missing.discard((edge, side))
+                return [] if member.missing else [SetUpNode(name)]
+            if not member.missing and not member.gone and member.has_linked(edge, side):
+                return [RewireNode(name, edge, side)]
+        return []
+
+    def forked(self, node: str, pid: int) -> list[WorkerEffect]:
+        """The node's process is there."""
+        member = self.members[node]
+        member.pid = pid
+        return [Say(self._news(node, member))]
+
+    def node_said(self, node: str, message: AnyMessage) -> list[WorkerEffect]:
+        """A node has said something; its news is what the worker and the Manager know it by."""
+        member = self.members.get(node)
+        if member is None:
+            return []
+        if isinstance(message, NodeNews):
+            member.state = message.state
+            member.turn = message.turn
+            return [Say(self._news(node, member))]
+        if isinstance(message, Reply):
+            self._asked.pop(message.token, None)
+        return [Say(message)]
+
+    def link_said(self, message: AnyMessage) -> list[WorkerEffect]:
+        """The link's process has said something."""
+        return self._link.said(message)
+
+    def link_exited(self, status: int, now: float) -> list[WorkerEffect]:
+        """The link's process has ended; `status` as for `exited`."""
+        return self._link.exited(ended_by(status), now)
+
+    def link_failed(self, why: str, now: float) -> list[WorkerEffect]:
+        """The link's process could not be started."""
+        return self._link.exited(f"can't be started: {why}", now)
+
+    def exited(self, node: str, status: int, crash: str, now: float) -> list[WorkerEffect]:
+        """A node's process has ended. `status` is as from `Popen.returncode`: negative is a signal."""
+        member = self.members.get(node)
+        if member is None:
+            return self._left()
+        member.gone = True
+        member.pid = 0
+        effects: list[WorkerEffect] = []
+        if member.missing and member.killed:
+            member.state = move(NODE, member.state, "closed")
+        elif member.state is not NodeState.CLOSED and self.plan is not None:
+            before, member.state = member.state, move(NODE, member.state, "died")
+            text = cause(status, before, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
+            effects.append(Say(Failure(self.plan.graph, node, self.name, "process", 0, text)))
+        for token in [token for token, (name, _) in self._asked.items() if name == node]:
+            del self._asked[token]
+            effects.append(Say(_no_more(token, node)))
+        return [*effects, Say(self._news(node, member)), *self._left()]
+
+    @property
+    def due(self) -> float:
+        """When `tick` has something to do; infinity for never."""
+        killed = [member.kill_at for member in self.members.values() if not member.gone and not member.killed]
+        asked = (deadline for _, deadline in self._asked.values())
+        return min([self._link.due, *asked, *(at for at in killed if at is not None)])
+
+    def tick(self, now: float) -> list[WorkerEffect]:
+        """Time has passed."""
+        effects = self._link.tick(now)
+        for name, member in self.members.items():
+            if member.kill_at is not None and now >= member.kill_at and not member.gone and not member.killed:
+                member.killed = True
+                effects.append(Kill(name))
+        for token, (name, deadline) in list(self._asked.items()):
+            if now >= deadline:
+                del self._asked[token]
+                effects.append(AnswerBusy(token, name))
+        return effects
+
+    def _left(self) -> list[WorkerEffect]:
+        """What is to be done once nothing of the graph is left here that is torn down."""
+        if not (self._ending and all(member.gone for member in self.members.values())):
+            return []
+        effects = self._link.end()
+        if self._leaving:
+            return [*effects, Leave()]
+        again, self._rejoining = self._rejoining, False
+        return [*effects, Register()] if again else effects
+
+    def _news(self, node: str, member: Member) -> NodeNews:
+        graph = self.plan.graph if self.plan else ""
+        return NodeNews(graph, node, member.state, member.turn, member.pid, member.gone)
+
+
+def _no_more(token: int, node: str) -> Reply:
+    return Reply(token=token, error=f"node {node!r} does not run any more")

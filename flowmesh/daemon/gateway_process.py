@@ -1,0 +1,189 @@
+"""What the daemon holds for its link: the pipe to its process, and the counters' pages, which outlive that process.
+
+No chunk passes here: the link gets one end of each channel, the node the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ..channel.counters import BUSY as CODECS
+from ..channel.counters import Page
+from ..channel.message_socket import Pipe, close_all
+from ..channel.packet_socket import PeerGone, pair
+from ..control.effects import Deliver, EndLink, LinkEffect, StartLink, Tap, TellLink
+from ..errors import LinkError
+from ..wire.messages import AnyMessage, EdgeCount, Forget, Incoming, Message, OpenLink, Outgoing, decode, encode
+from ..wire.plan_specs import EdgeSpec, Plan, Transfer
+from .endpoints import Ends
+
+MODULE = "flowmesh.gateway.process"  # whose main() the fork server's child calls: only that process imports it
+_LEAVES_WITHIN = 2.0  # seconds that the process has to leave when its pipe has been closed
+
+
+class LinkSeat:
+    """The place of the link's process on this worker. It is empty where no graph crosses hosts.
+
+    Args:
+        ends: where the nodes' ends of channels wait for them.
+        spawn: has a process forked that runs a module; gives its number, and the pipe to it.
+        opening: what it is told first, given where other machines reach the Manager's; raises LinkError where that can't
+            be known now.
+    """
+
+    def __init__(
+        self, ends: Ends, spawn: Callable[[str], tuple[int, Pipe]], opening: Callable[[str], OpenLink]
+    ) -> None:
+        self.number = 0
+        self.pid = 0
+        self.pipe: Pipe | None = None
+        self.failure = ""  # why it could not be started, until somebody has looked
+        self._ends = ends
+        self._spawn = spawn
+        self._opening = opening
+        self._graph = ""
+        self._pages: dict[int, Page] = {}  # by the transfer's index
+        self._leaving: dict[int, float] = {}  # pid -> when it is killed
+
+    def do(self, effect: LinkEffect, plan: Plan, now: float) -> list[tuple[int, str]]:
+        """Do what the Machine wants; which ends of edges are there now for nodes."""
+        match effect:
+            case StartLink(address=address):
+                self._start(plan.graph, address)
+            case TellLink(message=message):
+                self.tell(message)
+            case Tap(transfer=index):
+                return self._tap(plan, _transfer(plan, index))
+            case Deliver(transfer=index, again=again):
+                return self._deliver(plan, _transfer(plan, index), again)
+            case EndLink():
+                self._end(now)
+        return []
+
+    def _start(self, graph: str, address: str) -> None:
+        self._graph = graph
+        self._leaving = dict.fromkeys(self._leaving, 0.0)  # they may have a port that this one is to have
+        try:
+            opening = self._opening(address)
+        except LinkError as error:
+            self.failure = str(error)
+            return
+        self.number, self.pipe = self._spawn(MODULE)
+        self.tell(opening)
+
+    def _end(self, now: float) -> None:
+        self.tell(Forget(self._graph))
+        self._hang_up()
+        if self.pid:
+            self._leaving[self.pid] = now + _LEAVES_WITHIN
+        self.pid = self.number = 0
+        self.failure = ""
+
+    # --- its process -------------------------------------------------------------------------------------------------
+
+    def tell(self, message: Message, *descriptors: int) -> None:
+        if self.pipe is not None:
+            self.pipe.send(encode(message), descriptors)
+
+    def heard(self) -> list[AnyMessage]:
+        """What it has said; its end of file only ends the listening."""
+        messages = []
+        try:
+            while self.pipe is not None and (received := self.pipe.receive()) is not None:
+                close_all(received[1])
+                messages.append(decode(received[0]))
+        except PeerGone:
+            self._hang_up()
+        return messages
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is being forked."""
+        return self.pipe is not None and not self.pid
+
+    def exited(self, pid: int) -> bool:
+        """A child has ended; whether it was the link that is in use."""
+        self._leaving.pop(pid, None)
+        if not pid or pid != self.pid:
+            return False
+        self.pid = 0
+        self._hang_up()
+        return True
+
+    def overdue(self, now: float) -> list[int]:
+        """The processes that should have left."""
+        late = [pid for pid, deadline in self._leaving.items() if now >= deadline]
+        for pid in late:
+            del self._leaving[pid]
+        return late
+
+    # --- channels ----------------------------------------------------------------------------------------------------
+
+    def _tap(self, plan: Plan, transfer: Transfer) -> list[tuple[int, str]]:
+        """Make the channel between a producer of ours and the link; the producer's end waits for it."""
+        first = transfer.edges[0]
+        page = self._page(transfer, 1)
+        theirs = self._ends.make(first.index, lossy=_is_lossy(first))
+        self.tell(Outgoing(plan.graph, plan.run, transfer, plan.names), page.descriptor, *theirs)
+        close_all(theirs)
+        return [(first.index, "out")]
+
+    def _deliver(self, plan: Plan, transfer: Transfer, again: int) -> list[tuple[int, str]]:
+        """Make the channels between the link and consumers of ours; the consumers' ends wait for them."""
+        page = self._page(transfer, len(transfer.edges))
+        given = [end for edge in transfer.edges for end in self._consumer(edge)]
+        self.tell(Incoming(plan.graph, plan.run, transfer, plan.names, again), page.descriptor, *given)
+        close_all(given)
+        return [(edge.index, "in") for edge in transfer.edges]
+
+    def _consumer(self, edge: EdgeSpec) -> list[int]:
+        ours, theirs = pair()
+        self._ends.keep(edge.index, [theirs])
+        return [ours, os.dup(theirs)] if _is_lossy(edge) else [ours]
+
+    def _page(self, transfer: Transfer, blocks: int) -> Page:
+        if transfer.index not in self._pages:
+            self._pages[transfer.index] = Page.make(blocks, 0)
+        return self._pages[transfer.index]
+
+    # --- counters ----------------------------------------------------------------------------------------------------
+
+    def leaving(self, transfer: Transfer) -> EdgeCount:
+        """What it did with a transfer on its way out of this host."""
+        page = self._pages.get(transfer.index)
+        if page is None:
+            return EdgeCount()
+        block = page.output(0)
+        return EdgeCount(encoded=page.cells[block + 1], dropped=page.dropped(block), codecs=page.cells[CODECS])
+
+    def arriving(self, transfer: Transfer) -> list[EdgeCount]:
+        """What it did with each edge of a transfer here, on the way to the edge's target."""
+        page = self._pages.get(transfer.index)
+        if page is None:
+            return [EdgeCount() for _ in transfer.edges]
+        return [EdgeCount(dropped=page.dropped(page.output(place))) for place in range(len(transfer.edges))]
+
+    def release(self) -> None:
+        """The graph is forgotten."""
+        for page in self._pages.values():
+            page.close()
+        self._pages.clear()
+
+    def close(self) -> None:
+        self._hang_up()
+        self.release()
+
+    def _hang_up(self) -> None:
+        if self.pipe is not None:
+            self.pipe.flush(within=0.1)
+            self.pipe.close()
+            self.pipe = None
+
+
+def _transfer(plan: Plan, index: int) -> Transfer:
+    return next(transfer for transfer in plan.transfers if transfer.index == index)
+
+
+def _is_lossy(edge: EdgeSpec) -> bool:
+    return edge.policy != "lossless"

@@ -1,0 +1,30 @@
+"""What a worker tells the Manager of itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+from .. import __version__
+from ..wire.messages import Registration
+from ..wire.plan_specs import Host, Versions
+from .options import Terms
+
+
+def registration(name: str, address: str, terms: Terms) -> Registration:
+    """The worker of that name, which takes the ends of channels from others of its host at that address."""
+    host = Host(
+        boot=_boot_id(),
+        network=os.stat("/proc/self/ns/net").st_ino,
+        user=os.getuid(),
+        address=address,
+        machine=platform.machine(),
+    )
+    versions = Versions(__version__, f"{sys.version_info.major}.{sys.version_info.minor}")
+    return Registration(name, os.getpid(), host, versions, terms.id, terms.pickle)
+
+
+def _boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()

@@ -1,0 +1,45 @@
+"""All counters of a worker, as the Manager gets them: each node's page, and what the link adds to the edges that cross hosts.
+
+What has been received is read before what was dropped, and that before what was sent: so nothing is ever in flight less
+than zero times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ..wire.messages import EdgeCount, NodeCount, Report
+from ..wire.plan_specs import Plan
+from .gateway_process import LinkSeat
+from .node_process import Seat
+
+
+def report(token: int, plan: Plan | None, seats: Mapping[str, Seat], link: LinkSeat, now: float) -> Report:
+    """The answer to Inspect."""
+    transfers = plan.transfers if plan else ()
+    left = {transfer.index: link.leaving(transfer) for transfer in transfers if transfer.source in seats}
+    counts = {name: seats[name].count(now) for name in reversed(list(seats))}  # consumers first
+    for transfer in transfers:
+        if transfer.source in counts:
+            count = counts[transfer.source]
+            sent = _joined(count.outputs[transfer.edges[0].index], left[transfer.index])
+            counts[transfer.source] = _with(count, "outputs", {edge.index: sent for edge in transfer.edges})
+        else:
+            for edge, dropped in zip(transfer.edges, link.arriving(transfer), strict=True):
+                count = counts[edge.target]
+                received = _joined(count.inputs[edge.index], dropped)
+                counts[edge.target] = _with(count, "inputs", {edge.index: received})
+    return Report(token, plan.graph if plan else "", counts)
+
+
+def _with(count: NodeCount, side: str, edges: dict[int, EdgeCount]) -> NodeCount:
+    return msgspec.structs.replace(count, **{side: getattr(count, side) | edges})
+
+
+def _joined(count: EdgeCount, link: EdgeCount) -> EdgeCount:
+    """A node's count of an edge, with what its link has dropped, and how it was encoded."""
+    both = {**link.dropped, **count.dropped}
+    dropped = {reason: count.dropped.get(reason, 0) + link.dropped.get(reason, 0) for reason in both}
+    return msgspec.structs.replace(count, dropped=dropped, encoded=link.encoded, codecs=link.codecs)

@@ -1,0 +1,70 @@
+"""How a worker joins a Manager: it hands in a key of its own, and registers with that."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import time
+
+from ..channel.message_socket import Pipe
+from ..errors import LinkError, WorkerError
+from ..forkserver.client import Spawner
+from ..membership.enrollment import AbsentError, Access
+from ..transport.control_link import WorkerLink
+from ..wire.messages import Refusal, Welcome
+from .loop import Daemon
+from .options import Terms
+
+
+def register(
+    name: str,
+    access: Access,
+    timeout: float,
+    spawner: Spawner,
+    lifeline: Pipe | None,
+    terms: Terms | None = None,
+    wait_on: int | None = None,
+) -> Daemon:
+    """The daemon, registered. It is given up when the file descriptor `wait_on` can be read; while it
+    dials, also when `lifeline` can.
+
+    Raises:
+        LinkError: nobody answers there, or whoever does lets us not in.
+        WorkerError: the Manager refuses; the text says why.
+    """
+    deadline = time.monotonic() + timeout
+    link = access.join(timeout, wait_on=wait_on if lifeline is None else lifeline.fileno())
+    daemon = Daemon(name, link, spawner, lifeline, terms or Terms())
+    try:
+        link.send(daemon.registration())
+        _await_welcome(link, deadline, wait_on)
+    except BaseException:
+        daemon.abandon()
+        raise
+    return daemon
+
+
+def _await_welcome(link: WorkerLink, deadline: float, wait_on: int | None) -> None:
+    fds = [] if wait_on is None else [wait_on]
+    while (left := deadline - time.monotonic()) > 0:
+        if link.wait(fds, left):
+            raise LinkError("registering was given up")
+        for message in link.receive():
+            if isinstance(message, Welcome):
+                return
+            if isinstance(message, Refusal):
+                raise WorkerError(f"the Manager refused this worker: {message.reason}")
+    raise AbsentError("the Manager did not answer the registration in time")
+
+
+def heed(daemon: Daemon, *leave_on: signal.Signals) -> None:
+    """From now on these signals let the daemon tear down and leave, and SIGQUIT ends it at once."""
+    for number in leave_on:
+        signal.signal(number, lambda *_: setattr(daemon, "asked_to_leave", True))
+    signal.signal(signal.SIGQUIT, lambda *_: setattr(daemon, "asked_to_end", True))
+
+
+def raise_limits() -> None:
+    """A node takes several descriptors: use as many as we may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

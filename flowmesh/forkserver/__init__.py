@@ -1,0 +1,1 @@
+"""The fork server: the process that forks node processes, and its client in the daemon."""

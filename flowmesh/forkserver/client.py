@@ -1,0 +1,72 @@
+"""The worker's side of the fork server: ask for processes, hear of their ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from ..channel.message_socket import Pipe
+from ..channel.packet_socket import PeerGone
+from ..errors import WorkerError
+from .protocol import Exited, Fork, Forked, News, Preload, decode_news, encode
+
+
+class Spawner:
+    """A fork server of one's own, which imports these modules first."""
+
+    def __init__(self, *modules: str) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flowmesh.forkserver.server", str(theirs.fileno()), *modules],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._pipe = Pipe(ours.detach())
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def preload(self, module: str) -> None:
+        """Import a module in the server, so that the nodes forked from now on have it."""
+        self._pipe.send(encode(Preload(module)))
+
+    def fork(self, seat: int, module: str, descriptor: int) -> None:
+        """Start a process that runs `main(descriptor)` of a module, with its end of the pipe to it, which the caller
+        closes."""
+        self._pipe.send(encode(Fork(seat, module)), [descriptor])
+
+    def news(self) -> list[Forked | Exited]:
+        """What has happened since.
+
+        Raises:
+            WorkerError: the fork server has died.
+        """
+        happened: list[News] = []
+        try:
+            self._pipe.flush()
+            while (received := self._pipe.receive()) is not None:
+                happened.append(decode_news(received[0]))
+        except PeerGone as error:
+            raise WorkerError("the fork server has died") from error
+        return happened
+
+    def kill(self, pid: int) -> None:
+        """End a process that was forked, at once."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def close(self) -> None:
+        """Let the server go; it ends when its last child has."""
+        self._pipe.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,19 @@
+"""The exit of a forked process: what it printed and registered is flushed; nothing of the fork server's is torn down."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+
+def exit_process(status: int) -> None:
+    """Run what was registered with `atexit`, flush both streams and end the process."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(status)

@@ -1,0 +1,198 @@
+"""A transfer on its source's host: from the producer's channel to the peer. What waits stays in the channel.
+
+What lossless and lossy transfers have in common; how they read the channel is in `lossless` and `lossy`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from ..channel.counters import BUSY, ERRORS, REASON_CELL, STEPS, Page
+from ..control.gateway.send_scheduler import Piece, Sending
+from ..errors import ChunkError
+from ..wire import link_messages, packets
+from ..wire.plan_specs import Transfer
+from .codec_pipeline import Coded, Stream
+from .local_reader import Tap
+
+BUNDLE = 60 * 1024  # bytes of packets in a bundle, beyond which none is added: the longest one fits in just so
+LAST_MARKS = 4  # marks behind the last chunk that are said again on a new connection
+
+Chunk = link_messages.Head | packets.Long
+
+
+class Outgoing(ABC):
+    """One transfer.
+
+    Attributes:
+        tap: the channel.
+        sending: what goes to the peer, from the time that it has said where to go on until it is lost.
+    """
+
+    def __init__(
+        self, transfer: Transfer, tap: Tap, page: Page, stream: Stream, complain: Callable[[str], None]
+    ) -> None:
+        self.transfer = transfer
+        self.tap = tap
+        self.sending: Sending | None = None
+        self._index = transfer.index
+        self._cells = page.cells
+        self._block = page.output(0)
+        self._stream = stream
+        self._complain = complain
+        self._position = 0  # the last number that was read
+        self._asked = 0  # how often the producer was asked to begin again and has not yet
+        self._dropped = 0  # of what is dropped, the last number for which credit was given
+        self._discards: str | None = None  # the reason for which all that comes is dropped
+        self._queue: deque[list[Piece]] = deque()  # in order; an empty list is being encoded
+        self._encoding = 0
+        self._marks: deque[bytes] = deque(maxlen=LAST_MARKS)  # those behind the last chunk
+        self._told_end = False
+
+    # --- the peer ----------------------------------------------------------------------------------------------------
+
+    def resume(self, sending: Sending, arrived: int) -> None:
+        """The peer is there and has all up to a number."""
+        if self._discards is None:
+            self.lost()
+            self.sending = sending
+            self._told_end = False
+            self._resume(arrived)
+
+    def lost(self) -> None:
+        """The connection is lost, and what was on it."""
+        self.sending = None
+        self._queue.clear()
+        self._encoding = 0
+
+    def credit(self, taken: int) -> None:  # noqa: B027
+        """The far consumers have taken all up to a number."""
+
+    def discard(self, reason: str) -> None:
+        """Nobody takes anything more: what comes is dropped under that reason."""
+        if self._discards is None:
+            self._discards = reason
+            self.lost()
+            self.tap.close_edge()
+            self._credit_dropped()
+
+    def refuse(self) -> None:
+        """Somebody else has spoken of this transfer."""
+        self._cells[ERRORS] += 1
+
+    def close(self) -> None:
+        """Leave the channel."""
+        self.lost()
+        self.tap.close()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the producer has gone and all that it sent is on its way; true once on each connection."""
+        sending = self.sending
+        if not self.tap.gone or self._told_end or sending is None or self._queue or sending.waiting(self._index):
+            return False
+        self._told_end = True
+        return True
+
+    # --- the channel -------------------------------------------------------------------------------------------------
+
+    @property
+    def wants(self) -> bool:
+        """Whether the channel is to be read."""
+        if self.tap.gone:
+            return False
+        return self._discards is not None or (self.sending is not None and self._may_read(self.sending))
+
+    def serve(self) -> None:
+        """Take from the channel what waits there, as far as it can be sent soon; and tell the producer what had to wait."""
+        self.tap.flush()
+        try:
+            if self._discards is not None and not self.tap.gone:
+                self._read_to_drop(self._discards)
+            elif self.wants:
+                self._read()
+        except ChunkError as error:
+            self._complain(f"what {self.transfer.source!r} sends can't be read, its stream ends here: {error}")
+            self.tap.gone = True
+
+    def _read_to_drop(self, reason: str) -> None:
+        while (packet := self.tap.next()) is not None:
+            tag = link_messages.kind(packet)
+            if tag == link_messages.RESUME:
+                self._begin_again(packet)
+            elif tag != link_messages.MARK and not self._asked:
+                self._position = max(self._position, link_messages.read_chunk(packet).number)
+                self._count(reason)
+        self._credit_dropped()
+
+    def _credit_dropped(self) -> None:
+        if self._position > self._dropped and not self._asked:
+            self._dropped = self._position
+            self.tap.credit(self._position)
+
+    def _begin_again(self, packet: bytes) -> None:
+        """The producer says behind which number it begins again. What came before, it will send once more."""
+        resume = packets.decode(packet)
+        if isinstance(resume, packets.Resume):
+            self._position = resume.arrived
+            self._asked = max(0, self._asked - 1)
+
+    @abstractmethod
+    def _resume(self, arrived: int) -> None:
+        """Go on behind a number."""
+
+    @abstractmethod
+    def _may_read(self, sending: Sending) -> bool:
+        """Whether more can be sent soon."""
+
+    @abstractmethod
+    def _read(self) -> None:
+        """Take what waits, and bundle or encode it."""
+
+    # --- on the way --------------------------------------------------------------------------------------------------
+
+    def _bundle(self, encoded: list[bytes], chunks: int) -> None:
+        """Send these packets together; so many of them are chunks."""
+        if encoded:
+            head = link_messages.encode(link_messages.Bundle(self._index, list(map(len, encoded))))
+            self._cells[self._block] += chunks
+            self._queue.append([Piece(head, b"".join(encoded))])
+            self._pump()
+
+    def _encode(self, packet: bytes, chunk: Chunk) -> None:
+        """Send a chunk that lies in a slot."""
+        memory = self.tap.memory(chunk)
+        place: list[Piece] = []
+        self._queue.append(place)
+        self._encoding += 1
+        then = partial(self._encoded, self.sending, place, packet, len(memory))
+        self._stream.encode(chunk.number, packet, memory, then)
+
+    def _encoded(self, sending: Sending | None, place: list[Piece], packet: bytes, size: int, coded: Coded) -> None:
+        coded = self._released(coded)
+        if sending is not self.sending:
+            return  # for a connection that was lost
+        self._encoding -= 1
+        self._cells[STEPS] += coded.fresh
+        for blob in coded.blobs:
+            self._cells[BUSY] |= 1 << blob.codec
+        self._cells[self._block] += 1
+        place += [Piece(head, data) for head, data in coded.messages(self._index, packet, size)]
+        self._pump()
+
+    def _released(self, coded: Coded) -> Coded:
+        """What is sent of it, whatever becomes of the slot from now on."""
+        return coded
+
+    def _pump(self) -> None:
+        """Hand over what is ready, in order."""
+        while self._queue and self._queue[0] and self.sending is not None:
+            pieces = self._queue.popleft()
+            self._cells[self._block + 1] += sum(piece.size for piece in pieces)
+            self.sending.put(self._index, pieces)
+
+    def _count(self, reason: str, chunks: int = 1) -> None:
+        self._cells[self._block + REASON_CELL[reason]] += chunks

@@ -1,0 +1,169 @@
+"""The link's process, from its first message to its exit: one loop on one thread, one wait for all.
+
+It holds nothing that matters: what it has taken and not handed on is still kept by the producers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from ..channel.counters import Page
+from ..channel.message_socket import Pipe
+from ..channel.packet_socket import PeerGone
+from ..codecs.malloc import keep_freed_memory
+from ..errors import LinkError
+from ..transport.data_link import DataLink
+from ..wire import messages
+from ..wire.messages import Forget, LinkOpened, LogLine, Message, OpenLink, decode, encode
+from .codec_pipeline import Coding
+from .incoming import Incoming
+from .local_reader import Tap
+from .lossless import LosslessOutgoing
+from .lossy import LossyOutgoing
+from .sessions import Peers
+
+Watched = tuple[int, bool, bool, Callable[[], None]]  # a file descriptor, whether it is read, written, what then
+
+
+def main(descriptor: int) -> None:
+    """Serve as a worker's link; `descriptor` is the pipe to the worker. Returns when that is closed."""
+    pipe = Pipe(descriptor)
+    first = _first_message(pipe)
+    if first is None:
+        return
+    keep_freed_memory()
+    link = Link(first.worker, _listen(first, pipe), pipe)
+    try:
+        link.run()
+    finally:
+        link.close()
+
+
+def _first_message(pipe: Pipe) -> OpenLink | None:
+    """None when the worker has gone instead."""
+    received = pipe.wait()
+    if received is None:
+        return None
+    message = decode(received[0])
+    if not isinstance(message, OpenLink):
+        raise LinkError(f"a link's process was told {type(message).__name__} before OpenLink")
+    return message
+
+
+def _listen(first: OpenLink, pipe: Pipe) -> DataLink:
+    """At the port that was asked for or, when that is taken, at any other."""
+    try:
+        return DataLink(first.address, first.port)
+    except LinkError as error:
+        if not first.port:
+            raise
+        text = f"the link can't listen at port {first.port} and takes another one: {error}"
+        pipe.send(encode(LogLine("", first.worker, logging.WARNING, text)))
+        return DataLink(first.address, 0)
+
+
+class Link:
+    """The loop."""
+
+    def __init__(self, worker: str, data: DataLink, pipe: Pipe) -> None:
+        self._worker = worker
+        self._data = data
+        self._pipe = pipe
+        self._coding = Coding()
+        self._peers = Peers(worker, data, self._say)
+        self._watched: dict[int, tuple[bool, bool]] = {}
+        self._leaving = False
+        self._say(LinkOpened(worker, data.place))
+
+    def run(self) -> None:
+        """Until the worker closes the pipe."""
+        peers = self._peers
+        while True:
+            peers.send()
+            handlers = self._watch()
+            due = peers.due
+            ready, said = self._data.wait(None if due is None else due - time.monotonic())
+            for descriptor in ready:
+                handlers[descriptor]()
+            if self._leaving:
+                return
+            if said:
+                peers.receive()
+            if due is not None:
+                peers.tick()
+
+    def _watch(self) -> dict[int, Callable[[], None]]:
+        """Wait for what can be handled now, and for nothing else."""
+        handlers: dict[int, Callable[[], None]] = {}
+        wanted: dict[int, tuple[bool, bool]] = {}
+        for descriptor, reads, writes, handler in self._all():
+            if reads or writes:
+                handlers[descriptor] = handler
+                wanted[descriptor] = reads, writes
+        if wanted != self._watched:
+            for descriptor in self._watched.keys() - wanted.keys():
+                self._data.watch(descriptor, False, False)
+            for descriptor, (reads, writes) in wanted.items():
+                if self._watched.get(descriptor) != (reads, writes):
+                    self._data.watch(descriptor, reads, writes)
+            self._watched = wanted
+        return handlers
+
+    def _all(self) -> Iterator[Watched]:
+        yield self._pipe.fileno(), True, self._pipe.wants_room, self._listen
+        yield self._coding.pool.bell, True, False, self._coding.pool.finish
+        for outgoing in self._peers.outgoing.values():
+            tap = outgoing.tap
+            yield tap.fileno(), outgoing.wants, tap.wants_room, outgoing.serve
+        for incoming in self._peers.incoming.values():
+            for delivery in incoming.deliveries:
+                if not (delivery.over or delivery.edge.gone):
+                    edge = delivery.edge
+                    yield edge.end.fileno(), True, edge.wants_room, partial(incoming.listen, delivery)
+
+    # --- the worker --------------------------------------------------------------------------------------------------
+
+    def _say(self, message: Message) -> None:
+        self._pipe.send(encode(message))
+
+    def _complain(self, text: str) -> None:
+        self._say(LogLine("", self._worker, logging.ERROR, text))
+
+    def _listen(self) -> None:
+        self._pipe.flush()
+        try:
+            while (received := self._pipe.receive()) is not None:
+                self._told(decode(received[0]), received[1])
+        except PeerGone:
+            self._leaving = True
+
+    def _told(self, message: Message, files: Sequence[int]) -> None:
+        match message:
+            case messages.Peers(links=links):
+                self._peers.named(links)
+            case messages.Outgoing(transfer=transfer):
+                self._coding.warm_up()
+                page = Page(files[0], 1, 0)
+                edge = transfer.edges[0]
+                stream = self._coding.stream(transfer.output, edge.codec, edge.quality)
+                kind = LosslessOutgoing if edge.policy == "lossless" else LossyOutgoing
+                self._peers.add_outgoing(kind(transfer, Tap(files[1]), page, stream, self._complain))
+                self._coding.pool.shared = self._peers.transfers > 1
+            case messages.Incoming(transfer=transfer, run=run, again=again):
+                self._coding.warm_up()
+                page = Page(files[0], len(transfer.edges), 0)
+                self._peers.add_incoming(Incoming(transfer, files[1:], page, self._coding, run, again, self._complain))
+                self._coding.pool.shared = self._peers.transfers > 1
+            case Forget():
+                self._peers.forget()
+
+    def close(self) -> None:
+        """Leave at once; what waits is not sent."""
+        self._peers.forget()
+        self._coding.pool.close()
+        self._data.close()
+        self._pipe.flush(within=0.5)
+        self._pipe.close()

@@ -1,0 +1,284 @@
+"""The links of other workers: what is said with them, and which transfer it concerns.
+
+A peer may only speak of transfers between it and us, in the direction that they go; all else is counted and forgotten.
+What is damaged costs it the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from ..control.gateway import connections
+from ..control.gateway.connections import Connection, Linking
+from ..control.gateway.reassembly import Arriving
+from ..control.gateway.send_scheduler import Sending
+from ..errors import ChunkError, LinkError
+from ..transport.data_link import DataLink, Heard
+from ..wire import link_messages
+from ..wire.messages import LogLine, Message, PeerNews
+from ..wire.plan_specs import LinkAddress
+from .incoming import Incoming
+from .outgoing import Outgoing
+
+
+class Session:
+    """One connection that is in use.
+
+    Attributes:
+        resumes: where the peer wants us to go on, of transfers that we do not know yet.
+        hurry: whether the peer waits until what it has sent is confirmed.
+    """
+
+    def __init__(self, peer: str, connection: Connection) -> None:
+        self.peer = peer
+        self.connection = connection
+        self.sending = Sending()
+        self.arriving = Arriving()
+        self.resumes: dict[int, int] = {}
+        self.told: set[int] = set()  # transfers from the peer of which we have said where to go on
+        self.hurry = False
+
+
+class Peers:
+    """All peers, and the transfers with them.
+
+    Attributes:
+        outgoing, incoming: the transfers by their index.
+        refused: how many messages were not heard.
+    """
+
+    def __init__(self, worker: str, data: DataLink, say: Callable[[Message], None]) -> None:
+        self.outgoing: dict[int, Outgoing] = {}
+        self.incoming: dict[int, Incoming] = {}
+        self.refused = 0
+        self._worker = worker
+        self._data = data
+        self._say = say
+        self._linking = Linking(worker, data.place.address)
+        self._sessions: dict[str, Session] = {}
+        self._present: set[str] | None = None  # the peers that there are, once that is known
+
+    @property
+    def due(self) -> float | None:
+        """When `tick` has something to do, on the monotonic clock; None for never."""
+        return self._linking.due
+
+    @property
+    def transfers(self) -> int:
+        """How many there are."""
+        return len(self.outgoing) + len(self.incoming)
+
+    # --- the worker --------------------------------------------------------------------------------------------------
+
+    def named(self, links: Mapping[str, LinkAddress]) -> None:
+        """These are all peers now."""
+        self._present = set(links)
+        self._act(self._linking.named(links, time.monotonic()))
+        for outgoing in self.outgoing.values():
+            self._look_for(outgoing.transfer.target_worker)
+        for incoming in self.incoming.values():
+            self._look_for(incoming.transfer.source_worker)
+
+    def add_outgoing(self, outgoing: Outgoing) -> None:
+        transfer = outgoing.transfer
+        self.outgoing[transfer.index] = outgoing
+        self._act(self._linking.exchanges(transfer.target_worker, True, time.monotonic()))
+        session = self._sessions.get(transfer.target_worker)
+        if session is not None and transfer.index in session.resumes:
+            outgoing.resume(session.sending, session.resumes.pop(transfer.index))
+        self._look_for(transfer.target_worker)
+
+    def add_incoming(self, incoming: Incoming) -> None:
+        transfer = incoming.transfer
+        self.incoming[transfer.index] = incoming
+        self._act(self._linking.exchanges(transfer.source_worker, False, time.monotonic()))
+        self._look_for(transfer.source_worker)
+
+    def forget(self) -> None:
+        """End all transfers."""
+        for outgoing in self.outgoing.values():
+            outgoing.close()
+        for incoming in self.incoming.values():
+            incoming.close()
+        self.outgoing.clear()
+        self.incoming.clear()
+
+    def _look_for(self, peer: str) -> None:
+        """A peer that is not among those that there are will never come again."""
+        if self._present is None or peer in self._present:
+            return
+        for outgoing in self.outgoing.values():
+            if outgoing.transfer.target_worker == peer:
+                outgoing.discard("died")
+        for incoming in self.incoming.values():
+            if incoming.transfer.source_worker == peer:
+                incoming.end()
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Time has passed."""
+        self._act(self._linking.tick(time.monotonic()))
+
+    def _act(self, effects: Iterable[connections.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case connections.Allow(key=key):
+                    self._data.allow(key)
+                case connections.Revoke(key=key):
+                    self._data.revoke(key)
+                case connections.Dial(peer=peer, connection=connection):
+                    self._dial(peer, connection)
+                case connections.HangUp(connection=connection):
+                    self._data.hang_up(connection)
+                case connections.Tell(connection=connection, said=said):
+                    self._data.send(connection, [link_messages.encode(said)])
+                case connections.Up(peer=peer, connection=connection):
+                    self._up(Session(peer, connection))
+                case connections.Lost(peer=peer, text=text):
+                    self._lost(peer, text)
+
+    def _dial(self, peer: str, connection: Connection) -> None:
+        try:
+            self._data.dial(connection, self._linking.address_of(peer))
+            self._data.send(connection, [link_messages.encode(link_messages.Hello())])
+        except LinkError as error:  # an address that is none: its worker is asked again for a better one by nobody
+            self._say(LogLine("", self._worker, logging.ERROR, str(error)))
+
+    def _up(self, session: Session) -> None:
+        self._sessions[session.peer] = session
+        self._say(PeerNews(self._worker, session.peer, True))
+
+    def _lost(self, peer: str, text: str) -> None:
+        if self._sessions.pop(peer, None) is None:
+            return
+        for outgoing in self.outgoing.values():
+            if outgoing.transfer.target_worker == peer:
+                outgoing.lost()
+        for incoming in self.incoming.values():
+            if incoming.transfer.source_worker == peer:
+                incoming.lost()
+        self._say(PeerNews(self._worker, peer, False, text))
+
+    # --- what is said ------------------------------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Hear what waits, and let in who waits to connect."""
+        for heard in self._data.receive():
+            peer = self._linking.peer_of(heard.key)
+            if peer is None:
+                self.refused += 1
+                continue
+            try:
+                self._heard(peer, heard)
+            except (LinkError, ChunkError) as error:
+                self.refused += 1
+                self._break(peer, heard.connection, str(error))
+
+    def _break(self, peer: str, connection: Connection, text: str) -> None:
+        self._act(self._linking.broken(peer, connection, text, time.monotonic()))
+
+    def _heard(self, peer: str, heard: Heard) -> None:
+        said, data = link_messages.decode(heard.frames)
+        if isinstance(said, link_messages.Hello | link_messages.Use | link_messages.Beat):
+            self._act(self._linking.heard(peer, heard.connection, said, time.monotonic()))
+            return
+        session = self._sessions.get(peer)
+        if session is None or session.connection != heard.connection:
+            return  # it comes late, on a connection that was given up
+        self._linking.alive(peer, time.monotonic())
+        if isinstance(said, link_messages.Parcel | link_messages.Fragment | link_messages.Bundle):
+            self._heard_data(session, said, data, sum(map(len, heard.frames)))
+        elif isinstance(said, link_messages.Confirm):
+            session.sending.confirm(said.received)
+            for index, taken in said.taken.items():
+                if (outgoing := self._ours(session, index)) is not None:
+                    outgoing.credit(taken)
+        elif isinstance(said, link_messages.Ended):
+            self._heard_end(session, said)
+        else:
+            self._heard_back(session, said)
+
+    def _heard_data(
+        self,
+        session: Session,
+        said: link_messages.Parcel | link_messages.Fragment | link_messages.Bundle,
+        data: link_messages.Data,
+        size: int,
+    ) -> None:
+        session.arriving.came(size)
+        incoming = self.incoming.get(said.transfer)
+        if incoming is None or incoming.transfer.source_worker != session.peer or said.transfer not in session.told:
+            self.refused += 1
+        elif incoming.heard(said, data):
+            session.hurry = True
+
+    def _heard_end(self, session: Session, said: link_messages.Ended) -> None:
+        incoming = self.incoming.get(said.transfer)
+        if incoming is None or incoming.transfer.source_worker != session.peer:
+            self.refused += 1
+        else:
+            incoming.end()
+
+    def _heard_back(self, session: Session, said: link_messages.Close | link_messages.Resume) -> None:
+        if isinstance(said, link_messages.Resume) and said.transfer not in self.outgoing:
+            session.resumes[said.transfer] = said.arrived
+        elif (outgoing := self._ours(session, said.transfer)) is None:
+            return
+        elif isinstance(said, link_messages.Resume):
+            outgoing.resume(session.sending, said.arrived)
+        else:
+            outgoing.discard("after_end")
+
+    def _ours(self, session: Session, index: int) -> Outgoing | None:
+        """The transfer to that peer; None if it is none, which is counted."""
+        outgoing = self.outgoing.get(index)
+        if outgoing is not None and outgoing.transfer.target_worker == session.peer:
+            return outgoing
+        self.refused += 1
+        if outgoing is not None:
+            outgoing.refuse()
+        return None
+
+    # --- what we say -------------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        """Say all that can be said now: what answers first, then parcels and bundles."""
+        for session in list(self._sessions.values()):
+            if not all(self._send(session, [link_messages.encode(said)]) for said in self._answers(session)):
+                continue
+            while (piece := session.sending.next()) is not None:
+                if not self._send(session, [piece.head, piece.data]):
+                    break
+
+    def _send(self, session: Session, frames: list[link_messages.Data]) -> bool:
+        if self._data.send(session.connection, frames):
+            return True
+        self._break(session.peer, session.connection, "the connection was closed")
+        return False
+
+    def _answers(self, session: Session) -> Iterable[link_messages.Said]:
+        taken: dict[int, int] = {}
+        for index, incoming in self.incoming.items():
+            if incoming.transfer.source_worker == session.peer:
+                yield from self._answers_of(session, index, incoming)
+                if (number := incoming.credit()) is not None:
+                    taken[index] = number
+        confirmed = session.arriving.confirm(session.hurry or bool(taken))
+        session.hurry = False
+        if confirmed is not None or taken:
+            yield link_messages.Confirm(session.arriving.confirmed, taken)
+        for index, outgoing in self.outgoing.items():
+            if outgoing.sending is session.sending and outgoing.at_end:
+                yield link_messages.Ended(index)
+
+    def _answers_of(self, session: Session, index: int, incoming: Incoming) -> Iterable[link_messages.Said]:
+        if index not in session.told:
+            if (arrived := incoming.resume()) is None:
+                return
+            session.told.add(index)
+            yield link_messages.Resume(index, arrived)
+        if incoming.closed:
+            yield link_messages.Close(index)

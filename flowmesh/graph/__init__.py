@@ -1,0 +1,1 @@
+"""The graph that users build: nodes, edges, their rules, guarantees and drawings."""

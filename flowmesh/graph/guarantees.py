@@ -1,0 +1,102 @@
+"""What each sink of a graph is promised, and why. It says what holds, not what is hoped for; nothing is run here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..wire.plan_specs import EdgeSpec
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+EVERY = "every chunk, in order, exactly once"
+COUNTED = "in order, each at most once; what is left out is counted"
+NEWEST = "the newest, in order, each at most once; gaps are counted"
+
+EQUAL = "equal to those of an undisturbed run"
+ONE = "those of one complete execution"
+
+_NOTHING_LOST = "every edge on the way is lossless, and no join leaves anything out"
+_DETERMINISTIC = "contents are equal where every step, and every source, does the same each time"
+_DEATH = "if a process dies, the graph fails and says so: what was on its way is not sent again"
+
+
+class Promise(NamedTuple):
+    """What holds for a sink.
+
+    Attributes:
+        delivery: of the chunks that cause its steps: EVERY, COUNTED or NEWEST.
+        contents: what those chunks hold: EQUAL or ONE.
+        because: sentences that name the edges and nodes which make it so.
+    """
+
+    delivery: str
+    contents: str
+    because: tuple[str, ...]
+
+
+class _Reason(NamedTuple):
+    """Something that makes a promise smaller."""
+
+    delivery: str
+    contents: str
+    sentence: str
+
+
+def promises(graph: Graph) -> dict[str, Promise]:
+    """What each sink is promised, by its name.
+
+    Raises:
+        GraphError: as `Graph.check`.
+    """
+    specs = graph.specs()
+    above: dict[str, list[_Reason]] = {}
+    for name in specs.names:
+        edges = [edge for edge in specs.edges if edge.target == name]
+        driving = [edge for edge in edges if edge.follow][: 1 if specs.joins[name].kind == "align" else None]
+        reasons = [reason for edge in driving for reason in above[edge.source]]
+        reasons += _reasons(graph, name, driving)
+        if len(edges) > 1:
+            reasons += _join_reasons(name, specs.joins[name].kind, edges)
+        above[name] = list(dict.fromkeys(reasons))
+    return {name: _promise(above[name]) for name, kind in specs.kinds.items() if kind == "sink"}
+
+
+def _promise(reasons: list[_Reason]) -> Promise:
+    deliveries = {reason.delivery for reason in reasons}
+    delivery = NEWEST if NEWEST in deliveries else COUNTED if COUNTED in deliveries else EVERY
+    contents = ONE if any(reason.contents == ONE for reason in reasons) else EQUAL
+    because = [reason.sentence for reason in reasons]
+    because += [_NOTHING_LOST] if delivery == EVERY else []
+    because += [_DETERMINISTIC] if contents == EQUAL else []
+    return Promise(delivery, contents, (*because, _DEATH))
+
+
+def _reasons(graph: Graph, name: str, driving: list[EdgeSpec]) -> Iterator[_Reason]:
+    """What a node, and the edges whose chunks cause its steps, take away from what is promised to those below."""
+    node = graph.nodes[name]["node"]
+    if node.live:
+        yield _Reason(EVERY, ONE, f"{name} is live: what it gives is there once")
+    for edge in driving:
+        if edge.policy != "lossless":
+            because = f", as {edge.source} is live" if graph.edges[edge.source, name]["policy"] is None else ""
+            kept = "the newest chunk" if edge.depth == 1 else f"the newest {edge.depth} chunks"
+            yield _Reason(NEWEST, ONE, f"{edge.source} -> {name} keeps {kept} (policy={edge.policy!r}{because})")
+    if node.on_error == "skip" and driving:
+        yield _Reason(COUNTED, EQUAL, f"{name} skips a chunk at which its step raises: that is counted in its errors")
+
+
+def _join_reasons(name: str, kind: str, edges: list[EdgeSpec]) -> Iterator[_Reason]:
+    senders = ", ".join(edge.source for edge in edges)
+    sampled = ", ".join(edge.source for edge in edges if not edge.follow)
+    if kind == "zip":
+        yield _Reason(COUNTED, EQUAL, f"{name} pairs {senders} by number: what has no partner is left out")
+    elif kind == "align":
+        yield _Reason(COUNTED, ONE, f"{name} pairs {senders} by time: what has no partner near enough is left out")
+    elif sampled:
+        yield _Reason(
+            COUNTED, ONE, f"{name} sees the newest of {sampled}, and may leave out what comes before the first"
+        )
+    else:
+        yield _Reason(EVERY, ONE, f"{name} takes {senders} as they come: between them the order is nobody's promise")

@@ -1,0 +1,203 @@
+"""The Manager's thread: it alone owns the link, the presence and the Machine. Verbs are asked of it, and wait.
+
+No lock is held while anything is waited for: what is asked is put in a queue, the thread is woken, and its answer comes
+back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import traceback
+from collections import deque
+from concurrent.futures import Future
+from itertools import count
+from typing import Any
+
+from .admin_requests import Decide, begin, encode
+from .channel.wallclock import wall_offset
+from .control.effects import Allow, Answer, Fail, Keep, ManagerEffect, Note, Revoke, Send, Serve, TellTime
+from .control.manager.machine import ManagerMachine
+from .errors import DeadlineError, FlowmeshError, StateError
+from .membership.admission import Door
+from .membership.local_discovery import Presence
+from .transport.control_link import ManagerLink
+from .wire.messages import Heartbeat, Outcome, Served
+
+log = logging.getLogger("flowmesh")
+_TICK = 0.25  # seconds between two looks at the clock: a silent worker is noticed within 1.5 s and this
+_SLACK = 1.0  # seconds that a verb gets beyond its own time before it is given up
+
+
+class GivenUpError(DeadlineError):
+    """The Manager's own thread did not answer in time."""
+
+
+class ManagerThread:
+    """Has the Machine decide, and does what it says. It works at once, and until it is closed."""
+
+    def __init__(self, machine: ManagerMachine, link: ManagerLink, door: Door, presence: Presence) -> None:
+        self._machine = machine
+        self._link = link
+        self._door = door
+        self._presence = presence
+        self._wall = wall_offset()  # taken once: the Manager's clock is never set back
+        self._turned_at = time.monotonic()
+        self._tokens = count(1)
+        self._asked: deque[tuple[int, Decide]] = deque()
+        self._futures: dict[int, Future[Any]] = {}
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._closed = False
+        self._broken: BaseException | None = None
+        self._owner = os.getpid()
+        self._thread = threading.Thread(target=self._serve, name="flowmesh-manager", daemon=True)
+        self._thread.start()
+
+    # --- in the threads of those who ask -----------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to shut down, in this process."""
+        return not self._closed and os.getpid() == self._owner
+
+    def check_open(self) -> None:
+        """Raise StateError, or what has broken the thread, where nothing can be asked any more."""
+        if self._closed:
+            raise StateError("this Manager was shut down: make a new one")
+        if os.getpid() != self._owner:
+            raise StateError("this Manager was made in another process, and works only there")
+        if self._broken is not None:
+            raise _broken(self._broken)
+
+    def ask(self, decide: Decide, timeout: float | None, slack: float = _SLACK) -> Any:
+        """Have the Machine decide in the Manager's thread, and wait for the answer.
+
+        Raises:
+            GivenUpError: there was none within `timeout` and `slack` seconds.
+            FlowmeshError: the one that the Machine answered with.
+        """
+        self.check_open()
+        token = next(self._tokens)
+        future = self._futures[token] = Future()
+        self._asked.append((token, decide))
+        os.eventfd_write(self._bell, 1)
+        try:
+            return future.result(None if timeout is None else timeout + slack)
+        except TimeoutError as error:
+            if future.done():
+                raise  # a DeadlineError that the Machine answered with
+            if self._machine.error is not None and timeout is not None and slack:
+                raise self._machine.error from None  # it has failed, and is still being torn down
+            raise GivenUpError(f"no answer within {timeout:g} s") from error
+        finally:
+            self._futures.pop(token, None)
+
+    def close(self) -> None:
+        """Let the thread end, and wait for that."""
+        self._closed = True
+        os.eventfd_write(self._bell, 1)
+        self._thread.join(5.0)
+        os.close(self._bell)
+
+    # --- in its own --------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        """The thread. If it ever breaks, nobody waits for it for ever: every verb fails, and says so."""
+        try:
+            while not self._closed:
+                self._turn()
+        except BaseException as error:
+            self._broken = error
+            for future in list(self._futures.values()):
+                if not future.done():
+                    future.set_exception(_broken(error))
+            raise
+        finally:
+            self._link.close()
+            self._presence.close()
+
+    def _turn(self) -> None:
+        """What was asked, what was heard, what time it is."""
+        ready = self._link.wait([self._bell, self._presence.fileno()], _TICK)
+        if self._bell in ready:
+            os.eventfd_read(self._bell)
+        if self._presence.fileno() in ready:
+            self._presence.answer()
+        now = time.monotonic()
+        self._machine.overslept(max(0.0, now - self._turned_at - 2 * _TICK))
+        self._turned_at = now
+        while self._asked:
+            token, decide = self._asked.popleft()
+            self._decide(token, decide, now)
+        for key, message in self._link.receive():
+            self._do(self._machine.heard(key, message, now))
+        self._do(self._machine.tick(now))
+
+    def _decide(self, token: int, decide: Decide, now: float) -> None:
+        try:
+            self._do(decide(self._machine, token, now))
+        except FlowmeshError as error:
+            self._do([Fail(token, error)])
+
+    def _do(self, effects: list[ManagerEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(key=key, message=message):
+                    self._link.send(key, message)
+                case Allow(key=key):
+                    self._link.allow(key)
+                case Revoke(key=key):
+                    self._link.revoke(key)
+                case Keep(key=key, name=name):
+                    self._door.keep(key, name)
+                case TellTime(key=key, sent=sent):
+                    self._link.send(key, Heartbeat(sent, self._wall + time.monotonic_ns()))
+                case Answer(token=token, value=value):
+                    if (future := self._futures.get(token)) is not None:
+                        future.set_result(value)
+                case Fail(token=token, error=error):
+                    if (future := self._futures.get(token)) is not None:
+                        future.set_exception(error)
+                case Serve(key=key, request=request):
+                    self._serve_operator(key, request)
+                case Note():
+                    _log(effect)
+                    self._do(self._machine.operators.noted(effect, time.time()))
+
+    def _serve_operator(self, key: str, request: Served) -> None:
+        """Do what an operator asks as one of our own verbs; whoever waits for its answer is there."""
+        try:
+            decide, told = begin(request, self._machine, self._door.mint)
+        except FlowmeshError as error:
+            self._link.send(key, Outcome(request.number, error=str(error)))
+            return
+        token = next(self._tokens)
+        future = self._futures[token] = Future()
+
+        def tell(answered: Future[Any]) -> None:
+            del self._futures[token]
+            error = answered.exception()
+            value = encode(told(answered.result())) if error is None else b""
+            self._link.send(key, Outcome(request.number, value, "" if error is None else str(error)))
+
+        future.add_done_callback(tell)
+        self._decide(token, decide, time.monotonic())
+
+
+def _log(note: Note) -> None:
+    """Hand a note to the user's logging, whose handlers may raise anything: that is theirs, and stops nothing here."""
+    logger = log.getChild(f"node.{note.node}") if note.node else log
+    try:
+        logger.log(note.level, note.text, extra={"node": note.node, "worker": note.worker})
+    except Exception:
+        traceback.print_exc()
+
+
+def _broken(error: BaseException) -> FlowmeshError:
+    broken = FlowmeshError(
+        f"the Manager's thread has ended by {error!r}: this is a bug of flowmesh; make a new Manager"
+    )
+    broken.__cause__ = error
+    return broken

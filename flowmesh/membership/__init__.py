@@ -1,0 +1,1 @@
+"""Admission of workers: enrollment, approval, stored keys, discovery."""

@@ -1,0 +1,104 @@
+"""A Manager's door: who is asked before a worker is let in, what is given to those who may come, and where it is shown.
+
+It decides nothing of the graph, and lets nobody in by itself: that is the allow-list's.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from ..errors import LinkError
+from ..security.addresses import is_loopback, reachable
+from ..security.keys import KeyPair
+from ..security.tokens import Token
+from ..transport.control_link import ManagerLink
+from .keystore import KeptWorkers
+from .mdns import Announcement
+
+log = logging.getLogger("flowmesh")
+Admits = Callable[[str, str, str], bool]
+
+
+class Door:
+    """The door of the Manager that listens with `link` and has the public key `key`.
+
+    Attributes:
+        kept: the keys that earlier Managers of this user have let in for good, with their names.
+
+    Raises:
+        LinkError: the file of kept workers can't be used.
+    """
+
+    def __init__(self, link: ManagerLink, key: str, allow: Admits | None) -> None:
+        self._link = link
+        self._key = key
+        self._allow = allow
+        self._store = KeptWorkers()
+        self._announcement: Announcement | None = None
+        self.kept = self._store.load()
+        for each in (key, *self.kept):
+            link.allow(each)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines can reach it."""
+        return not is_loopback(self._link.host)
+
+    def mint(self, expires: float) -> Token:
+        """A new token, which the Machine has to hear of before it is good.
+
+        Raises:
+            LinkError: only this machine can reach the Manager, or `expires` is no number of seconds.
+        """
+        if not self.is_open:
+            raise LinkError(
+                f"only this machine can reach the Manager at {self._link.host}: "
+                "make it with Manager(host='0.0.0.0'), or with an address that other machines can reach"
+            )
+        if not 0 < expires < 1e9:
+            raise LinkError(f"expires is a number of seconds above 0, not {expires!r}")
+        hosts = reachable(self._link.host)
+        return Token(hosts, self._link.port, self._key, KeyPair.make(), time.time() + expires)
+
+    def invite(self, token: Token) -> None:
+        """Show the line to paste: on the terminal, not in the log, which is kept and passed on."""
+        sys.stderr.write(
+            f"flowmesh: a worker on another machine joins with this line, once, within the hour:\n  {token.line}\n"
+        )
+        sys.stderr.flush()
+
+    def announce(self) -> None:
+        """Tell the local network of the Manager, until `close`.
+
+        Raises:
+            LinkError: it can't be told, or the extra is not installed.
+        """
+        self._announcement = Announcement(reachable(self._link.host), self._link.port, self._key)
+
+    def admits(self, name: str, key: str) -> bool:
+        """Ask the user's `allow`; it may raise anything, which is told and lets nobody in."""
+        if self._allow is None:
+            return True
+        try:
+            return bool(self._allow(name, key, self._link.address_of(key)))
+        except Exception:
+            log.exception("allow= raised for worker %r, which is refused", name)
+            return False
+
+    def keep(self, key: str, name: str) -> None:
+        """Note for later Managers who may come back; with no name, who may not. If that fails, it holds for this one."""
+        try:
+            if name:
+                self._store.add(key, name)
+            else:
+                self._store.remove(key)
+        except LinkError as error:
+            log.error("%s", error)
+
+    def close(self) -> None:
+        """Say good-bye to the local network."""
+        if self._announcement is not None:
+            self._announcement.close()

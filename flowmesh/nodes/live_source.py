@@ -1,0 +1,55 @@
+"""LiveFeed: what the sources that a Receiver reads for have in common. Where the frames come from is each one's own."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from ..chunk import DataChunk
+from ..node import register
+from .base import ReadyMade
+from .reconnecting_reader import Receiver, info
+
+PATIENCE = 0.5  # seconds that a step waits for a frame: a stop is never held up for longer
+Frame = TypeVar("Frame")
+
+
+class LiveFeed(ReadyMade, Generic[Frame]):
+    """A live source whose `setup` makes `_receiver` and `_says`, and whose `_picture` makes an image of a frame."""
+
+    live = True
+    _receiver: Receiver[Frame] | None  # None before `setup`
+    _says: dict[str, Any]
+    _index: int
+
+    def step(self) -> DataChunk | None:
+        assert self._receiver is not None, "setup has made it"
+        frame = self._receiver.take(PATIENCE)
+        if frame is None:
+            return None
+        chunk = DataChunk()
+        chunk.add("frame", self._picture(frame), "image")
+        chunk.add("index", self._index)
+        self._index += 1
+        return chunk
+
+    def teardown(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()
+
+    @register
+    def reconnects(self) -> int:
+        """How often the source came back after it was lost."""
+        return 0 if self._receiver is None else self._receiver.reconnects
+
+    @register
+    def info(self) -> dict[str, Any]:
+        """width and height in pixels, fps (1/s) and, of a stream, codec as the source says (None: not known), connected, and
+        how many frames were read, were missed (no step took them before the next came, or while the graph was paused), and
+        how many reconnects there were."""
+        assert self._receiver is not None, "setup has made it"
+        return self._says | info(self._receiver)
+
+    def _picture(self, frame: Frame) -> np.ndarray:
+        raise NotImplementedError

@@ -1,0 +1,84 @@
+"""The inputs of a node that has one, and whose marks nobody asks for: what most nodes have. Nothing is joined."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from ..chunk import DataChunk
+from ..edges.input_edge import Arrived, InEdge
+from ..wire import packets
+from ..wire.packets import Chunk, Origins
+from ..wire.plan_specs import NodeSpec
+from .inputs import Inputs
+
+
+class SingleInput(Inputs):
+    """Each chunk makes a step. One that lies in no slot waits as the packet that it came as."""
+
+    def __init__(
+        self, node: NodeSpec, edge: InEdge, paused: Callable[[int, int], None], ended: Callable[[int], None]
+    ) -> None:
+        super().__init__(node, [edge], paused, ended)
+        self.place = 0
+        self._edge = edge
+        self._queue: deque[Chunk | Arrived] = deque()
+
+    @classmethod
+    def suits(cls, node: NodeSpec, edges: list[InEdge]) -> bool:
+        """Whether the node is such a one."""
+        return len(edges) == 1 and not node.marks and not node.forks
+
+    @property
+    def over(self) -> bool:
+        return not self._queue and self._join.over
+
+    def take(self) -> dict[str, DataChunk] | None:
+        if not self._queue:
+            return None
+        item = self._queue.popleft()
+        edge = self._edge
+        if type(item) is Chunk:
+            self.trigger = item
+            data = {edge.peer: edge.open(item, item.payload)}
+            edge.taken(item.number, False)
+        else:
+            assert isinstance(item, Arrived)
+            self.trigger = item.chunk
+            data = {edge.peer: item.open()}
+            edge.taken(item.chunk.number, True)
+        return data
+
+    def make_room(self) -> None:
+        edge = self._edge
+        while edge.has_too_many(len(self._queue), for_partners=False):
+            self._drop_oldest(edge.overtaken)
+
+    @property
+    def origin(self) -> Origins:
+        chunk = self.trigger
+        return chunk.origin or {self._edge.sender: (chunk.number, chunk.created + chunk.offset)}
+
+    def account(self) -> None:
+        self._edge.account(len(self._queue))
+
+    def close(self, reason: str) -> None:
+        while self._queue:
+            self._drop_oldest(reason)
+        super().close(reason)
+
+    def _drop_oldest(self, reason: str) -> None:
+        item = self._queue.popleft()
+        self._edge.dropped(item.number if isinstance(item, Chunk) else item.chunk.number, reason)
+
+    def _handle(self, place: int, edge: InEdge, packet: packets.Packet) -> None:
+        if not isinstance(packet, packets.CHUNKS):
+            super()._handle(place, edge, packet)
+        elif self._closed_as is not None:
+            edge.intake.arrive(packet.number)
+            edge.dropped(packet.number, self._closed_as)
+        elif type(packet) is Chunk and not packet.arena:
+            edge.intake.arrive(packet.number)
+            self._queue.append(packet)
+        else:
+            self._queue.append(edge.arrived(packet))

@@ -1,0 +1,1 @@
+"""Sockets between hosts: control, data and admin links over ZeroMQ with CURVE."""

@@ -1,0 +1,126 @@
+"""An operator's link: it dials a running Manager of the same user, hands in a key of its own, and asks.
+
+It is a peer beside the workers, on the same port and with the same keys' rules. One thread owns it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TypeVar
+
+import msgspec
+
+from ..errors import FlowmeshError, LinkError
+from ..security.keys import KeyPair, user_keys
+from ..wire.messages import AnyMessage, Departure, Dismiss, Enrolment, Heartbeat, Logged, Operate, Outcome, Request
+from .control_link import WorkerLink
+
+Answer = TypeVar("Answer")
+
+_BEAT = 1.0  # seconds between two signs of life: the Manager strikes off who has been silent for ten
+_JOINS_WITHIN = 3.0
+_SILENCE = 3.0  # seconds without an answer to a sign of life after which the Manager has gone
+
+
+class OperatorLink:
+    """A conversation with the Manager at host:port. `lines` gets what it tells of its log.
+
+    Raises:
+        LinkError: nobody answers there, or it is another user's Manager.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        standing, own = user_keys(), KeyPair.make()
+        self._address = f"{host}:{port}"
+        self._numbers = count(1)
+        self._beaten_at = math.inf  # none before we are known: the standing key is not ours alone
+        self._heard_at = math.inf
+        self._is_gone = False
+        self._is_read = False
+        self.lines: list[Logged] = []
+        self._link = WorkerLink(host, port, standing.public, standing)
+        try:
+            self._link.send(Operate(own.public))
+            self._await(lambda message: isinstance(message, Enrolment), _JOINS_WITHIN)
+        except LinkError as error:
+            raise LinkError(
+                f"no Manager of this user answers at {self._address}: check that it runs there, and as the same user"
+            ) from error
+        finally:
+            self._link.close()
+        self._link = WorkerLink(host, port, standing.public, own)
+        self._beaten_at, self._heard_at = 0.0, time.monotonic()
+
+    def ask(self, request: Callable[[int], Request], answer: type[Answer], timeout: float = 5.0) -> Answer:
+        """What the Manager answers.
+
+        Args:
+            request: makes the message of its number.
+            answer: the type of what that request gives.
+            timeout: seconds.
+
+        Raises:
+            FlowmeshError: what was asked failed, or may not be asked.
+            LinkError: the Manager has gone, or is of another version.
+        """
+        number = next(self._numbers)
+        self._link.send(request(number))
+        outcome = self._await(lambda message: isinstance(message, Outcome) and message.number == number, timeout)
+        assert isinstance(outcome, Outcome)
+        if outcome.error:
+            raise FlowmeshError(outcome.error)
+        try:
+            return msgspec.msgpack.decode(outcome.value, type=answer)
+        except msgspec.DecodeError as error:
+            raise LinkError(f"the Manager at {self._address} runs another version of flowmesh: {error}") from error
+
+    def listen(self, timeout: float, *fds: int) -> bool:
+        """Take what comes into `lines` for so many seconds, or until there is some, or one of `fds` can be read.
+
+        Returns:
+            whether that is so.
+
+        Raises:
+            LinkError: the Manager has gone.
+        """
+        begun = len(self.lines)
+        deadline = time.monotonic() + timeout
+        while len(self.lines) == begun and (left := deadline - time.monotonic()) > 0:
+            self._heard(left, fds)
+            if self._is_read:
+                return True
+        return False
+
+    def close(self) -> None:
+        """Say that we leave, and leave."""
+        self._link.send(Departure(""))
+        self._link.close()
+
+    def _await(self, wanted: Callable[[AnyMessage], bool], timeout: float) -> AnyMessage:
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            for message in self._heard(left):
+                if wanted(message):
+                    return message  # what came with it is no answer to anything that is still asked
+        raise LinkError(f"the Manager at {self._address} did not answer within {timeout:g} s")
+
+    def _heard(self, timeout: float, fds: tuple[int, ...] = ()) -> list[AnyMessage]:
+        """What comes within a moment; a sign of life is given meanwhile."""
+        if self._is_gone:
+            raise LinkError(f"the Manager at {self._address} has gone")
+        now = time.monotonic()
+        if now - self._beaten_at > _BEAT:
+            self._beaten_at = now
+            self._link.send(Heartbeat())
+        self._is_read = bool(self._link.wait(fds, min(timeout, _BEAT)))
+        messages = self._link.receive()
+        if messages:
+            self._heard_at = time.monotonic()
+        elif now - self._heard_at > _SILENCE:
+            self._is_gone = True
+        self._is_gone |= any(isinstance(message, Dismiss) for message in messages)  # what came before it is still told
+        self.lines += [message for message in messages if isinstance(message, Logged)]
+        return messages

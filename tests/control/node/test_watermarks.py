@@ -1,0 +1,125 @@
+"""How far a node is, as it tells those further down: never more than is true, and all that is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowmesh.control.node.watermarks import Cause, Progress
+from flowmesh.wire.packets import Origins
+
+S, T, FORK = 0, 1, 2  # outputs: two sources', and one by whose numbers a zip pairs
+
+
+def cause(place: int, number: int, *, sender: int = 9, origin: Origins | None = None, last: bool = True) -> Cause:
+    """A chunk of some node's, made at 10 ns a number."""
+    return Cause(place, sender, number, number * 10, origin or {}, last)
+
+
+def from_s(place: int, number: int, *, last: bool = True, sender: int = 9) -> Cause:
+    """A chunk that descends from this number of S."""
+    return cause(place, 99, sender=sender, origin={S: (number, number * 10)}, last=last)
+
+
+def test_a_cause_was_made_when_the_first_that_it_descends_from_was() -> None:
+    assert cause(0, 7).made == 70
+    assert cause(0, 7, origin={S: (3, 30), T: (2, 25)}).made == 25
+
+
+@pytest.mark.parametrize(
+    ("cause_", "origin"),
+    [
+        (cause(0, 7, sender=S), {S: (7, 70)}),
+        (from_s(0, 3), {S: (3, 30)}),
+        (from_s(0, 3, sender=FORK), {S: (3, 30), FORK: (99, 990)}),
+        (cause(0, 8, sender=9, origin={S: (3, 30), FORK: (5, 50)}), {S: (3, 30), FORK: (5, 50)}),
+    ],
+    ids=["of a source", "of a step", "of a fork", "below a fork"],
+)
+def test_what_is_emitted_descends_from_what_caused_it(cause_: Cause, origin: Origins) -> None:
+    assert Progress({0: (S,)}, frozenset([FORK])).origin(cause_) == origin
+
+
+def test_a_step_of_a_sources_chunk_has_done_its_number() -> None:
+    progress = Progress({0: (S,)}, frozenset())
+    progress.stepped([cause(0, 1, sender=S)])
+    assert progress.advance() == {S: (1, 10)}
+    assert progress.advance() == {}
+    progress.stepped([cause(0, 2, sender=S, last=False)])
+    assert progress.advance() == {S: (2, 20)}
+
+
+def test_a_number_is_done_only_with_the_last_that_descends_from_it() -> None:
+    progress = Progress({0: (S,)}, frozenset())
+    progress.stepped([from_s(0, 5, last=False)])
+    assert progress.advance() == {S: (4, 49)}
+    progress.stepped([from_s(0, 5, last=False)])
+    assert progress.advance() == {}
+    progress.stepped([from_s(0, 5)])
+    assert progress.advance() == {S: (5, 50)}
+
+
+def test_a_forks_own_number_is_done_with_its_chunk() -> None:
+    progress = Progress({0: (S, FORK)}, frozenset([FORK]))
+    progress.stepped([from_s(0, 5, last=False, sender=FORK)])
+    assert progress.advance() == {S: (4, 49), FORK: (99, 990)}
+
+
+def test_the_least_of_the_inputs_counts() -> None:
+    progress = Progress({0: (S,), 1: (S, T)}, frozenset())
+    progress.marked(0, {S: (5, 50)})
+    assert progress.advance() == {}
+    progress.marked(1, {S: (3, 30), T: (8, 80)})
+    assert progress.advance() == {S: (3, 30), T: (8, 80)}
+    progress.marked(1, {S: (2, 20)})
+    assert progress.advance() == {}
+    progress.marked(1, {S: (9, 90)})
+    assert progress.advance() == {S: (5, 50), T: (8, 80)}, (
+        "what was said before is said again: marks replace each other"
+    )
+
+
+def test_what_is_sampled_says_nothing() -> None:
+    progress = Progress({0: (S,)}, frozenset())
+    progress.marked(1, {S: (5, 50)})
+    progress.stepped([from_s(1, 5)])
+    assert progress.advance() == {}
+
+
+def test_an_output_that_no_input_carries_is_not_passed_on() -> None:
+    progress = Progress({0: (S,)}, frozenset())
+    progress.marked(0, {T: (5, 50)})
+    assert progress.advance() == {}
+
+
+@pytest.mark.parametrize(
+    ("causes", "complete"),
+    [
+        ([from_s(0, 1), from_s(1, 1)], True),
+        ([from_s(0, 1), from_s(1, 1, last=False)], False),
+        ([from_s(0, 1)], False),
+        ([cause(0, 1, sender=S, last=False), from_s(1, 1)], True),
+    ],
+    ids=["all last", "one not", "one of two inputs", "a source's chunk is all of its number"],
+)
+def test_a_last_emission_speaks_for_the_step_if_all_its_causes_were_last(causes: list[Cause], complete: bool) -> None:
+    assert Progress({0: (S,), 1: (S,)}, frozenset()).completes(causes) is complete
+
+
+Chunks = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.booleans()), max_size=30)
+
+
+@given(Chunks)
+def test_what_is_said_is_true_and_as_much_as_can_be(chunks: list[tuple[int, int, bool]]) -> None:
+    """Two inputs bring chunks whose numbers rise by 0, 1 or 2; after the last of a number none of it may follow."""
+    progress = Progress({0: (S,), 1: (S,)}, frozenset())
+    at, done, said = [0, 0], [0, 0], 0
+    for place, rise, last in chunks:
+        at[place] = max(at[place] + rise, done[place] + 1)
+        done[place] = at[place] if last else at[place] - 1
+        progress.stepped([from_s(place, at[place], last=last)])
+        if news := progress.advance():
+            assert news[S][0] >= said
+            said = news[S][0]
+        assert said == min(done)
