@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from .control.effects import ManagerEffect
+from .control.manager.effects import ManagerEffect
 from .control.manager.machine import ManagerMachine
-from .security.tokens import Token
+from .security.tokens import JoinToken
 from .status import status_of
-from .wire.messages import Halt, ListTokens, NewToken, Revocation, Served, Survey
+from .wire.messages import AdminRequest, RevokeRequest, StatusRequest, StopRequest, TokenListRequest, TokenRequest
 from .wire.plan_specs import Issued
 
 Decide = Callable[[ManagerMachine, int, float], list[ManagerEffect]]
@@ -21,7 +21,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def begin(
-    request: Served, machine: ManagerMachine, mint: Callable[[float], Token]
+    request: AdminRequest, machine: ManagerMachine, mint: Callable[[float], JoinToken]
 ) -> tuple[Decide, Callable[[Any], object]]:
     """How the Machine is asked, and what the operator is told of its answer.
 
@@ -32,19 +32,19 @@ def begin(
         FlowmeshError: what is asked can't be.
     """
     match request:
-        case Survey():
+        case StatusRequest():
             return lambda machine, token, now: machine.inspect(token, SURVEY, now), lambda _: status_of(machine)
-        case Halt(drain=drain):
+        case StopRequest(drain=drain):
             return lambda machine, token, now: machine.halt(token, drain, now), _as_it_is
-        case NewToken(expires=expires, keep=keep):
+        case TokenRequest(expires=expires, keep=keep):
             made = mint(expires)
             issued = Issued(made.id, made.text, made.line)
             return lambda machine, token, now: machine.make_token(
                 token, made.keys.public, expires, now, keep=keep
             ), lambda _: issued
-        case ListTokens():
+        case TokenListRequest():
             return lambda machine, token, now: machine.list_tokens(token, now), _as_it_is
-        case Revocation(which=which):
+        case RevokeRequest(which=which):
             return lambda machine, token, now: machine.revoke(token, which, now), _as_it_is
 
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .chunk import DataChunk, Origin, Stamp, Times
-from .control.node.joins import AnyJoin, FollowJoin, Join, Pairing
+from .control.node.joins import AnyJoin, FollowJoin, Join, PairingJoin
 from .control.node.pairing import AlignJoin, ZipJoin
-from .control.node.watermarks import Cause, Progress
+from .control.node.watermarks import Cause, WatermarkTracker
 from .errors import EndOfStream, FlowmeshError, NodeError, StateError
 from .graph.graph import Graph, GraphSpecs
 from .node import Node
@@ -32,13 +32,13 @@ class _Item(NamedTuple):
     cause: Cause
 
 
-class _Seat:
+class _InlineNode:
     """A node and what waits for it. It is the node's host, as the stepper is in a process of its own."""
 
     def __init__(self, node: Node, specs: GraphSpecs) -> None:
         self.node = node
         self.senders = [edge.source for edge in specs.edges if edge.target == node.name]
-        self.followers: list[tuple[_Seat, int]] = []
+        self.followers: list[tuple[_InlineNode, int]] = []
         self.ended = False
         self.set_up = False
         self.number = 0
@@ -47,11 +47,11 @@ class _Seat:
         self.join = self.pairing or _plain_join(
             [edge.follow for edge in specs.edges if edge.target == node.name], self.spec.keeps
         )
-        self._sent_by: dict[int, _Seat] = {}  # the senders by the places of their inputs
+        self._sent_by: dict[int, _InlineNode] = {}  # the senders by the places of their inputs
         self._waiting: list[list[Cause]] = [[] for _ in self.senders]
         self._names = specs.names
         self._index = specs.names.index(node.name)
-        self._progress = Progress(self.spec.carries, frozenset(specs.forks))
+        self._progress = WatermarkTracker(self.spec.carries, frozenset(specs.forks))
         self._says = node.name in specs.marks
         self._steps = 0
         self._trigger = 0
@@ -59,7 +59,7 @@ class _Seat:
         self._emissions = 0
         self._stepping = False
 
-    def send_to(self, follower: _Seat) -> None:
+    def send_to(self, follower: _InlineNode) -> None:
         """Join the two by an edge of the graph."""
         place = follower.senders.index(self.node.name)
         self.followers.append((follower, place))
@@ -188,7 +188,7 @@ def run_inline(graph: Graph) -> None:
     """
     graph.check()
     specs = graph.specs()
-    seats = {name: _Seat(graph.nodes[name]["node"], specs) for name in specs.names}
+    seats = {name: _InlineNode(graph.nodes[name]["node"], specs) for name in specs.names}
     for edge in specs.edges:
         seats[edge.source].send_to(seats[edge.target])
     failure: BaseException | None = None
@@ -205,7 +205,7 @@ def run_inline(graph: Graph) -> None:
         _tear_down(list(seats.values()), failure)
 
 
-def _flow(seats: list[_Seat]) -> None:
+def _flow(seats: list[_InlineNode]) -> None:
     """Downstream first: what is in flight is worked off before a source, each in its turn, steps again."""
     sources = deque(seat for seat in seats if seat.join is None)
     while not all(seat.ended for seat in seats):
@@ -221,7 +221,7 @@ def _flow(seats: list[_Seat]) -> None:
                 seat.end()
 
 
-def _work_off(seats: list[_Seat]) -> bool:
+def _work_off(seats: list[_InlineNode]) -> bool:
     """Do one step of what is in flight; whether there was any."""
     if any(seat.work() for seat in reversed(seats) if seat.join is not None):
         return True
@@ -232,7 +232,7 @@ def _work_off(seats: list[_Seat]) -> bool:
     return False
 
 
-def _tear_down(seats: list[_Seat], failure: BaseException | None) -> None:
+def _tear_down(seats: list[_InlineNode], failure: BaseException | None) -> None:
     errors: list[FlowmeshError] = []
     for seat in seats:
         try:
@@ -270,7 +270,7 @@ def _plain_join(follows: list[bool], keeps: int) -> Join[_Item] | None:
     return AnyJoin(len(follows)) if all(follows) else FollowJoin(len(follows), follows.index(True), keeps)
 
 
-def _pairing(spec: JoinSpec, inputs: int) -> Pairing[_Item] | None:
+def _pairing(spec: JoinSpec, inputs: int) -> PairingJoin[_Item] | None:
     if spec.kind == "zip":
         return ZipJoin(
             inputs, lambda place, item: item.cause.origin.get(spec.pair_by[place], (item.cause.number, 0))[0]

@@ -19,18 +19,18 @@ import cloudpickle
 
 from . import __version__
 from .chunk import DataChunk
-from .control.effects import Answer, ManagerEffect
+from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
 from .errors import GraphError, LinkError, ShippingError, StateError
 from .graph.graph import Graph
-from .manager_thread import GivenUpError, ManagerThread
-from .membership.admission import Admits, Door
-from .membership.local_discovery import Presence
+from .manager_thread import CallTimeoutError, ManagerThread
+from .membership.admission import Admission, ApproveWorker
+from .membership.local_discovery import ManagerBeacon
 from .node import Node, is_number
 from .planning.plan import plan_of
 from .security.addresses import is_loopback, reachable
 from .security.keys import user_keys
-from .security.tokens import Token
+from .security.tokens import JoinToken
 from .status import Status, status_of
 from .transport.control_link import ManagerLink
 from .wire.plan_specs import TokenStatus, Versions
@@ -62,20 +62,20 @@ class Manager:
         host: str = "127.0.0.1",
         port: int | None = None,
         *,
-        allow: Admits | None = None,
+        allow: ApproveWorker | None = None,
         zeroconf: bool = False,
     ) -> None:
         _check_address(host, port)
         keys = user_keys()
         link = ManagerLink(host, port, keys)
         try:
-            self._door = Door(link, keys.public, allow)
+            self._door = Admission(link, keys.public, allow)
         except LinkError:
             link.close()
             raise
         self.host = link.host
         self.port = link.port
-        presence = Presence(host, self.port, keys.public)
+        presence = ManagerBeacon(host, self.port, keys.public)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._machine = ManagerMachine(
             Versions(__version__, python),
@@ -185,7 +185,7 @@ class Manager:
             _check_seconds(timeout)
         try:
             return bool(self._thread.ask(lambda machine, token, now: machine.wait(token), timeout, slack=0.0))
-        except GivenUpError:
+        except CallTimeoutError:
             return False
 
     def gather(self, timeout: float = 10.0) -> dict[str, DataChunk | None]:
@@ -237,7 +237,7 @@ class Manager:
         self._thread.ask(lambda machine, token, now: machine.inspect(token, 1.0, now), 1.0)
         return status_of(self._machine)
 
-    def token(self, expires: float = 3600.0, *, keep: bool = False) -> Token:
+    def token(self, expires: float = 3600.0, *, keep: bool = False) -> JoinToken:
         """A token with which one worker on another machine can join, once, within `expires` seconds.
 
         `print(manager.token().line)` gives the line to paste there. It is a secret: give it like a password.
@@ -259,14 +259,14 @@ class Manager:
         """All tokens of this Manager, without their secrets: id, state, seconds left, and the worker that used it."""
         return tuple(self._thread.ask(lambda machine, token, now: machine.list_tokens(token, now), 5.0))
 
-    def revoke(self, which: str | Token) -> None:
+    def revoke(self, which: str | JoinToken) -> None:
         """Strike off a token, by its id, or a worker, by its name, at once: it is sent home, not heard any more, and can't
         come back with its key; nodes that it ran make the graph fail.
 
         Raises:
             WorkerError: there is no such worker or token.
         """
-        name = which.id if isinstance(which, Token) else which
+        name = which.id if isinstance(which, JoinToken) else which
         self._thread.ask(lambda machine, token, now: machine.revoke(token, name, now), 5.0)
 
     def shutdown(self) -> None:
@@ -284,11 +284,11 @@ class Manager:
 
     def _send_home(self, at_once: bool) -> None:
         try:
-            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=at_once), Answer(token)], 1.0)
+            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=at_once), AnswerCall(token)], 1.0)
             if not at_once:
                 self._thread.ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
         except KeyboardInterrupt:
-            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=True), Answer(token)], 1.0)
+            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=True), AnswerCall(token)], 1.0)
             raise
         finally:
             atexit.unregister(self.shutdown)

@@ -18,27 +18,38 @@ from typing import Any
 
 from .admin_requests import Decide, begin, encode
 from .channel.wallclock import wall_offset
-from .control.effects import Allow, Answer, Fail, Keep, ManagerEffect, Note, Revoke, Send, Serve, TellTime
+from .control.effect import Log
+from .control.manager.effects import (
+    AllowKey,
+    AnswerCall,
+    FailCall,
+    HandleAdminRequest,
+    ManagerEffect,
+    PersistKey,
+    RevokeKey,
+    SendClock,
+    SendToPeer,
+)
 from .control.manager.machine import ManagerMachine
 from .errors import DeadlineError, FlowmeshError, StateError
-from .membership.admission import Door
-from .membership.local_discovery import Presence
+from .membership.admission import Admission
+from .membership.local_discovery import ManagerBeacon
 from .transport.control_link import ManagerLink
-from .wire.messages import Heartbeat, Outcome, Served
+from .wire.messages import AdminReply, AdminRequest, Heartbeat
 
 log = logging.getLogger("flowmesh")
 _TICK = 0.25  # seconds between two looks at the clock: a silent worker is noticed within 1.5 s and this
 _SLACK = 1.0  # seconds that a verb gets beyond its own time before it is given up
 
 
-class GivenUpError(DeadlineError):
+class CallTimeoutError(DeadlineError):
     """The Manager's own thread did not answer in time."""
 
 
 class ManagerThread:
     """Has the Machine decide, and does what it says. It works at once, and until it is closed."""
 
-    def __init__(self, machine: ManagerMachine, link: ManagerLink, door: Door, presence: Presence) -> None:
+    def __init__(self, machine: ManagerMachine, link: ManagerLink, door: Admission, presence: ManagerBeacon) -> None:
         self._machine = machine
         self._link = link
         self._door = door
@@ -90,7 +101,7 @@ class ManagerThread:
                 raise  # a DeadlineError that the Machine answered with
             if self._machine.error is not None and timeout is not None and slack:
                 raise self._machine.error from None  # it has failed, and is still being torn down
-            raise GivenUpError(f"no answer within {timeout:g} s") from error
+            raise CallTimeoutError(f"no answer within {timeout:g} s") from error
         finally:
             self._futures.pop(token, None)
 
@@ -139,39 +150,39 @@ class ManagerThread:
         try:
             self._do(decide(self._machine, token, now))
         except FlowmeshError as error:
-            self._do([Fail(token, error)])
+            self._do([FailCall(token, error)])
 
     def _do(self, effects: list[ManagerEffect]) -> None:
         for effect in effects:
             match effect:
-                case Send(key=key, message=message):
+                case SendToPeer(key=key, message=message):
                     self._link.send(key, message)
-                case Allow(key=key):
+                case AllowKey(key=key):
                     self._link.allow(key)
-                case Revoke(key=key):
+                case RevokeKey(key=key):
                     self._link.revoke(key)
-                case Keep(key=key, name=name):
+                case PersistKey(key=key, name=name):
                     self._door.keep(key, name)
-                case TellTime(key=key, sent=sent):
+                case SendClock(key=key, sent=sent):
                     self._link.send(key, Heartbeat(sent, self._wall + time.monotonic_ns()))
-                case Answer(token=token, value=value):
+                case AnswerCall(token=token, value=value):
                     if (future := self._futures.get(token)) is not None:
                         future.set_result(value)
-                case Fail(token=token, error=error):
+                case FailCall(token=token, error=error):
                     if (future := self._futures.get(token)) is not None:
                         future.set_exception(error)
-                case Serve(key=key, request=request):
+                case HandleAdminRequest(key=key, request=request):
                     self._serve_operator(key, request)
-                case Note():
+                case Log():
                     _log(effect)
                     self._do(self._machine.operators.noted(effect, time.time()))
 
-    def _serve_operator(self, key: str, request: Served) -> None:
+    def _serve_operator(self, key: str, request: AdminRequest) -> None:
         """Do what an operator asks as one of our own verbs; whoever waits for its answer is there."""
         try:
             decide, told = begin(request, self._machine, self._door.mint)
         except FlowmeshError as error:
-            self._link.send(key, Outcome(request.number, error=str(error)))
+            self._link.send(key, AdminReply(request.number, error=str(error)))
             return
         token = next(self._tokens)
         future = self._futures[token] = Future()
@@ -180,13 +191,13 @@ class ManagerThread:
             del self._futures[token]
             error = answered.exception()
             value = encode(told(answered.result())) if error is None else b""
-            self._link.send(key, Outcome(request.number, value, "" if error is None else str(error)))
+            self._link.send(key, AdminReply(request.number, value, "" if error is None else str(error)))
 
         future.add_done_callback(tell)
         self._decide(token, decide, time.monotonic())
 
 
-def _log(note: Note) -> None:
+def _log(note: Log) -> None:
     """Hand a note to the user's logging, whose handlers may raise anything: that is theirs, and stops nothing here."""
     logger = log.getChild(f"node.{note.node}") if note.node else log
     try:

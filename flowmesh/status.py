@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .wire.messages import EdgeCount, NodeCount
+from .wire.messages import EdgeCounters, NodeCounters
 from .wire.plan_specs import EdgePlan, NodeSpec
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def status_of(machine: ManagerMachine) -> Status:
     return Status(machine.state.value, workers, nodes, edges)
 
 
-def node_status(spec: NodeSpec, state: str, count: NodeCount | None) -> NodeStatus:
+def node_status(spec: NodeSpec, state: str, count: NodeCounters | None) -> NodeStatus:
     """A node whose counters may not (or no longer) be known; the Manager knows its `state` best."""
     if count is None:
         return NodeStatus(spec.name, state, spec.worker)
@@ -135,15 +135,15 @@ def node_status(spec: NodeSpec, state: str, count: NodeCount | None) -> NodeStat
 
 
 def edge_statuses(
-    edges: Iterable[EdgePlan], counts: Mapping[str, NodeCount], at_rest: Container[str]
+    edges: Iterable[EdgePlan], counts: Mapping[str, NodeCounters], at_rest: Container[str]
 ) -> dict[tuple[str, str], EdgeStatus]:
     """All edges, each from the counters of its two ends. `at_rest`: the nodes that have counted what waits with them."""
     return {(edge.spec.source, edge.spec.target): _edge_status(edge, counts, at_rest) for edge in edges}
 
 
-def _edge_status(edge: EdgePlan, counts: Mapping[str, NodeCount], at_rest: Container[str]) -> EdgeStatus:
+def _edge_status(edge: EdgePlan, counts: Mapping[str, NodeCounters], at_rest: Container[str]) -> EdgeStatus:
     spec = edge.spec
-    nothing = EdgeCount()
+    nothing = EdgeCounters()
     target, source = counts.get(spec.target), counts.get(spec.source)
     arriving = target.inputs.get(spec.index, nothing) if target else nothing
     leaving = source.outputs.get(spec.index, nothing) if source else nothing

@@ -12,12 +12,12 @@ import sys
 import time
 from types import TracebackType
 
-from .channel.message_socket import Pipe
+from .channel.message_socket import MessageSocket
 from .channel.packet_socket import PeerGone
-from .daemon.lifeline import Join, Joined, decode_joined, encode
+from .daemon.lifeline import ConnectReply, ConnectRequest, decode_joined, encode
 from .errors import DeadlineError, LinkError, StateError
 from .node import check_name
-from .security.tokens import Token
+from .security.tokens import JoinToken
 
 _ENDS_WITHIN = 15.0  # seconds: a stuck step is killed after 5, and its fork server waits for the others
 
@@ -41,7 +41,7 @@ class Worker:
             start_new_session=True,  # a Ctrl+C in the terminal is the script's alone
         )
         theirs.close()
-        self._lifeline: Pipe | None = Pipe(ours.detach())
+        self._lifeline: MessageSocket | None = MessageSocket(ours.detach())
         self._owner = os.getpid()
         atexit.register(self.shutdown)
 
@@ -54,7 +54,7 @@ class Worker:
         self,
         host: str | None = None,
         port: int | None = None,
-        token: str | Token | None = None,
+        token: str | JoinToken | None = None,
         timeout: float = 10.0,
     ) -> None:
         """Register with the Manager at that address.
@@ -79,14 +79,14 @@ class Worker:
             raise StateError(f"worker {self.name!r} was shut down: make a new one")
         if getattr(self, "_connected", False):
             raise StateError(f"worker {self.name!r} is connected already")
-        self._lifeline.send(encode(Join(self.name, host, port, timeout, "" if token is None else str(token))))
+        self._lifeline.send(encode(ConnectRequest(self.name, host, port, timeout, "" if token is None else str(token))))
         joined = self._answer(self._lifeline, time.monotonic() + timeout + 5.0)
         if joined.error:
             self.shutdown()
             raise LinkError(f"worker {self.name!r}: {joined.error}")
         self._connected = True
 
-    def _answer(self, lifeline: Pipe, deadline: float) -> Joined:
+    def _answer(self, lifeline: MessageSocket, deadline: float) -> ConnectReply:
         try:
             while (left := deadline - time.monotonic()) > 0:
                 select.select([lifeline], [], [], left)
@@ -95,8 +95,8 @@ class Worker:
                     return decode_joined(received[0])
         except PeerGone:
             status = self._process.wait(5)
-            return Joined(f"its process ended with exit status {status}: see what it printed above")
-        return Joined("its process did not answer in time")
+            return ConnectReply(f"its process ended with exit status {status}: see what it printed above")
+        return ConnectReply("its process did not answer in time")
 
     def shutdown(self) -> None:
         """Tear down what it runs and end it; returns when its process has ended. Twice does no harm.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flowmesh.wire.messages import Deploy, Failure, LogLine, Message, NodeNews, Rejoin, TearDown
+from flowmesh.wire.messages import Deploy, LogLine, Message, NodeFailure, NodeNews, Rejoin, TearDown
 from flowmesh.wire.states import NodeState
 
 
@@ -13,7 +13,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-class Teller:
+class ConsoleReporter:
     """Hears what the Manager says and what is said to it, and tells it in few words."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Teller:
             case NodeNews(node=node, state=state) if node in self._states:
                 self._states[node] = state
                 self._look()
-            case Failure(node=node, phase=phase):
+            case NodeFailure(node=node, phase=phase):
                 where = "its process died" if phase == "process" else f"it failed in {phase}"
                 say(f"node {node!r}: {where}; the Manager has the whole text")
             case LogLine(node="", text=text):

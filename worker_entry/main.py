@@ -16,9 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     token = hide_token(given)
     asked = parser().parse_args(given)
-    from .service import Serving
+    from .service import WorkerService
 
-    return Serving(asked, token).run()
+    return WorkerService(asked, token).run()
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ import sys
 import time
 
 from flowmesh.daemon.loop import Daemon
-from flowmesh.daemon.options import Terms
+from flowmesh.daemon.options import WorkerOptions
 from flowmesh.daemon.registration import heed, raise_limits, register
 from flowmesh.errors import FlowmeshError, LinkError, WorkerError
-from flowmesh.forkserver.client import Spawner
-from flowmesh.membership.enrollment import AbsentError, Access
+from flowmesh.forkserver.client import ForkServerClient
+from flowmesh.membership.enrollment import AbsentError, Membership
 from flowmesh.membership.keystore import load_access, save_access
 from flowmesh.membership.mdns import look_around
 from flowmesh.wire.fingerprints import fingerprint
 
-from .console import Teller, say
+from .console import ConsoleReporter, say
 from .options import read_token
 
 _TRY = 5.0  # seconds that a Manager has to answer, before it is dialled anew; until then it is dialled every second
@@ -26,7 +26,7 @@ _PATIENCE = 10.0  # seconds of silence after which a Manager has vanished: far m
 _LONGEST_PAUSE = 30.0  # seconds between two attempts where somebody refuses us
 
 
-class Serving:
+class WorkerService:
     """The worker that was asked for.
 
     Args:
@@ -37,14 +37,14 @@ class Serving:
     def __init__(self, asked: argparse.Namespace, token: str | None) -> None:
         self._asked = asked
         self._token = token
-        self._access: Access | None = None
+        self._access: Membership | None = None
         self._joined = False
         self._interrupted = False
         self._dialling = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._seen: set[str] = set()
-        self._terms = Terms(
-            id=asked.id, pickle=not asked.no_pickle, link_port=asked.wport, patience=_PATIENCE, tell=Teller()
+        self._terms = WorkerOptions(
+            id=asked.id, pickle=not asked.no_pickle, link_port=asked.wport, patience=_PATIENCE, tell=ConsoleReporter()
         )
 
     def run(self) -> int:
@@ -89,7 +89,7 @@ class Serving:
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-        spawner = Spawner()  # at once: it imports while we dial
+        spawner = ForkServerClient()  # at once: it imports while we dial
         try:
             daemon = self._dial(spawner)
         except BaseException:
@@ -106,7 +106,7 @@ class Serving:
         say(f"registered as {self._asked.name!r} with the Manager at {self._access.address}")
         return daemon
 
-    def _dial(self, spawner: Spawner) -> Daemon:
+    def _dial(self, spawner: ForkServerClient) -> Daemon:
         said, pause = "", 1.0
         while True:
             if self._interrupted:
@@ -128,7 +128,7 @@ class Serving:
             if not self._interrupted:
                 time.sleep(pause)
 
-    def _register(self, access: Access, timeout: float, spawner: Spawner) -> Daemon:
+    def _register(self, access: Membership, timeout: float, spawner: ForkServerClient) -> Daemon:
         self._dialling = True
         try:
             return register(self._asked.name, access, timeout, spawner, None, self._terms, self._bell)
@@ -136,7 +136,7 @@ class Serving:
             self._dialling = False
             raise
 
-    def _find(self) -> Access:
+    def _find(self) -> Membership:
         """Where to go, and with what: a token in a file may be a new one."""
         asked = self._asked
         if self._access is None or (self._token or "").startswith("@"):
@@ -144,7 +144,7 @@ class Serving:
             if text is None:
                 self._access = self._without_token()
             elif self._access is None or self._access.token is None or self._access.token.text != text:
-                self._access = Access.by_token(text, asked.ip, asked.port)
+                self._access = Membership.by_token(text, asked.ip, asked.port)
                 kept = load_access(asked.name)
                 if kept is not None and kept.server_key == self._access.server_key:  # the token may be used up: by us
                     self._access.own, self._access.enrolled, self._access.kept = kept.own, True, True
@@ -152,16 +152,16 @@ class Serving:
             self._look_for(self._access)
         return self._access
 
-    def _without_token(self) -> Access:
+    def _without_token(self) -> Membership:
         """What was kept of an earlier token, unless another address is given; else the user's own key."""
         asked = self._asked
         kept = load_access(asked.name)
         if kept is None or (asked.ip is not None and asked.ip not in kept.hosts):
-            return Access.by_user(asked.ip or "127.0.0.1", asked.port or 9000)
+            return Membership.by_user(asked.ip or "127.0.0.1", asked.port or 9000)
         kept.port = asked.port or kept.port
         return kept
 
-    def _look_for(self, access: Access) -> None:
+    def _look_for(self, access: Membership) -> None:
         """Ask the local network where the Manager is whose key we have. Who else is there is shown, and not joined."""
         ours = fingerprint(access.server_key)
         sights = look_around(until=ours)

@@ -31,7 +31,7 @@ _ALL_BITS = (1 << 64) - 1
 REASON_CELL = {reason: 2 + place for place, reason in enumerate(REASONS)}
 
 
-class Page:
+class CounterPage:
     """A node's page. `cells` are its 64-bit cells; `output(i)` and `input(i)` give where a block begins."""
 
     def __init__(self, descriptor: int, outputs: int, inputs: int) -> None:
@@ -44,7 +44,7 @@ class Page:
         self.cells = memoryview(mmap.mmap(descriptor, size)).cast("Q")
 
     @classmethod
-    def make(cls, outputs: int, inputs: int) -> Page:
+    def make(cls, outputs: int, inputs: int) -> CounterPage:
         return cls(os.memfd_create("flowmesh-page", os.MFD_CLOEXEC), outputs, inputs)
 
     def output(self, place: int) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..wire import packets
 from .message_socket import close_all
-from .packet_socket import End, PeerGone, pair
+from .packet_socket import PacketSocket, PeerGone, pair
 
 CELLS = 1024
 
@@ -62,27 +62,27 @@ class LeaseTable:
 
     def introduce(self, reader: int, door: int) -> bool:
         """Show an owner of slots that we, the node of that place, lease here; False when the kernel has no room now."""
-        end = End(os.dup(door))
+        end = PacketSocket(os.dup(door))
         try:
-            return end.send(packets.encode(packets.Reader(reader)), [self.descriptor])
+            return end.send(packets.encode(packets.ReaderHello(reader)), [self.descriptor])
         except PeerGone:
             return True  # it will never write there again
         finally:
             end.close()
 
 
-class Tables:
+class ReaderTables:
     """The owner's side: the tables of those who may read its slots, by their place in the graph's order."""
 
     def __init__(self) -> None:
         self._tables: dict[int, np.ndarray] = {}
-        self._callers: End | None = None
+        self._callers: PacketSocket | None = None
 
     @cached_property
     def door(self) -> int:
         """The socket at which readers introduce themselves; it goes with each arena."""
         ours, theirs = pair()
-        self._callers = End(ours)
+        self._callers = PacketSocket(ours)
         return theirs
 
     def listen(self) -> bool:
@@ -91,7 +91,7 @@ class Tables:
         while self._callers is not None and (received := self._callers.receive_with_descriptors()) is not None:
             anybody = True
             message = packets.decode(received[0])
-            if isinstance(message, packets.Reader) and len(received[1]) == 1:
+            if isinstance(message, packets.ReaderHello) and len(received[1]) == 1:
                 self.add(message.index, received[1][0])
             else:
                 close_all(received[1])

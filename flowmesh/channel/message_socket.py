@@ -22,7 +22,7 @@ _MOST_DESCRIPTORS = 200  # the kernel takes 253 a message
 _PLAIN, _SPILLED, _MORE = b"\0", b"\1", b"\2"
 
 
-class Pipe:
+class MessageSocket:
     """One end. What the kernel has no room for waits in order; `flush` tries again."""
 
     def __init__(self, descriptor: int) -> None:

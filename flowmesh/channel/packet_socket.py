@@ -20,7 +20,7 @@ class PeerGone(Exception):
     """The process at the other end has closed it or died, and nothing is left to read."""
 
 
-class End:
+class PacketSocket:
     """One end of a channel. At most five methods: another kind of channel fits in by having the same."""
 
     def __init__(self, descriptor: int) -> None:

@@ -19,7 +19,7 @@ import os
 import threading
 
 from ..errors import ChunkError
-from .packet_socket import End, PeerGone
+from .packet_socket import PacketSocket, PeerGone
 
 SIZE = 256 * 1024  # of the data: a window of chunks of 1 kB; small enough to stay in a processor's cache
 _LINE = 8  # cells to a cache line
@@ -42,7 +42,7 @@ def make_ring() -> int:
 class _Side:
     """What both sides have: the memory, a fence, and the way to wake the other."""
 
-    def __init__(self, descriptor: int, end: End) -> None:
+    def __init__(self, descriptor: int, end: PacketSocket) -> None:
         self._memory = mmap.mmap(descriptor, _DATA + SIZE)
         os.close(descriptor)
         with memoryview(self._memory) as memory:
@@ -77,7 +77,7 @@ class _Side:
 class RingWriter(_Side):
     """The writer's side."""
 
-    def __init__(self, descriptor: int, end: End) -> None:
+    def __init__(self, descriptor: int, end: PacketSocket) -> None:
         super().__init__(descriptor, end)
         self._tail = 0
         self._offset = 0  # the tail's bytes
@@ -133,7 +133,7 @@ class RingWriter(_Side):
 class RingReader(_Side):
     """The reader's side."""
 
-    def __init__(self, descriptor: int, end: End) -> None:
+    def __init__(self, descriptor: int, end: PacketSocket) -> None:
         super().__init__(descriptor, end)
         self._tail = 0
 

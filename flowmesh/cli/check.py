@@ -8,7 +8,7 @@ import sys
 
 from ..errors import GraphError, ShippingError
 from ..graph.graph import Graph
-from ..graph.guarantees import Promise
+from ..graph.guarantees import Guarantee
 from ..shipping.bundle import pack_code
 from .exit_codes import FAILED, OK
 from .loader import load
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     graph = load(asked.file)
     errors = errors_of(graph)
-    promises = {} if errors else graph.promises()
+    promises = {} if errors else graph.guarantees()
     sys.stdout.write((_as_json(errors, promises) if asked.json else _as_text(graph, errors, promises)) + "\n")
     return FAILED if errors else OK
 
@@ -47,11 +47,11 @@ def errors_of(graph: Graph) -> list[str]:
     return errors
 
 
-def _as_json(errors: list[str], promises: dict[str, Promise]) -> str:
+def _as_json(errors: list[str], promises: dict[str, Guarantee]) -> str:
     return json.dumps({"ok": not errors, "errors": errors, "promises": {k: v._asdict() for k, v in promises.items()}})
 
 
-def _as_text(graph: Graph, errors: list[str], promises: dict[str, Promise]) -> str:
+def _as_text(graph: Graph, errors: list[str], promises: dict[str, Guarantee]) -> str:
     if errors:
         return "\n".join(errors)
     lines = [f"nothing is wrong with {counted(len(graph), 'node')} and {counted(len(graph.edges), 'edge')}"]

@@ -17,14 +17,14 @@ DESCRIPTION = """Print the script that lets a shell complete what is typed after
   fish   flowmesh completion fish > ~/.config/fish/completions/flowmesh.fish"""
 
 
-class Word(NamedTuple):
+class Completion(NamedTuple):
     """A word that may stand somewhere, and what it is for."""
 
     text: str
     purpose: str
 
 
-class Place(NamedTuple):
+class CompletionContext(NamedTuple):
     """What may follow some verbs: `path` is () at the very beginning, ("token", "new") within that verb.
 
     Attributes:
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     """
 
     path: tuple[str, ...]
-    words: tuple[Word, ...]
+    words: tuple[Completion, ...]
     choices: dict[str, tuple[str, ...]]
     files: bool
     valued: dict[str, bool]
@@ -53,14 +53,14 @@ def run(asked: argparse.Namespace) -> int:
     return OK
 
 
-def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[Place]:
+def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[CompletionContext]:
     """All places of a parser, its verbs' too."""
-    words: list[Word] = []
+    words: list[Completion] = []
     choices: dict[str, tuple[str, ...]] = {}
     valued: dict[str, bool] = {}
     files = False
     for action in arguments_of(parser):
-        words += [Word(option, purpose_of(action)) for option in action.option_strings]
+        words += [Completion(option, purpose_of(action)) for option in action.option_strings]
         for option in action.option_strings or [""]:
             if action.choices:
                 choices[option] = tuple(map(str, action.choices))
@@ -68,13 +68,13 @@ def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Itera
                 valued[option] = action.metavar in ("FILE", "DIR")
         files = files or (not action.option_strings and str(action.metavar).startswith("FILE"))
     verbs = list(verbs_of(parser))
-    words += [Word(verb.name, verb.purpose) for verb in verbs]
-    yield Place(path, tuple(words), choices, files, valued)
+    words += [Completion(verb.name, verb.purpose) for verb in verbs]
+    yield CompletionContext(path, tuple(words), choices, files, valued)
     for verb in verbs:
         yield from places(verb.parser, (*path, verb.name))
 
 
-def bash(everywhere: list[Place]) -> str:
+def bash(everywhere: list[CompletionContext]) -> str:
     """For bash: the verbs so far choose the case."""
     cases = "\n".join(_bash_case(place) for place in everywhere)
     return f"""# flowmesh's completion for bash
@@ -94,13 +94,13 @@ _flowmesh() {{
 complete -o filenames -F _flowmesh flowmesh"""
 
 
-def _bash_verbs(everywhere: list[Place]) -> str:
+def _bash_verbs(everywhere: list[CompletionContext]) -> str:
     paths = [place.path for place in everywhere if place.path]
     spoken = {path: " ".join(path) for path in paths}
     return "\n".join(f'            "{" ".join(path[:-1])} {path[-1]}") path="{spoken[path]}" ;;' for path in paths)
 
 
-def _bash_case(place: Place) -> str:
+def _bash_case(place: CompletionContext) -> str:
     lines = [f'        "{" ".join(place.path)}")', '            case "$before" in']
     for option, choices in place.choices.items():
         if option:
@@ -112,12 +112,12 @@ def _bash_case(place: Place) -> str:
     return "\n".join(lines)
 
 
-def zsh(everywhere: list[Place]) -> str:
+def zsh(everywhere: list[CompletionContext]) -> str:
     """For zsh, whose own function for bash's completions does the rest."""
     return f"#compdef flowmesh\nautoload -U +X bashcompinit && bashcompinit\n{bash(everywhere)}"
 
 
-def fish(everywhere: list[Place]) -> str:
+def fish(everywhere: list[CompletionContext]) -> str:
     """For fish: a line a word."""
     lines = ["# flowmesh's completion for fish", "complete -c flowmesh -f"]
     for place in everywhere:
@@ -144,7 +144,7 @@ def _fish_value(is_file: bool | None) -> str:
     return "" if is_file is None else " -r -F" if is_file else " -x"
 
 
-def _condition(place: Place, everywhere: list[Place]) -> str:
+def _condition(place: CompletionContext, everywhere: list[CompletionContext]) -> str:
     """All verbs of the path were given, and none below it."""
     seen = [f"__fish_seen_subcommand_from {verb}" for verb in place.path]
     below = [other.path[-1] for other in everywhere if other.path[:-1] == place.path and other.path]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import LinkError
-from ..membership.local_discovery import Found, managers
+from ..membership.local_discovery import FoundManager, managers
 from ..security.keys import user_keys
-from ..transport.admin_link import OperatorLink
+from ..transport.admin_link import AdminLink
 from .exit_codes import UsageError
 
 
@@ -22,7 +22,7 @@ def add_manager_option(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def connected(asked: argparse.Namespace) -> Iterator[tuple[OperatorLink, str]]:
+def connected(asked: argparse.Namespace) -> Iterator[tuple[AdminLink, str]]:
     """A link to the Manager that is meant, and its address.
 
     Raises:
@@ -30,7 +30,7 @@ def connected(asked: argparse.Namespace) -> Iterator[tuple[OperatorLink, str]]:
         LinkError: there is none, or it does not answer.
     """
     host, port = named(asked.manager) if asked.manager else the_only_one()
-    link = OperatorLink(host, port)
+    link = AdminLink(host, port)
     try:
         yield link, f"{host}:{port}"
     finally:
@@ -62,7 +62,7 @@ def the_only_one() -> tuple[str, int]:
                 "no Manager of yours runs on this machine: start a graph with `flowmesh run FILE`, "
                 "or name a Manager elsewhere with --manager HOST:PORT"
             )
-        case [Found(host, port)]:
+        case [FoundManager(host, port)]:
             return host, port
         case several:
             lines = "\n".join(f"  --manager {each.host}:{each.port}   (process {each.pid})" for each in several)

@@ -7,14 +7,14 @@ import shutil
 from types import TracebackType
 from typing import TextIO
 
-from ..wire.messages import Logged
+from ..wire.messages import AdminLogLine
 from .logs import as_text
 
 _LOG = "flowmesh"
 _CLEAR = "\r\x1b[K"  # to the line's beginning, and away with what stood there
 
 
-class Screen(logging.Handler):
+class Console(logging.Handler):
     """Writes to `out`; `status` works only where `live`. While it is entered, it has the log of flowmesh and its nodes,
     unless the user's program handles that itself."""
 
@@ -43,9 +43,9 @@ class Screen(logging.Handler):
         node, text = getattr(record, "node", ""), record.getMessage()
         if record.levelno >= logging.WARNING or node:
             self._told.add(text)
-            self.say(as_text(Logged(record.created, record.levelno, text, node, getattr(record, "worker", ""))))
+            self.say(as_text(AdminLogLine(record.created, record.levelno, text, node, getattr(record, "worker", ""))))
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Console:
         log = logging.getLogger(_LOG)
         if not log.hasHandlers():
             log.addHandler(self)

@@ -9,8 +9,8 @@ import sys
 import time
 
 from ..errors import LinkError
-from ..transport.admin_link import OperatorLink
-from ..wire.messages import Follow, Logged
+from ..transport.admin_link import AdminLink
+from ..wire.messages import AdminLogLine, LogRequest
 from .connection import add_manager_option, connected
 from .exit_codes import OK
 
@@ -37,7 +37,7 @@ def run(asked: argparse.Namespace) -> int:
     level = logging.getLevelNamesMapping()[asked.level.upper()]
     with connected(asked) as (link, _):
         for line in link.ask(
-            lambda number: Follow(number, max(0, asked.last), level, asked.node, asked.follow), list[Logged]
+            lambda number: LogRequest(number, max(0, asked.last), level, asked.node, asked.follow), list[AdminLogLine]
         ):
             sys.stdout.write(f"{show(line)}\n")
         sys.stdout.flush()
@@ -53,20 +53,20 @@ def run(asked: argparse.Namespace) -> int:
     return OK
 
 
-def _more(link: OperatorLink) -> list[Logged]:
+def _more(link: AdminLink) -> list[AdminLogLine]:
     link.listen(_EVERY)
     lines, link.lines = link.lines, []
     return lines
 
 
-def as_text(line: Logged) -> str:
+def as_text(line: AdminLogLine) -> str:
     """A line of the log as a line of text; what it says may have several."""
     clock = time.strftime("%H:%M:%S", time.localtime(line.time)) + f"{line.time % 1:.3f}"[1:]
     who = line.node if not line.worker else f"{line.node or 'worker'}@{line.worker}"
     return f"{clock} {logging.getLevelName(line.level):<7} {f'{who}: ' if who else ''}{line.text}"
 
 
-def _as_json(line: Logged) -> str:
+def _as_json(line: AdminLogLine) -> str:
     level = logging.getLevelName(line.level)
     return json.dumps(
         {"time": line.time, "level": level.lower(), "node": line.node, "worker": line.worker, "text": line.text}

@@ -20,7 +20,7 @@ from ..runner import progress_line, spread
 from ..status import Status
 from ..worker import Worker
 from .connection import named
-from .console import Screen
+from .console import Console
 from .exit_codes import FAILED, OK, UsageError
 from .loader import load
 from .status_format import as_json, total_dropped
@@ -82,7 +82,7 @@ def run(asked: argparse.Namespace) -> int:
     mapping = mapping_of(asked.map, names, local, remote)
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl+C
         signal.signal(number, signal.default_int_handler)
-    with Screen(sys.stderr, live=sys.stderr.isatty() and not asked.quiet) as screen:
+    with Console(sys.stderr, live=sys.stderr.isatty() and not asked.quiet) as screen:
         try:
             return _run(asked, graph, mapping, local, remote, screen)
         except FlowmeshError as error:
@@ -98,7 +98,7 @@ def _run(
     mapping: dict[str, list[str]],
     local: Sequence[str],
     remote: Sequence[str],
-    screen: Screen,
+    screen: Console,
 ) -> int:
     begun = time.monotonic()
     with ExitStack() as stack:
@@ -123,7 +123,7 @@ def _run(
     return OK
 
 
-def _await_workers(manager: Manager, names: Sequence[str], screen: Screen) -> None:
+def _await_workers(manager: Manager, names: Sequence[str], screen: Console) -> None:
     """Until those have joined."""
     if names and not set(names) <= set(manager.workers):
         screen.say(f"waiting at {manager.host}:{manager.port} for {', '.join(names)} (Ctrl+C ends this)")
@@ -132,7 +132,7 @@ def _await_workers(manager: Manager, names: Sequence[str], screen: Screen) -> No
         time.sleep(0.1)
 
 
-def _watch(manager: Manager, screen: Screen) -> None:
+def _watch(manager: Manager, screen: Console) -> None:
     begun = time.monotonic()
     while not manager.wait(timeout=_EVERY):
         screen.status(progress_line(manager.status(), time.monotonic() - begun))

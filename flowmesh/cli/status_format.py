@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 
 from ..status import EdgeStatus, Status
-from ..transport.admin_link import OperatorLink
-from ..wire.messages import Survey
+from ..transport.admin_link import AdminLink
+from ..wire.messages import StatusRequest
 from .table import milliseconds, size, table
 
 
-def survey(link: OperatorLink) -> Status:
+def survey(link: AdminLink) -> Status:
     """The Manager's present status.
 
     Raises:
         LinkError: it does not answer.
     """
-    return link.ask(Survey, Status)
+    return link.ask(StatusRequest, Status)
 
 
 def as_json(status: Status, **more: Any) -> str:

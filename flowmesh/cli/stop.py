@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from ..wire.messages import Halt
+from ..wire.messages import StopRequest
 from .connection import add_manager_option, connected
 from .exit_codes import FAILED, OK, UsageError
 
@@ -32,7 +32,7 @@ def run(asked: argparse.Namespace) -> int:
         raise UsageError(f"--drain is a number of seconds from 0, not {asked.drain!r}")
     with connected(asked) as (link, address):
         timeout = (5.0 if asked.drain is None else asked.drain) + _SLACK
-        state = link.ask(lambda number: Halt(number, asked.drain), str, timeout)
+        state = link.ask(lambda number: StopRequest(number, asked.drain), str, timeout)
     if asked.json:
         text = json.dumps({"manager": address, "state": state})
     else:

@@ -9,8 +9,8 @@ from types import NoneType
 
 import msgspec
 
-from ..transport.admin_link import OperatorLink
-from ..wire.messages import ListTokens, NewToken, Revocation
+from ..transport.admin_link import AdminLink
+from ..wire.messages import RevokeRequest, TokenListRequest, TokenRequest
 from ..wire.plan_specs import Issued, TokenStatus
 from .connection import add_manager_option, connected
 from .exit_codes import OK, UsageError
@@ -44,8 +44,8 @@ def run(asked: argparse.Namespace) -> int:
     return OK
 
 
-def _list(asked: argparse.Namespace, link: OperatorLink) -> None:
-    tokens = link.ask(ListTokens, tuple[TokenStatus, ...])
+def _list(asked: argparse.Namespace, link: AdminLink) -> None:
+    tokens = link.ask(TokenListRequest, tuple[TokenStatus, ...])
     if asked.json:
         sys.stdout.write(json.dumps([msgspec.to_builtins(token) for token in tokens]) + "\n")
         return
@@ -53,13 +53,13 @@ def _list(asked: argparse.Namespace, link: OperatorLink) -> None:
     sys.stdout.write("\n".join(table(("ID", "STATE", ">SECONDS LEFT", "WORKER"), rows)) + "\n")
 
 
-def _new(asked: argparse.Namespace, link: OperatorLink) -> None:
+def _new(asked: argparse.Namespace, link: AdminLink) -> None:
     if not 0 < asked.expires < 1e9:
         raise UsageError(f"--expires is a number of seconds above 0, not {asked.expires!r}")
-    issued = link.ask(lambda number: NewToken(number, asked.expires, asked.keep), Issued)
+    issued = link.ask(lambda number: TokenRequest(number, asked.expires, asked.keep), Issued)
     sys.stdout.write((json.dumps(msgspec.to_builtins(issued)) if asked.json else issued.line) + "\n")
 
 
-def _revoke(asked: argparse.Namespace, link: OperatorLink) -> None:
-    link.ask(lambda number: Revocation(number, asked.which), NoneType)
+def _revoke(asked: argparse.Namespace, link: AdminLink) -> None:
+    link.ask(lambda number: RevokeRequest(number, asked.which), NoneType)
     sys.stdout.write(f"{asked.which} is revoked\n")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..errors import LinkError
 from ..status import EdgeStatus, Status
-from ..transport.admin_link import OperatorLink
+from ..transport.admin_link import AdminLink
 from .connection import add_manager_option, connected
 from .exit_codes import OK, UsageError
 from .status_format import arrow, as_json, dropped, survey, way
@@ -31,7 +31,7 @@ _END = "\x1b[?25h\x1b[?1049l"
 UNKNOWN = "-"  # at the first look
 
 
-class Moment(NamedTuple):
+class Sample(NamedTuple):
     """A status, and when it was taken, in seconds of the monotonic clock."""
 
     time: float
@@ -64,10 +64,10 @@ def run(asked: argparse.Namespace) -> int:
     return OK
 
 
-def _watch(asked: argparse.Namespace, link: OperatorLink, address: str, live: bool) -> None:
+def _watch(asked: argparse.Namespace, link: AdminLink, address: str, live: bool) -> None:
     before, left = None, asked.count
     while left is None or left > 0:
-        now = Moment(time.monotonic(), survey(link))
+        now = Sample(time.monotonic(), survey(link))
         text = as_json(now.status, manager=address) if asked.json else "\n".join(look(address, before, now))
         sys.stdout.write(_framed(text) if live else text + ("\n" if asked.json else "\n\n"))
         sys.stdout.flush()
@@ -76,7 +76,7 @@ def _watch(asked: argparse.Namespace, link: OperatorLink, address: str, live: bo
             return
 
 
-def look(address: str, before: Moment | None, now: Moment) -> list[str]:
+def look(address: str, before: Sample | None, now: Sample) -> list[str]:
     """The lines to show. Without a moment before, what is counted between two has "-" in its place."""
     head = f"Manager {address}: the graph is {now.status.state}"
     nodes, edges = table(NODES, _nodes(before, now)), table(EDGES, _edges(before, now))
@@ -87,7 +87,7 @@ NODES = ("NODE", "WORKER", "STATE", ">PER S", ">P50 MS", ">P95 MS", ">QUEUE", ">
 EDGES = ("EDGE", ">PER S", ">BYTES/S", ">QUEUE", ">DROPS/S", "DROPPED", "WAY")
 
 
-def _nodes(before: Moment | None, now: Moment) -> Iterator[tuple[str | int | float, ...]]:
+def _nodes(before: Sample | None, now: Sample) -> Iterator[tuple[str | int | float, ...]]:
     for node in now.status.nodes.values():
         inputs = [edge for edge in now.status.edges.values() if edge.target == node.name]
         earlier = before.status.nodes.get(node.name) if before else None
@@ -98,7 +98,7 @@ def _nodes(before: Moment | None, now: Moment) -> Iterator[tuple[str | int | flo
         )  # fmt: skip
 
 
-def _edges(before: Moment | None, now: Moment) -> Iterator[tuple[str | int | float, ...]]:
+def _edges(before: Sample | None, now: Sample) -> Iterator[tuple[str | int | float, ...]]:
     for key, edge in now.status.edges.items():
         earlier = (before.status.edges.get(key) if before else None) or edge
         yield (
@@ -112,7 +112,7 @@ def _edges(before: Moment | None, now: Moment) -> Iterator[tuple[str | int | flo
         )
 
 
-def _rate(before: Moment, now: Moment, earlier: float, later: float) -> float:
+def _rate(before: Sample, now: Sample, earlier: float, later: float) -> float:
     """By how much a counter has grown a second; a new run begins at 0 again."""
     if now.time <= before.time:
         return 0.0
@@ -130,7 +130,7 @@ def _framed(text: str) -> str:
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
-def _asked_to_end(link: OperatorLink, deadline: float, live: bool) -> bool:
+def _asked_to_end(link: AdminLink, deadline: float, live: bool) -> bool:
     """Let the time pass; whether q was pressed meanwhile."""
     fds = [sys.stdin.fileno()] if live and sys.stdin.isatty() else []
     while (left := deadline - time.monotonic()) > 0:

@@ -31,7 +31,7 @@ def at_once(works: Sequence[Callable[[], Result]]) -> list[Result]:
         wait([future for future in futures if not future.cancel()])
 
 
-class Helpers:
+class ParallelStrips:
     """Threads that work beside the caller's."""
 
     def __init__(self, count: int) -> None:
@@ -53,6 +53,6 @@ class Helpers:
 
 
 @cache
-def helpers() -> Helpers:
+def helpers() -> ParallelStrips:
     """Those of this process, which stay with it."""
-    return Helpers(min(4, len(CORES)) - 1)
+    return ParallelStrips(min(4, len(CORES)) - 1)

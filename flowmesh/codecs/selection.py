@@ -59,7 +59,7 @@ def choose(content_type: str, blob: Blob, codec: str | None = None, quality: int
     return _EXACT if _EXACT.refusal(blob) is None else _RAW
 
 
-class Choice:
+class CodecSelection:
     """Encodes the blobs of one stream, and lets those go raw for a while that did not get shorter.
 
     Several threads may use it at once; a blob or two more than said may then go raw.

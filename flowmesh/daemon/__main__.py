@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 
-from ..channel.message_socket import Pipe
+from ..channel.message_socket import MessageSocket
 from ..errors import FlowmeshError
-from ..forkserver.client import Spawner
-from ..membership.enrollment import Access
-from .lifeline import Join, Joined, decode_join, encode
+from ..forkserver.client import ForkServerClient
+from ..membership.enrollment import Membership
+from .lifeline import ConnectReply, ConnectRequest, decode_join, encode
 from .processes import NODE
 from .registration import heed, raise_limits, register
 
@@ -17,35 +17,35 @@ from .registration import heed, raise_limits, register
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the script's: it tells us by the lifeline
     raise_limits()
-    lifeline = Pipe(int(sys.argv[1]))
-    spawner = Spawner(NODE)  # at once: it imports while the script goes on
+    lifeline = MessageSocket(int(sys.argv[1]))
+    spawner = ForkServerClient(NODE)  # at once: it imports while the script goes on
     daemon = None
     try:
         join = _asked(lifeline)
         if join is not None:
             daemon = register(join.name, _access(join), join.timeout, spawner, lifeline)
     except FlowmeshError as error:
-        lifeline.send(encode(Joined(str(error))))
+        lifeline.send(encode(ConnectReply(str(error))))
     if daemon is None:
         spawner.close()
         return
-    lifeline.send(encode(Joined()))
+    lifeline.send(encode(ConnectReply()))
     heed(daemon, signal.SIGTERM)
     daemon.run()
 
 
-def _asked(lifeline: Pipe) -> Join | None:
+def _asked(lifeline: MessageSocket) -> ConnectRequest | None:
     """What the script wants; None when it has gone instead."""
     received = lifeline.wait()
     return None if received is None else decode_join(received[0])
 
 
-def _access(join: Join) -> Access:
+def _access(join: ConnectRequest) -> Membership:
     if join.token:
-        return Access.by_token(join.token, join.host, join.port)
+        return Membership.by_token(join.token, join.host, join.port)
     assert join.host is not None
     assert join.port is not None
-    return Access.by_user(join.host, join.port)
+    return Membership.by_user(join.host, join.port)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import secrets
 import socket
 import struct
 
-from ..channel.message_socket import Pipe, close_all
+from ..channel.message_socket import MessageSocket, close_all
 from ..channel.packet_socket import PeerGone, pair
 from ..channel.ring import make_ring
 from ..errors import WorkerError
@@ -19,7 +19,7 @@ from ..errors import WorkerError
 _MOST_UNCLAIMED = 4096
 
 
-class Ends:
+class Endpoints:
     """The ends that are here: {(edge, side): descriptors}, the side being "in" or "out". The first descriptor is the socket;
     behind it comes, on a lossy edge's "out", a duplicate of the consumer's, or the ring's if there is one."""
 
@@ -29,7 +29,7 @@ class Ends:
         self._listener.bind("\0" + self.address)
         self._listener.listen(128)
         self._listener.setblocking(False)
-        self._callers: list[Pipe] = []
+        self._callers: list[MessageSocket] = []
         self._unclaimed: dict[str, list[int]] = {}
         self._expected: dict[str, int] = {}
         self._here: dict[tuple[int, str], list[int]] = {}
@@ -66,7 +66,7 @@ class Ends:
         try:
             caller.settimeout(2.0)
             caller.connect("\0" + address)
-            pipe = Pipe(caller.detach())
+            pipe = MessageSocket(caller.detach())
             pipe.send(nonce.encode(), descriptors)
             pipe.flush(within=2.0)
             pipe.close()
@@ -108,7 +108,7 @@ class Ends:
                 return
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             if struct.unpack("3i", credentials)[1] == os.getuid():
-                self._callers.append(Pipe(connection.detach()))
+                self._callers.append(MessageSocket(connection.detach()))
             else:
                 connection.close()
 

@@ -9,20 +9,37 @@ import os
 from collections.abc import Callable
 
 from ..channel.counters import BUSY as CODECS
-from ..channel.counters import Page
-from ..channel.message_socket import Pipe, close_all
+from ..channel.counters import CounterPage
+from ..channel.message_socket import MessageSocket, close_all
 from ..channel.packet_socket import PeerGone, pair
-from ..control.effects import Deliver, EndLink, LinkEffect, StartLink, Tap, TellLink
+from ..control.worker.effects import (
+    ConnectConsumers,
+    ConnectProducer,
+    EndGateway,
+    GatewayEffect,
+    SendToGateway,
+    StartGateway,
+)
 from ..errors import LinkError
-from ..wire.messages import AnyMessage, EdgeCount, Forget, Incoming, Message, OpenLink, Outgoing, decode, encode
+from ..wire.messages import (
+    AnyMessage,
+    CloseTransfers,
+    EdgeCounters,
+    Message,
+    OpenGateway,
+    OpenIncoming,
+    OpenOutgoing,
+    decode,
+    encode,
+)
 from ..wire.plan_specs import EdgeSpec, Plan, Transfer
-from .endpoints import Ends
+from .endpoints import Endpoints
 
 MODULE = "flowmesh.gateway.process"  # whose main() the fork server's child calls: only that process imports it
 _LEAVES_WITHIN = 2.0  # seconds that the process has to leave when its pipe has been closed
 
 
-class LinkSeat:
+class GatewayProcess:
     """The place of the link's process on this worker. It is empty where no graph crosses hosts.
 
     Args:
@@ -33,31 +50,31 @@ class LinkSeat:
     """
 
     def __init__(
-        self, ends: Ends, spawn: Callable[[str], tuple[int, Pipe]], opening: Callable[[str], OpenLink]
+        self, ends: Endpoints, spawn: Callable[[str], tuple[int, MessageSocket]], opening: Callable[[str], OpenGateway]
     ) -> None:
         self.number = 0
         self.pid = 0
-        self.pipe: Pipe | None = None
+        self.pipe: MessageSocket | None = None
         self.failure = ""  # why it could not be started, until somebody has looked
         self._ends = ends
         self._spawn = spawn
         self._opening = opening
         self._graph = ""
-        self._pages: dict[int, Page] = {}  # by the transfer's index
+        self._pages: dict[int, CounterPage] = {}  # by the transfer's index
         self._leaving: dict[int, float] = {}  # pid -> when it is killed
 
-    def do(self, effect: LinkEffect, plan: Plan, now: float) -> list[tuple[int, str]]:
+    def do(self, effect: GatewayEffect, plan: Plan, now: float) -> list[tuple[int, str]]:
         """Do what the Machine wants; which ends of edges are there now for nodes."""
         match effect:
-            case StartLink(address=address):
+            case StartGateway(address=address):
                 self._start(plan.graph, address)
-            case TellLink(message=message):
+            case SendToGateway(message=message):
                 self.tell(message)
-            case Tap(transfer=index):
+            case ConnectProducer(transfer=index):
                 return self._tap(plan, _transfer(plan, index))
-            case Deliver(transfer=index, again=again):
+            case ConnectConsumers(transfer=index, again=again):
                 return self._deliver(plan, _transfer(plan, index), again)
-            case EndLink():
+            case EndGateway():
                 self._end(now)
         return []
 
@@ -73,7 +90,7 @@ class LinkSeat:
         self.tell(opening)
 
     def _end(self, now: float) -> None:
-        self.tell(Forget(self._graph))
+        self.tell(CloseTransfers(self._graph))
         self._hang_up()
         if self.pid:
             self._leaving[self.pid] = now + _LEAVES_WITHIN
@@ -125,7 +142,7 @@ class LinkSeat:
         first = transfer.edges[0]
         page = self._page(transfer, 1)
         theirs = self._ends.make(first.index, lossy=_is_lossy(first))
-        self.tell(Outgoing(plan.graph, plan.run, transfer, plan.names), page.descriptor, *theirs)
+        self.tell(OpenOutgoing(plan.graph, plan.run, transfer, plan.names), page.descriptor, *theirs)
         close_all(theirs)
         return [(first.index, "out")]
 
@@ -133,7 +150,7 @@ class LinkSeat:
         """Make the channels between the link and consumers of ours; the consumers' ends wait for them."""
         page = self._page(transfer, len(transfer.edges))
         given = [end for edge in transfer.edges for end in self._consumer(edge)]
-        self.tell(Incoming(plan.graph, plan.run, transfer, plan.names, again), page.descriptor, *given)
+        self.tell(OpenIncoming(plan.graph, plan.run, transfer, plan.names, again), page.descriptor, *given)
         close_all(given)
         return [(edge.index, "in") for edge in transfer.edges]
 
@@ -142,27 +159,27 @@ class LinkSeat:
         self._ends.keep(edge.index, [theirs])
         return [ours, os.dup(theirs)] if _is_lossy(edge) else [ours]
 
-    def _page(self, transfer: Transfer, blocks: int) -> Page:
+    def _page(self, transfer: Transfer, blocks: int) -> CounterPage:
         if transfer.index not in self._pages:
-            self._pages[transfer.index] = Page.make(blocks, 0)
+            self._pages[transfer.index] = CounterPage.make(blocks, 0)
         return self._pages[transfer.index]
 
     # --- counters ----------------------------------------------------------------------------------------------------
 
-    def leaving(self, transfer: Transfer) -> EdgeCount:
+    def leaving(self, transfer: Transfer) -> EdgeCounters:
         """What it did with a transfer on its way out of this host."""
         page = self._pages.get(transfer.index)
         if page is None:
-            return EdgeCount()
+            return EdgeCounters()
         block = page.output(0)
-        return EdgeCount(encoded=page.cells[block + 1], dropped=page.dropped(block), codecs=page.cells[CODECS])
+        return EdgeCounters(encoded=page.cells[block + 1], dropped=page.dropped(block), codecs=page.cells[CODECS])
 
-    def arriving(self, transfer: Transfer) -> list[EdgeCount]:
+    def arriving(self, transfer: Transfer) -> list[EdgeCounters]:
         """What it did with each edge of a transfer here, on the way to the edge's target."""
         page = self._pages.get(transfer.index)
         if page is None:
-            return [EdgeCount() for _ in transfer.edges]
-        return [EdgeCount(dropped=page.dropped(page.output(place))) for place in range(len(transfer.edges))]
+            return [EdgeCounters() for _ in transfer.edges]
+        return [EdgeCounters(dropped=page.dropped(page.output(place))) for place in range(len(transfer.edges))]
 
     def release(self) -> None:
         """The graph is forgotten."""

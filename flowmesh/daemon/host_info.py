@@ -9,10 +9,10 @@ import sys
 from .. import __version__
 from ..wire.messages import Registration
 from ..wire.plan_specs import Host, Versions
-from .options import Terms
+from .options import WorkerOptions
 
 
-def registration(name: str, address: str, terms: Terms) -> Registration:
+def registration(name: str, address: str, terms: WorkerOptions) -> Registration:
     """The worker of that name, which takes the ends of channels from others of its host at that address."""
     host = Host(
         boot=_boot_id(),

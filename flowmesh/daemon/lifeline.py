@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Join(msgspec.Struct, frozen=True):
+class ConnectRequest(msgspec.Struct, frozen=True):
     """Script → daemon: register with this Manager under this name."""
 
     name: str
@@ -21,12 +21,12 @@ class Join(msgspec.Struct, frozen=True):
         return f"<Join as {self.name!r} to {self.host}:{self.port}>"
 
 
-class Joined(msgspec.Struct, frozen=True):
+class ConnectReply(msgspec.Struct, frozen=True):
     """Daemon → script: registered, or `error` says why not."""
 
     error: str = ""
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_join = msgspec.msgpack.Decoder(Join).decode
-decode_joined = msgspec.msgpack.Decoder(Joined).decode
+decode_join = msgspec.msgpack.Decoder(ConnectRequest).decode
+decode_joined = msgspec.msgpack.Decoder(ConnectReply).decode

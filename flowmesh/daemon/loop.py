@@ -7,37 +7,37 @@ import os
 import signal
 import time
 
-from ..channel.message_socket import Pipe, close_all, memory_file
+from ..channel.message_socket import MessageSocket, close_all, memory_file
 from ..channel.packet_socket import PeerGone
-from ..control.effects import (
+from ..control.worker.clock_sync import ClockSync
+from ..control.worker.effects import (
     AnswerBusy,
-    Claim,
-    Deliver,
-    EndLink,
-    Fork,
-    Kill,
+    ConnectConsumers,
+    ConnectProducer,
+    EndGateway,
+    ExpectChannel,
+    ForkNode,
+    KillNode,
     Leave,
-    Open,
-    Register,
-    Release,
-    Report,
+    OpenChannel,
+    RegisterAgain,
+    ReleaseGraph,
+    ReportMetrics,
     RewireNode,
-    Say,
+    SendToGateway,
+    SendToManager,
+    SendToNode,
     SetUpNode,
-    StartLink,
-    Tap,
-    Tell,
-    TellLink,
+    StartGateway,
     WorkerEffect,
 )
-from ..control.worker.clock_sync import Clock
 from ..control.worker.machine import WorkerMachine
 from ..errors import WorkerError
-from ..forkserver.client import Spawner
+from ..forkserver.client import ForkServerClient
 from ..forkserver.protocol import Exited, Forked
 from ..security.addresses import is_loopback, towards
 from ..transport.control_link import WorkerLink
-from ..transport.monitor import Outlook
+from ..transport.monitor import DialOutcome
 from ..wire.messages import (
     AnyMessage,
     Departure,
@@ -45,7 +45,7 @@ from ..wire.messages import (
     Heartbeat,
     LogLine,
     Message,
-    OpenLink,
+    OpenGateway,
     Refusal,
     Registration,
     Reply,
@@ -55,11 +55,11 @@ from ..wire.messages import (
 )
 from ..wire.plan_specs import EdgePlan, Plan, encode_code
 from . import host_info, metrics
-from .endpoints import Ends
-from .gateway_process import LinkSeat
-from .options import Terms
-from .processes import Children
-from .stall_warnings import Complaints
+from .endpoints import Endpoints
+from .gateway_process import GatewayProcess
+from .options import WorkerOptions
+from .processes import Processes
+from .stall_warnings import StallWarnings
 
 HEARTBEAT = 0.5  # seconds: the Manager counts a worker as lost after three that are missing
 
@@ -72,21 +72,28 @@ class Daemon:
         dismissed: whether the Manager has sent it home.
     """
 
-    def __init__(self, name: str, link: WorkerLink, spawner: Spawner, lifeline: Pipe | None, terms: Terms) -> None:
+    def __init__(
+        self,
+        name: str,
+        link: WorkerLink,
+        spawner: ForkServerClient,
+        lifeline: MessageSocket | None,
+        terms: WorkerOptions,
+    ) -> None:
         self._name = name
         self._terms = terms
-        self._clock = Clock()
+        self._clock = ClockSync()
         self._heard_at = time.monotonic()
         self.ending = ""
         self.dismissed = False
         self._link = link
-        self._children = Children(spawner)
+        self._children = Processes(spawner)
         self._lifeline = lifeline
         self._machine = WorkerMachine(name)
-        self._ends = Ends()
-        self._link_seat = LinkSeat(self._ends, self._children.spawn, self._opening)
+        self._ends = Endpoints()
+        self._link_seat = GatewayProcess(self._ends, self._children.spawn, self._opening)
         self._code_file = -1
-        self._complaints = Complaints()
+        self._complaints = StallWarnings()
         self._leaving = False
         self._beat_at = 0.0
         self.asked_to_leave = False  # set by a signal's handler, which must not do more
@@ -185,7 +192,7 @@ class Daemon:
         """Give up a Manager that is silent for too long, or that is another one and does not know us."""
         if self._terms.patience is None or self.ending:
             return
-        if self._link.outlook is Outlook.DENIED:
+        if self._link.outlook is DialOutcome.DENIED:
             self.ending = "the Manager does not let this worker in any more"
         elif now - self._heard_at > self._terms.patience:
             self.ending = f"the Manager was not heard for {self._terms.patience:g} s"
@@ -262,32 +269,32 @@ class Daemon:
     def _do(self, effects: list[WorkerEffect]) -> None:
         for effect in effects:
             match effect:
-                case Say(message=message):
+                case SendToManager(message=message):
                     self._terms.tell(message)
                     self._link.send(message)
-                case Tell(node=node, message=message):
+                case SendToNode(node=node, message=message):
                     self._children.seats[node].tell(encode(message))
-                case Fork(node=node):
+                case ForkNode(node=node):
                     self._fork(node)
                 case SetUpNode(node=node):
                     self._set_up(node)
-                case Open(edge=edge):
+                case OpenChannel(edge=edge):
                     self._open(self._edge(edge))
-                case Claim(edge=edge):
+                case ExpectChannel(edge=edge):
                     for arrived in self._ends.expect(edge, self._edge(edge).nonce):
                         self._do(self._machine.end_arrived(arrived, "in"))
-                case Kill(node=node):
+                case KillNode(node=node):
                     self._children.kill_node(node)
-                case Report(token=token):
+                case ReportMetrics(token=token):
                     seats, link = self._children.seats, self._link_seat
                     self._link.send(metrics.report(token, self._machine.plan, seats, link, time.monotonic()))
                 case AnswerBusy(token=token, node=node):
                     self._link.send(self._busy(token, node))
-                case Release():
+                case ReleaseGraph():
                     self._release()
-                case Register():
+                case RegisterAgain():
                     self._link.send(self.registration())
-                case StartLink() | TellLink() | Tap() | Deliver() | EndLink():
+                case StartGateway() | SendToGateway() | ConnectProducer() | ConnectConsumers() | EndGateway():
                     for edge, side in self._link_seat.do(effect, self._plan, time.monotonic()):
                         self._do(self._machine.end_arrived(edge, side))
                 case RewireNode(node=node, edge=edge, side=side):
@@ -319,11 +326,11 @@ class Daemon:
         seat = self._children.fork(node, self._machine.members[node])
         seat.page.set_clock(*self._clock.reading(time.monotonic_ns()))
 
-    def _opening(self, address: str) -> OpenLink:
+    def _opening(self, address: str) -> OpenGateway:
         ours = towards(self._link.host)
         if address and is_loopback(ours):  # the Manager is on this machine
             ours = address
-        return OpenLink(self._name, ours, self._terms.link_port)
+        return OpenGateway(self._name, ours, self._terms.link_port)
 
     def _rewire(self, node: str, edge: int, side: str) -> None:
         ends = self._ends.take([edge], []) if side == "in" else self._ends.take([], [edge])

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ..wire.messages import EdgeCount, NodeCount, Report
+from ..wire.messages import EdgeCounters, MetricsReport, NodeCounters
 from ..wire.plan_specs import Plan
-from .gateway_process import LinkSeat
-from .node_process import Seat
+from .gateway_process import GatewayProcess
+from .node_process import NodeProcess
 
 
-def report(token: int, plan: Plan | None, seats: Mapping[str, Seat], link: LinkSeat, now: float) -> Report:
+def report(
+    token: int, plan: Plan | None, seats: Mapping[str, NodeProcess], link: GatewayProcess, now: float
+) -> MetricsReport:
     """The answer to Inspect."""
     transfers = plan.transfers if plan else ()
     left = {transfer.index: link.leaving(transfer) for transfer in transfers if transfer.source in seats}
@@ -31,14 +33,14 @@ def report(token: int, plan: Plan | None, seats: Mapping[str, Seat], link: LinkS
                 count = counts[edge.target]
                 received = _joined(count.inputs[edge.index], dropped)
                 counts[edge.target] = _with(count, "inputs", {edge.index: received})
-    return Report(token, plan.graph if plan else "", counts)
+    return MetricsReport(token, plan.graph if plan else "", counts)
 
 
-def _with(count: NodeCount, side: str, edges: dict[int, EdgeCount]) -> NodeCount:
+def _with(count: NodeCounters, side: str, edges: dict[int, EdgeCounters]) -> NodeCounters:
     return msgspec.structs.replace(count, **{side: getattr(count, side) | edges})
 
 
-def _joined(count: EdgeCount, link: EdgeCount) -> EdgeCount:
+def _joined(count: EdgeCounters, link: EdgeCounters) -> EdgeCounters:
     """A node's count of an edge, with what its link has dropped, and how it was encoded."""
     both = {**link.dropped, **count.dropped}
     dropped = {reason: count.dropped.get(reason, 0) + link.dropped.get(reason, 0) for reason in both}

@@ -7,10 +7,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, PACED, STEPS, WAITING, Page
-from ..channel.message_socket import Pipe
-from ..control.worker.node_record import Member
-from ..wire.messages import EdgeCount, NodeCount
+from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, LAST, PACED, STEPS, WAITING, CounterPage
+from ..channel.message_socket import MessageSocket
+from ..control.worker.node_record import NodeRecord
+from ..wire.messages import EdgeCounters, NodeCounters
 from ..wire.plan_specs import EdgeSpec
 from ..wire.states import NodeState
 
@@ -20,14 +20,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
-class Seat:
+class NodeProcess:
     """A node's place on this worker. It outlives the node's process: counters are read from it until the next graph."""
 
-    def __init__(self, number: int, member: Member, pipe: Pipe) -> None:
+    def __init__(self, number: int, member: NodeRecord, pipe: MessageSocket) -> None:
         self.number = number
         self._member = member
-        self.pipe: Pipe | None = pipe
-        self.page = Page.make(len(member.outputs), len(member.inputs))
+        self.pipe: MessageSocket | None = pipe
+        self.page = CounterPage.make(len(member.outputs), len(member.inputs))
         self.crash_file = os.memfd_create("flowmesh-crash", os.MFD_CLOEXEC)
         self.pid = 0
         self.kill_when_forked = False
@@ -85,11 +85,11 @@ class Seat:
         since = self.page.cells[BUSY]
         return (time.monotonic_ns() - since) / 1e9 if since else 0.0
 
-    def count(self, now: float) -> NodeCount:
+    def count(self, now: float) -> NodeCounters:
         """All counters of the node."""
         cells, member = self.page.cells, self._member
         cpu, memory = _usage(self.pid) if self.pid else self._used
-        return NodeCount(
+        return NodeCounters(
             state=member.state,
             pid=self.pid,
             steps=cells[STEPS],
@@ -104,22 +104,22 @@ class Seat:
             outputs={edge.spec.index: self._output(place) for place, edge in enumerate(member.outputs)},
         )
 
-    def _input(self, place: int) -> EdgeCount:
+    def _input(self, place: int) -> EdgeCounters:
         # received before dropped before (elsewhere) sent: what is in flight never comes out below zero
         block = self.page.input(place)
         received = self.page.cells[block]
-        return EdgeCount(
+        return EdgeCounters(
             received=received,
             copied=self.page.cells[block + 1],
             dropped=self.page.dropped(block),
             waiting=self.page.cells[block + WAITING],
         )
 
-    def _output(self, place: int) -> EdgeCount:
+    def _output(self, place: int) -> EdgeCounters:
         block = self.page.output(place)
         dropped = self.page.dropped(block)
         waiting = self.page.cells[block + WAITING]
-        return EdgeCount(self.page.cells[block], self.page.cells[block + 1], dropped=dropped, waiting=waiting)
+        return EdgeCounters(self.page.cells[block], self.page.cells[block + 1], dropped=dropped, waiting=waiting)
 
     def _rate(self, now: float) -> float:
         """Steps a second: of the last two seconds while it runs, else of all the time in which it ran."""

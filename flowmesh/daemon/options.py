@@ -13,7 +13,7 @@ def nobody(message: Message) -> None:
 
 
 @dataclass(frozen=True)
-class Terms:
+class WorkerOptions:
     """What a worker's owner has chosen.
 
     Attributes:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import socket
 from itertools import count
 
-from ..channel.message_socket import Pipe
-from ..control.worker.node_record import Member
+from ..channel.message_socket import MessageSocket
+from ..control.worker.node_record import NodeRecord
 from ..errors import WorkerError
-from ..forkserver.client import Spawner
+from ..forkserver.client import ForkServerClient
 from ..forkserver.protocol import Exited, Forked
-from .node_process import Seat
+from .node_process import NodeProcess
 
 NODE = "flowmesh.runtime.process"  # what a node's process runs
 
 
-class Children:
+class Processes:
     """Whoever is forked here. A fork server that has died is replaced when something is to be forked, not before: what
     can't start must not be started for ever.
 
@@ -26,8 +26,8 @@ class Children:
         seats: the nodes' places, by the node's name.
     """
 
-    def __init__(self, spawner: Spawner) -> None:
-        self.seats: dict[str, Seat] = {}
+    def __init__(self, spawner: ForkServerClient) -> None:
+        self.seats: dict[str, NodeProcess] = {}
         self._spawner = spawner
         self._spawner_alive = True
         self._numbers = count(1)
@@ -40,13 +40,13 @@ class Children:
 
     # --- the fork server ---------------------------------------------------------------------------------------------
 
-    def spawn(self, module: str) -> tuple[int, Pipe]:
+    def spawn(self, module: str) -> tuple[int, MessageSocket]:
         """Have a process forked that runs this module; its seat's number, and the pipe to it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         number = next(self._numbers)
         self._live_spawner().fork(number, module, theirs.fileno())
         theirs.close()
-        return number, Pipe(ours.detach())
+        return number, MessageSocket(ours.detach())
 
     def preload(self, module: str) -> None:
         """Import a module before the next are forked, so that they have it."""
@@ -69,9 +69,9 @@ class Children:
             self._spawner_alive = False
             raise
 
-    def _live_spawner(self) -> Spawner:
+    def _live_spawner(self) -> ForkServerClient:
         if not self._spawner_alive:
-            self._spawner = Spawner(NODE)
+            self._spawner = ForkServerClient(NODE)
             self._spawner_alive = True
         return self._spawner
 
@@ -87,10 +87,10 @@ class Children:
         """The nodes that are being forked."""
         return [name for name, seat in self.seats.items() if not seat.pid and seat.pipe is not None]
 
-    def fork(self, name: str, member: Member) -> Seat:
+    def fork(self, name: str, member: NodeRecord) -> NodeProcess:
         """Have a node's process made, and a seat for it."""
         number, pipe = self.spawn(NODE)
-        seat = self.seats[name] = Seat(number, member, pipe)
+        seat = self.seats[name] = NodeProcess(number, member, pipe)
         return seat
 
     def forked(self, news: Forked) -> str:

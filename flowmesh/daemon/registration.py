@@ -6,23 +6,23 @@ import resource
 import signal
 import time
 
-from ..channel.message_socket import Pipe
+from ..channel.message_socket import MessageSocket
 from ..errors import LinkError, WorkerError
-from ..forkserver.client import Spawner
-from ..membership.enrollment import AbsentError, Access
+from ..forkserver.client import ForkServerClient
+from ..membership.enrollment import AbsentError, Membership
 from ..transport.control_link import WorkerLink
 from ..wire.messages import Refusal, Welcome
 from .loop import Daemon
-from .options import Terms
+from .options import WorkerOptions
 
 
 def register(
     name: str,
-    access: Access,
+    access: Membership,
     timeout: float,
-    spawner: Spawner,
-    lifeline: Pipe | None,
-    terms: Terms | None = None,
+    spawner: ForkServerClient,
+    lifeline: MessageSocket | None,
+    terms: WorkerOptions | None = None,
     wait_on: int | None = None,
 ) -> Daemon:
     """The daemon, registered. It is given up when the file descriptor `wait_on` can be read; while it
@@ -34,7 +34,7 @@ def register(
     """
     deadline = time.monotonic() + timeout
     link = access.join(timeout, wait_on=wait_on if lifeline is None else lifeline.fileno())
-    daemon = Daemon(name, link, spawner, lifeline, terms or Terms())
+    daemon = Daemon(name, link, spawner, lifeline, terms or WorkerOptions())
     try:
         link.send(daemon.registration())
         _await_welcome(link, deadline, wait_on)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .node_process import Seat
+from .node_process import NodeProcess
 
 
-class Complaints:
+class StallWarnings:
     """Of the present graph."""
 
     def __init__(self) -> None:
         self._told: set[int] = set()
 
-    def about(self, seat: Seat, seats: Mapping[str, Seat]) -> str:
+    def about(self, seat: NodeProcess, seats: Mapping[str, NodeProcess]) -> str:
         """What to tell of the edge that holds a node back, if it has for long; nothing if that was told."""
         edge = seat.full_edge()
         target = seats.get(edge.target) if edge else None

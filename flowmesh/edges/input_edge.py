@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from ..channel.arena import ArenaView
-from ..channel.counters import REASON_CELL, WAITING, Page
+from ..channel.counters import REASON_CELL, WAITING, CounterPage
 from ..channel.leases import Lease, LeaseTable
 from ..channel.message_socket import close_all
-from ..channel.packet_socket import End, PeerGone
+from ..channel.packet_socket import PacketSocket, PeerGone
 from ..channel.ring import BELL, RingReader
 from ..chunk import DataChunk, ReadStamp
-from ..control.node.flow_control import Intake
+from ..control.node.flow_control import ReceiveWindow
 from ..errors import ChunkError
 from ..wire import packets, values
 from ..wire.messages import EdgeEnd
@@ -24,7 +24,7 @@ _PARTNERS = 256  # chunks in no slot that may wait for a partner on a lossy edge
 _BATCH = 64  # packets taken from a socket before the other edges are looked at
 
 
-class Holder:
+class LeaseHolder:
     """The node as one that holds slots: its place in the graph, its limit an input, its lease table (made when needed)."""
 
     def __init__(self, index: int, hold: int, warn: Callable[[str], None]) -> None:
@@ -53,11 +53,11 @@ class Holder:
             )
 
 
-class Arrived(msgspec.Struct, gc=False):
+class ReceivedChunk(msgspec.Struct, gc=False):
     """A chunk that waits, packed; it is opened when a step needs it, once. `view`: what its slot lies in, if it has one."""
 
     chunk: packets.Chunk
-    edge: InEdge
+    edge: InputEdge
     view: ArenaView | None = None
     slot: int = 0
     opened: DataChunk | None = None
@@ -79,16 +79,16 @@ class Arrived(msgspec.Struct, gc=False):
         return opened
 
 
-class InEdge:
+class InputEdge:
     """One edge into the node."""
 
     def __init__(
         self,
         spec: EdgeEnd,
         names: tuple[str, ...],
-        holder: Holder,
-        end: End,
-        page: Page,
+        holder: LeaseHolder,
+        end: PacketSocket,
+        page: CounterPage,
         block: int,
         ring: RingReader | None = None,
     ) -> None:
@@ -103,7 +103,7 @@ class InEdge:
         self._pickles = spec.pickle
         self._brings_frames = False
         self._counts_bytes = spec.bytes > 0
-        self.intake = Intake(spec.depth, self.lossless, spec.bytes)
+        self.intake = ReceiveWindow(spec.depth, self.lossless, spec.bytes)
         self.gone = False
         self._holder = holder
         self._held: set[int] = set()
@@ -112,7 +112,7 @@ class InEdge:
         self._cells = page.cells
         self._block = block
         self._received = self._cells[block]
-        self._announced: packets.Announce | None = None
+        self._announced: packets.ArenaAnnouncement | None = None
         self._views: dict[int, ArenaView] = {}
         self._owed = 0
         self._closing = False
@@ -158,12 +158,12 @@ class InEdge:
 
     def _next_on_socket(self) -> packets.Packet | None:
         while (message := self._next()) is not None:
-            if isinstance(message, packets.Announce):
+            if isinstance(message, packets.ArenaAnnouncement):
                 self._announced = message
             elif isinstance(message, packets.CHUNKS):
                 if self.lossless or not self._is_overtaken(message):
                     return message
-            elif not isinstance(message, packets.Descriptor):
+            elif not isinstance(message, packets.ArenaDescriptor):
                 return message
         return None
 
@@ -172,7 +172,7 @@ class InEdge:
         while self._next_on_socket() is not None:
             raise ChunkError(f"the edge from {self.peer!r} brought a chunk beside its ring")
 
-    def _is_overtaken(self, packet: packets.Chunk | packets.Long) -> bool:
+    def _is_overtaken(self, packet: packets.Chunk | packets.LongPacket) -> bool:
         """A lossy producer takes packets back while we read on: what it sends again may be older than what we have, and
         an arena's announcement may be missing. Such a chunk is as good as taken back: dropped, counted here."""
         number, intake = packet.number, self.intake
@@ -202,7 +202,7 @@ class InEdge:
             close_all(carried[1])
         return packets.decode(carried[0])
 
-    def _map(self, announced: packets.Announce, file: int, bell: int, door: int) -> None:
+    def _map(self, announced: packets.ArenaAnnouncement, file: int, bell: int, door: int) -> None:
         if announced.arena in self._views:  # a lossy producer took it back too late
             close_all([file, bell, door])
             return
@@ -227,20 +227,20 @@ class InEdge:
         most = max(self._waits, _PARTNERS) if for_partners and not self._brings_frames else self._waits
         return waiting > most
 
-    def arrived(self, packet: packets.Chunk | packets.Long) -> Arrived:
+    def arrived(self, packet: packets.Chunk | packets.LongPacket) -> ReceivedChunk:
         """The chunk in a packet, its number checked."""
         self.intake.arrive(packet.number)
         if not packet.arena:
-            return Arrived(packet, self)  # type: ignore[arg-type]  # a Long has an arena
+            return ReceivedChunk(packet, self)  # type: ignore[arg-type]  # a Long has an arena
         self._brings_frames = True
         view = self._view(packet.arena)
         if type(packet) is packets.Chunk:
-            return Arrived(packet, self, view, packet.slot)
+            return ReceivedChunk(packet, self, view, packet.slot)
         memory = view.memory(packet.slot, packet.offset + packet.size)
         chunk = packets.decode(bytes(memory[packet.offset :]))
         if not isinstance(chunk, packets.Chunk):
             raise ChunkError("a long packet does not hold a chunk")
-        return Arrived(chunk, self, view, packet.slot)
+        return ReceivedChunk(chunk, self, view, packet.slot)
 
     def lease(self, view: ArenaView, slot: int, size: int) -> memoryview:
         """The payload in a slot, held until nothing refers to it; beyond the node's `hold`, a private copy."""
@@ -289,7 +289,7 @@ class InEdge:
     def retry(self) -> None:
         """Tell the producer that for which the kernel had no room."""
         if self._closing:
-            self._closing = not self._send(packets.encode(packets.Close()))
+            self._closing = not self._send(packets.encode(packets.CloseEdge()))
         if self._owed:
             self._credit(self._owed)
 

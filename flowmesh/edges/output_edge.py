@@ -10,15 +10,15 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from ..channel.counters import REASON_CELL, WAITING, Page
-from ..channel.packet_socket import End, PeerGone
+from ..channel.counters import REASON_CELL, WAITING, CounterPage
+from ..channel.packet_socket import PacketSocket, PeerGone
 from ..channel.ring import BELL, RingWriter
-from ..control.node.flow_control import Window
+from ..control.node.flow_control import SendWindow
 from ..wire import packets
 from ..wire.messages import EdgeEnd
 
 
-class Lender(Protocol):
+class SlotOwner(Protocol):
     """What a slot belongs to: an arena of ours, or what was received and is passed on."""
 
     ident: int
@@ -33,10 +33,10 @@ class Lender(Protocol):
     def give_back(self, slot: int) -> None: ...
 
 
-Lent = tuple[Lender, int]
+Lent = tuple[SlotOwner, int]
 
 
-class Parcel(NamedTuple):
+class QueuedPacket(NamedTuple):
     """Something to send: a chunk (number > 0), or a mark. `lent` is the slot that the chunk lies in, `size` its bytes."""
 
     packet: bytes
@@ -46,20 +46,26 @@ class Parcel(NamedTuple):
     progress: bool = False
 
 
-class OutEdge:
+class OutputEdge:
     """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end; packets go through the
     ring if there is one, files always along the socket."""
 
     def __init__(
-        self, spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int, ring: RingWriter | None = None
+        self,
+        spec: EdgeEnd,
+        end: PacketSocket,
+        receiving: PacketSocket | None,
+        page: CounterPage,
+        block: int,
+        ring: RingWriter | None = None,
     ) -> None:
         self.spec = spec
         self.end = end
-        self.window = Window(spec.depth, spec.slots, spec.bytes)
+        self.window = SendWindow(spec.depth, spec.slots, spec.bytes)
         self.lossless = receiving is None
         self.gone = False
         self.closed = False
-        self.backlog: deque[Parcel] = deque()
+        self.backlog: deque[QueuedPacket] = deque()
         self.wants_room = False  # whether the socket, not the window or the ring, is what holds the backlog back
         self._ring_full = False  # whether it is the ring
         self._receiving = receiving
@@ -81,7 +87,7 @@ class OutEdge:
         if number <= self._until and lent is None and self._put(packet):
             self.window.sent = number
             return False
-        self._offer(Parcel(packet, number, lent, size))
+        self._offer(QueuedPacket(packet, number, lent, size))
         return bool(self.backlog) or self.closed
 
     def _send(self, packet: bytes) -> bool:
@@ -91,7 +97,7 @@ class OutEdge:
             self._peer_gone()
             return False
 
-    def _offer(self, parcel: Parcel) -> None:
+    def _offer(self, parcel: QueuedPacket) -> None:
         if self.closed or self.gone:
             self._drop(parcel, "after_end" if self.closed else "died")
             return
@@ -106,7 +112,7 @@ class OutEdge:
             return
         if done and self.backlog and self.backlog[-1].progress:
             self.backlog.pop()
-        self.backlog.append(Parcel(packet, progress=done))
+        self.backlog.append(QueuedPacket(packet, progress=done))
         self.flush()
 
     def flush(self) -> None:
@@ -141,7 +147,7 @@ class OutEdge:
             backlog.popleft()
             self._went(parcel)
 
-    def _went(self, parcel: Parcel) -> None:
+    def _went(self, parcel: QueuedPacket) -> None:
         if parcel.number:
             self.window.send(parcel.number, parcel.lent is not None, parcel.size)
             if parcel.lent is not None:
@@ -165,12 +171,12 @@ class OutEdge:
             if packet == BELL:
                 continue
             message = packets.decode(packet)
-            if isinstance(message, packets.Close):
+            if isinstance(message, packets.CloseEdge):
                 self.closed = True
                 self._until = 0
             elif isinstance(message, packets.Credit):
                 self._credit(message.taken)
-            elif isinstance(message, packets.Resume):
+            elif isinstance(message, packets.ResumeAfter):
                 self._resume(message.arrived)
 
     def _credit(self, taken: int) -> None:
@@ -192,7 +198,7 @@ class OutEdge:
         ring = self._ring
         return ring is not None and (ring.taken > self.window.taken or (self._ring_full and ring.has_moved))
 
-    def _make_room(self, receiving: End, size: int) -> None:
+    def _make_room(self, receiving: PacketSocket, size: int) -> None:
         """Take back the oldest chunks beyond depth - 1, or beyond the bytes that leave room for this many; marks and what is
         kept are sent again, in order."""
         self.collect()
@@ -208,32 +214,34 @@ class OutEdge:
             else:
                 self.backlog.append(parcel)
 
-    def _take_back(self, receiving: End) -> Iterator[Parcel]:
+    def _take_back(self, receiving: PacketSocket) -> Iterator[QueuedPacket]:
         while (packet := receiving.receive()) is not None:
             message = packets.decode(packet)
             if isinstance(message, packets.CHUNKS):
                 self.window.withdraw(message.number)
                 size = len(packet) + message.size
-                yield Parcel(packet, message.number, self._lent.pop(message.number, None), size)
-            elif isinstance(message, packets.Mark):
-                yield Parcel(packet)
-            elif isinstance(message, packets.Announce | packets.Descriptor):  # its files are closed: announced anew
+                yield QueuedPacket(packet, message.number, self._lent.pop(message.number, None), size)
+            elif isinstance(message, packets.Marker):
+                yield QueuedPacket(packet)
+            elif isinstance(
+                message, packets.ArenaAnnouncement | packets.ArenaDescriptor
+            ):  # its files are closed: announced anew
                 self._announced.discard(message.arena)
 
-    def _announce(self, arena: Lender) -> bool:
+    def _announce(self, arena: SlotOwner) -> bool:
         """Send an arena's files, unless the consumer has them; whether it has now. A half is sent again with the other."""
         if arena.ident in self._announced:
             return True
-        head = packets.Announce(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
+        head = packets.ArenaAnnouncement(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
         if not self.end.send(packets.encode(head)):
             return False
-        rights = packets.encode(packets.Descriptor(arena=arena.ident))
+        rights = packets.encode(packets.ArenaDescriptor(arena=arena.ident))
         if not self.end.send(rights, (arena.descriptor, arena.bell, arena.door)):
             return False
         self._announced.add(arena.ident)
         return True
 
-    def _drop(self, parcel: Parcel, reason: str) -> None:
+    def _drop(self, parcel: QueuedPacket, reason: str) -> None:
         self._cells[self._block + REASON_CELL[reason]] += 1
         self.window.withdraw(parcel.number)
         if parcel.lent is not None:

@@ -4,17 +4,25 @@ the end of the file ends nothing here, that is said by a mark.
 
 from __future__ import annotations
 
-from ..channel.counters import Page
-from ..channel.packet_socket import End, PeerGone
+from ..channel.counters import CounterPage
+from ..channel.packet_socket import PacketSocket, PeerGone
 from ..wire import packets
 from ..wire.messages import EdgeEnd
-from .input_edge import Holder, InEdge
+from .input_edge import InputEdge, LeaseHolder
 
 
-class LinkedInEdge(InEdge):
+class RemoteInputEdge(InputEdge):
     """One such edge. It says to each new link what has arrived, and skips what comes twice."""
 
-    def __init__(self, spec: EdgeEnd, names: tuple[str, ...], holder: Holder, end: End, page: Page, block: int) -> None:
+    def __init__(
+        self,
+        spec: EdgeEnd,
+        names: tuple[str, ...],
+        holder: LeaseHolder,
+        end: PacketSocket,
+        page: CounterPage,
+        block: int,
+    ) -> None:
         super().__init__(spec, names, holder, end, page, block)
         self.spec = spec
         self._read: list[packets.Packet] = []  # from a channel that was replaced
@@ -45,7 +53,7 @@ class LinkedInEdge(InEdge):
         self._newest = packet.number
         return True
 
-    def rewire(self, end: End) -> None:
+    def rewire(self, end: PacketSocket) -> None:
         """The link was replaced: this is the channel to the new one. What the old one had sent is read first."""
         read, self._read = self._read, []
         while not self.gone and (received := self.receive()):
@@ -60,7 +68,7 @@ class LinkedInEdge(InEdge):
 
     def retry(self) -> None:
         if self._unsaid:
-            self._unsaid = not self._send(packets.encode(packets.Resume(self._newest)))
+            self._unsaid = not self._send(packets.encode(packets.ResumeAfter(self._newest)))
         super().retry()
 
     def close(self) -> None:

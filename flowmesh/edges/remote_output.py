@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from ..channel.counters import Page
-from ..channel.packet_socket import End
+from ..channel.counters import CounterPage
+from ..channel.packet_socket import PacketSocket
 from ..wire import packets
 from ..wire.messages import EdgeEnd
-from .output_edge import OutEdge, Parcel
+from .output_edge import OutputEdge, QueuedPacket
 
 
-class LinkedOutEdge(OutEdge):
+class RemoteOutputEdge(OutputEdge):
     """A lossless one. The slots of what is kept stay lent, and credit comes from the far consumers alone."""
 
-    def __init__(self, spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int) -> None:
+    def __init__(
+        self, spec: EdgeEnd, end: PacketSocket, receiving: PacketSocket | None, page: CounterPage, block: int
+    ) -> None:
         super().__init__(spec, end, receiving, page, block)
         self._until = 0  # so that every chunk comes by here
-        self._kept: deque[Parcel] = deque()  # what was sent, in order; marks as far as they may not have arrived
+        self._kept: deque[QueuedPacket] = deque()  # what was sent, in order; marks as far as they may not have arrived
         self._asked: int | None = None
         self._barrier = b""  # says where the newest repetition begins
 
-    def rewire(self, end: End, receiving: End | None = None) -> None:
+    def rewire(self, end: PacketSocket, receiving: PacketSocket | None = None) -> None:
         """The link was replaced: this is the channel to the new one, which knows nothing."""
         self.collect()
         self.end.close()
@@ -41,7 +43,7 @@ class LinkedOutEdge(OutEdge):
             return super().mark(packet, done)
         if done and self.backlog and self.backlog[-1].progress:
             self.backlog.pop()
-        self.backlog.append(Parcel(packet, progress=done))
+        self.backlog.append(QueuedPacket(packet, progress=done))
 
     def flush(self) -> None:
         asked = True
@@ -52,13 +54,13 @@ class LinkedOutEdge(OutEdge):
             asked = self._asked is not None  # meanwhile
         self._until = 0
 
-    def _offer(self, parcel: Parcel) -> None:
+    def _offer(self, parcel: QueuedPacket) -> None:
         if self.gone and not self.closed:
             self.backlog.append(parcel)
         else:
             super()._offer(parcel)
 
-    def _went(self, parcel: Parcel) -> None:
+    def _went(self, parcel: QueuedPacket) -> None:
         super()._went(parcel)
         if parcel.progress and self._kept and self._kept[-1].progress:
             self._kept.pop()
@@ -92,29 +94,31 @@ class LinkedOutEdge(OutEdge):
             self._kept.pop()
         self.window.withdraw_beyond(arrived)
         waiting = [parcel for parcel in self.backlog if parcel.packet is not self._barrier]
-        self._barrier = packets.encode(packets.Resume(arrived))
-        self.backlog = deque([Parcel(self._barrier), *again, *waiting])
+        self._barrier = packets.encode(packets.ResumeAfter(arrived))
+        self.backlog = deque([QueuedPacket(self._barrier), *again, *waiting])
 
     def _peer_gone(self) -> None:
         self.gone = True  # until it is replaced; nothing is lost
 
 
-class LossyLinkedOutEdge(OutEdge):
+class LossyRemoteOutputEdge(OutputEdge):
     """A lossy one. What a link has taken dies with it; what it had not taken yet, and the newest marks, go to the one that
     replaces it."""
 
-    def __init__(self, spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int) -> None:
+    def __init__(
+        self, spec: EdgeEnd, end: PacketSocket, receiving: PacketSocket | None, page: CounterPage, block: int
+    ) -> None:
         super().__init__(spec, end, receiving, page, block)
-        self._marks: dict[bool, Parcel] = {}
+        self._marks: dict[bool, QueuedPacket] = {}
         self._out: deque[int] = deque()  # numbers of what the link has been sent and given no credit for
 
-    def rewire(self, end: End, receiving: End | None = None) -> None:
+    def rewire(self, end: PacketSocket, receiving: PacketSocket | None = None) -> None:
         """As LinkedOutEdge's."""
         assert self._receiving is not None
         self.collect()
         waiting = [*self._take_back(self._receiving), *self.backlog]
         for number in self._out:
-            self._drop(Parcel(b"", number, self._lent.get(number)), "died")
+            self._drop(QueuedPacket(b"", number, self._lent.get(number)), "died")
         self._out.clear()
         self.end.close()
         self._receiving.close()
@@ -123,7 +127,7 @@ class LossyLinkedOutEdge(OutEdge):
         self.backlog = deque([*(parcel for parcel in waiting if parcel.number), *self._marks.values()])
         self.flush()
 
-    def _went(self, parcel: Parcel) -> None:
+    def _went(self, parcel: QueuedPacket) -> None:
         super()._went(parcel)
         if parcel.number:
             self._out.append(parcel.number)
@@ -133,7 +137,7 @@ class LossyLinkedOutEdge(OutEdge):
         while self._out and self._out[0] <= taken:
             self._out.popleft()
 
-    def _take_back(self, receiving: End) -> Iterator[Parcel]:
+    def _take_back(self, receiving: PacketSocket) -> Iterator[QueuedPacket]:
         for parcel in super()._take_back(receiving):
             if parcel.number in self._out:  # not, if credit for a later one came while it was taken back and sent again
                 self._out.remove(parcel.number)
@@ -141,5 +145,5 @@ class LossyLinkedOutEdge(OutEdge):
 
     def mark(self, packet: bytes, done: bool) -> None:
         self._marks.pop(done, None)
-        self._marks[done] = Parcel(packet, progress=done)
+        self._marks[done] = QueuedPacket(packet, progress=done)
         super().mark(packet, done)

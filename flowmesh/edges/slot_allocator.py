@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..channel.arena import Arena, ArenaView, size_class
-from ..channel.leases import Lease, Tables, fence, key, lease_of, offset_in
+from ..channel.leases import Lease, ReaderTables, fence, key, lease_of, offset_in
 from ..wire import values
 from ..wire.plan_specs import ALLOCATED
 from .output_edge import Lent
 
 
-class Passed:
+class ForwardedSlot:
     """A received slot that is passed on: our own lease lasts until all takers have theirs. Until then it counts as what
     lies on our edges; if the node keeps the frame longer, as what the node holds."""
 
@@ -50,7 +50,7 @@ class Passed:
                 lease.count(True)
 
 
-class Lending:
+class SlotAllocator:
     """A node's slots.
 
     Args:
@@ -74,7 +74,7 @@ class Lending:
         self._serial = 0
         self._arena: Arena | None = None
         self._arenas: list[Arena] = []
-        self._tables = Tables()
+        self._tables = ReaderTables()
         self._allocated: set[int] = set()
 
     def allocate(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
@@ -119,7 +119,7 @@ class Lending:
                 return None
         packed.move(places, lease.nbytes)
         if isinstance(lease.lender, ArenaView):
-            return Passed(lease.lender, lease, takers), lease.slot
+            return ForwardedSlot(lease.lender, lease, takers), lease.slot
         for array in arrays:
             _freeze(array)
         lease.lender.lend_more(lease.slot, takers)

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 
-from ..channel.message_socket import Pipe
+from ..channel.message_socket import MessageSocket
 from ..channel.packet_socket import PeerGone
 from ..errors import WorkerError
-from .protocol import Exited, Fork, Forked, News, Preload, decode_news, encode
+from .protocol import Exited, Forked, ForkRequest, News, PreloadRequest, decode_news, encode
 
 
-class Spawner:
+class ForkServerClient:
     """A fork server of one's own, which imports these modules first."""
 
     def __init__(self, *modules: str) -> None:
@@ -26,19 +26,19 @@ class Spawner:
             start_new_session=True,
         )
         theirs.close()
-        self._pipe = Pipe(ours.detach())
+        self._pipe = MessageSocket(ours.detach())
 
     def fileno(self) -> int:
         return self._pipe.fileno()
 
     def preload(self, module: str) -> None:
         """Import a module in the server, so that the nodes forked from now on have it."""
-        self._pipe.send(encode(Preload(module)))
+        self._pipe.send(encode(PreloadRequest(module)))
 
     def fork(self, seat: int, module: str, descriptor: int) -> None:
         """Start a process that runs `main(descriptor)` of a module, with its end of the pipe to it, which the caller
         closes."""
-        self._pipe.send(encode(Fork(seat, module)), [descriptor])
+        self._pipe.send(encode(ForkRequest(seat, module)), [descriptor])
 
     def news(self) -> list[Forked | Exited]:
         """What has happened since.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Fork(msgspec.Struct, frozen=True, tag=True):
+class ForkRequest(msgspec.Struct, frozen=True, tag=True):
     """Worker → fork server, with the child's end of its pipe. `seat` is the worker's number for it, never used again;
     the child calls `main(descriptor)` of that module, which only it imports."""
 
@@ -13,7 +13,7 @@ class Fork(msgspec.Struct, frozen=True, tag=True):
     module: str
 
 
-class Preload(msgspec.Struct, frozen=True, tag=True):
+class PreloadRequest(msgspec.Struct, frozen=True, tag=True):
     """Worker → fork server: import this before the next fork."""
 
     module: str
@@ -35,7 +35,7 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     memory: int
 
 
-Request = Fork | Preload
+Request = ForkRequest | PreloadRequest
 News = Forked | Exited
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode

@@ -16,10 +16,10 @@ import signal
 import sys
 import time
 
-from ..channel.message_socket import Pipe
+from ..channel.message_socket import MessageSocket
 from ..channel.packet_socket import PeerGone
 from .process_exit import exit_process
-from .protocol import Exited, Fork, Forked, Preload, decode_request, encode
+from .protocol import Exited, Forked, ForkRequest, PreloadRequest, decode_request, encode
 
 GRACE = 6.0  # seconds that children have to tear down after the worker's death
 PR_SET_PDEATHSIG = 1
@@ -30,7 +30,7 @@ class ForkServer:
     """The server's loop."""
 
     def __init__(self, descriptor: int) -> None:
-        self._pipe = Pipe(descriptor)
+        self._pipe = MessageSocket(descriptor)
         self._children: dict[int, int] = {}  # pidfd -> pid
 
     def run(self) -> None:
@@ -50,14 +50,14 @@ class ForkServer:
     def _serve(self) -> None:
         while (received := self._pipe.receive()) is not None:
             match decode_request(received[0]):
-                case Preload(module=module):
+                case PreloadRequest(module=module):
                     try:
                         importlib.import_module(module)
                     except ImportError:
                         pass  # the node that needs it says so
                     gc.collect()
                     gc.freeze()
-                case Fork(seat=seat, module=module):
+                case ForkRequest(seat=seat, module=module):
                     self._fork(seat, module, received[1][0])
 
     def _fork(self, seat: int, module: str, descriptor: int) -> None:

@@ -15,19 +15,19 @@ from ..chunk import CONTENT_TYPES
 from ..codecs.codec import Blob as Content
 from ..codecs.raw import Raw
 from ..codecs.registry import CODECS, decode
-from ..codecs.selection import Choice
+from ..codecs.selection import CodecSelection
 from ..errors import ChunkError
 from ..wire import packets, values
-from ..wire.link_messages import FRAGMENT, Blob, Data, Fragment, Parcel, encode
-from .codec_threads import Pool
+from ..wire.link_messages import FRAGMENT, BlobHeader, Data, EncodedChunk, Fragment, encode
+from .codec_threads import CodecThreads
 
 SHARED = 4  # encoded chunks of an output that are kept for its other transfers
 
 
-class Coded(NamedTuple):
+class CodedChunk(NamedTuple):
     """A chunk's payload as it travels. `parts` belong to `blobs`; `fresh` of them were encoded for it."""
 
-    blobs: tuple[Blob, ...]
+    blobs: tuple[BlobHeader, ...]
     parts: tuple[Data, ...]
     fresh: int = 0
 
@@ -35,13 +35,13 @@ class Coded(NamedTuple):
     def length(self) -> int:
         return sum(blob.length for blob in self.blobs)
 
-    def detached(self) -> Coded:
+    def detached(self) -> CodedChunk:
         """The same, without the slot's memory."""
         return self._replace(parts=tuple(bytes(part) for part in self.parts))
 
     def messages(self, transfer: int, packet: bytes, size: int) -> Iterator[tuple[bytes, Data]]:
         """What to send, in order: each one's head and its data."""
-        head: Parcel | Fragment = Parcel(transfer, packet, size, self.blobs, self.length)
+        head: EncodedChunk | Fragment = EncodedChunk(transfer, packet, size, self.blobs, self.length)
         place = 0
         for data in self._pieces():
             yield encode(head), data
@@ -59,7 +59,7 @@ class Coded(NamedTuple):
                 yield part[begin : begin + FRAGMENT]
 
 
-class Source(NamedTuple):
+class SlotSource(NamedTuple):
     """A blob of a payload that is to be encoded. `record` names those that are alike in a stream."""
 
     offset: int
@@ -69,7 +69,7 @@ class Source(NamedTuple):
     content: Content
 
 
-class Coding:
+class CodecPipeline:
     """All encoding and decoding of a link.
 
     Attributes:
@@ -78,14 +78,14 @@ class Coding:
     """
 
     def __init__(self) -> None:
-        self.pool = Pool()
-        self.kept: dict[int, dict[int, Coded]] = {}
-        self._streams: dict[tuple[int, str | None, int | None], Stream] = {}
+        self.pool = CodecThreads()
+        self.kept: dict[int, dict[int, CodedChunk]] = {}
+        self._streams: dict[tuple[int, str | None, int | None], CodecStream] = {}
         self._warm = False
 
-    def stream(self, output: int, codec: str | None, quality: int | None) -> Stream:
+    def stream(self, output: int, codec: str | None, quality: int | None) -> CodecStream:
         """The stream of an output; one and the same for all its transfers that agree in codec and quality."""
-        stream = self._streams.setdefault((output, codec, quality), Stream(self, Choice(codec, quality)))
+        stream = self._streams.setdefault((output, codec, quality), CodecStream(self, CodecSelection(codec, quality)))
         stream.users += 1
         return stream
 
@@ -95,7 +95,7 @@ class Coding:
             self._warm = True
             self.pool.run(_use_each, lambda result: None)
 
-    def keep(self, arena: int, slot: int, blobs: tuple[Blob, ...], data: Data) -> None:
+    def keep(self, arena: int, slot: int, blobs: tuple[BlobHeader, ...], data: Data) -> None:
         """Keep what a slot was filled with, if there is somebody to whom it might be sent on."""
         if self._streams:
             self.kept.setdefault(arena, {})[slot] = _cut(blobs, data)
@@ -105,17 +105,17 @@ class Coding:
         self.kept.get(arena, {}).pop(slot, None)
 
 
-class Stream:
+class CodecStream:
     """The chunks of one output that are encoded in one way, for so many transfers as there are `users`."""
 
-    def __init__(self, coding: Coding, choice: Choice) -> None:
+    def __init__(self, coding: CodecPipeline, choice: CodecSelection) -> None:
         self.users = 0
         self._coding = coding
         self._choice = choice
-        self._newest: dict[int, Coded] = {}
-        self._waiting: dict[int, list[Callable[[Coded], None]]] = {}
+        self._newest: dict[int, CodedChunk] = {}
+        self._waiting: dict[int, list[Callable[[CodedChunk], None]]] = {}
 
-    def encode(self, number: int, packet: Data, memory: memoryview, then: Callable[[Coded], None]) -> None:
+    def encode(self, number: int, packet: Data, memory: memoryview, then: Callable[[CodedChunk], None]) -> None:
         """Encode a chunk; `then` gets it, perhaps at once.
 
         Args:
@@ -131,8 +131,8 @@ class Stream:
             work = partial(_encode, self._choice, kept, packet, memory)
             self._coding.pool.take(len(memory), work, partial(self._encoded, number))
 
-    def _encoded(self, number: int, coded: Coded | ChunkError) -> None:
-        assert isinstance(coded, Coded)  # what can't be encoded goes raw
+    def _encoded(self, number: int, coded: CodedChunk | ChunkError) -> None:
+        assert isinstance(coded, CodedChunk)  # what can't be encoded goes raw
         again = coded._replace(fresh=0)
         for place, then in enumerate(self._waiting.pop(number)):
             then(again if place else coded)
@@ -150,39 +150,41 @@ def _use_each() -> None:
         codec.decode(encoded.parameters, encoded.data, memoryview(bytearray(picture.nbytes)))
 
 
-def _encode(choice: Choice, kept: dict[int, dict[int, Coded]], packet: Data, memory: memoryview) -> Coded:
+def _encode(
+    choice: CodecSelection, kept: dict[int, dict[int, CodedChunk]], packet: Data, memory: memoryview
+) -> CodedChunk:
     try:
         message = packets.decode(packet)
         sources = list(_sources(message, memory))
-        if isinstance(message, packets.Chunk | packets.Long):
+        if isinstance(message, packets.Chunk | packets.LongPacket):
             came_as = kept.get(message.arena, {}).get(message.slot)
             if came_as is not None and (coded := _as_it_came(came_as, sources)) is not None:
                 return coded
         encoded = [choice.encode(source.record, source.content_type, source.content) for source in sources]
     except ChunkError:  # a record that no codec takes
         whole = Raw().encode(memory)
-        return Coded((Blob(0, len(memory), whole.codec, whole.parameters, len(memory)),), (whole.data,))
+        return CodedChunk((BlobHeader(0, len(memory), whole.codec, whole.parameters, len(memory)),), (whole.data,))
     blobs = tuple(
-        Blob(source.offset, source.size, one.codec, one.parameters, len(one.data))
+        BlobHeader(source.offset, source.size, one.codec, one.parameters, len(one.data))
         for source, one in zip(sources, encoded, strict=True)
     )
-    return Coded(blobs, tuple(one.data for one in encoded), sum(one.codec != Raw.number for one in encoded))
+    return CodedChunk(blobs, tuple(one.data for one in encoded), sum(one.codec != Raw.number for one in encoded))
 
 
-def _as_it_came(coded: Coded, sources: list[Source]) -> Coded | None:
+def _as_it_came(coded: CodedChunk, sources: list[SlotSource]) -> CodedChunk | None:
     there = {(blob.offset, blob.size): (blob, part) for blob, part in zip(coded.blobs, coded.parts, strict=True)}
     found = [there.get((source.offset, source.size)) for source in sources]
     chosen = [one for one in found if one is not None]
     if len(chosen) < len(found):
         return None
-    return Coded(tuple(blob for blob, _ in chosen), tuple(part for _, part in chosen))
+    return CodedChunk(tuple(blob for blob, _ in chosen), tuple(part for _, part in chosen))
 
 
-def _sources(message: packets.Packet, memory: memoryview) -> Iterator[Source]:
+def _sources(message: packets.Packet, memory: memoryview) -> Iterator[SlotSource]:
     """The blobs of a chunk in a slot."""
-    if isinstance(message, packets.Long):
+    if isinstance(message, packets.LongPacket):
         long = memory[message.offset : message.offset + message.size]
-        yield Source(message.offset, message.size, ("", 0), "other", long)
+        yield SlotSource(message.offset, message.size, ("", 0), "other", long)
         message = packets.decode(long)
     if not isinstance(message, packets.Chunk):
         raise ChunkError("a packet in a slot is no chunk")
@@ -192,21 +194,21 @@ def _sources(message: packets.Packet, memory: memoryview) -> Iterator[Source]:
         if form == values.ARRAY:
             array = values.unpack([row], memory)[name][0]
             if array.nbytes:
-                yield Source(value[2], array.nbytes, (name, 0), content_type, array)
+                yield SlotSource(value[2], array.nbytes, (name, 0), content_type, array)
         elif form == values.ARRAYS:
             of_each = "image" if content_type == "images" else content_type
             for place, (header, array) in enumerate(zip(value, values.unpack([row], memory)[name][0], strict=True)):
                 if array.nbytes:
-                    yield Source(header[2], array.nbytes, (name, place), of_each, array)
+                    yield SlotSource(header[2], array.nbytes, (name, place), of_each, array)
         elif form in (values.BYTES, values.PICKLE):
             spans = [value] if form == values.BYTES else value[1]
             for place, span in enumerate(spans):
                 if type(span) is not bytes and span[1]:
                     offset, size = span
-                    yield Source(offset, size, (name, place), content_type, memory[offset : offset + size])
+                    yield SlotSource(offset, size, (name, place), content_type, memory[offset : offset + size])
 
 
-def decode_into(blobs: Sequence[Blob], data: Data, memory: memoryview) -> None:
+def decode_into(blobs: Sequence[BlobHeader], data: Data, memory: memoryview) -> None:
     """Fill a slot.
 
     Raises:
@@ -219,10 +221,10 @@ def decode_into(blobs: Sequence[Blob], data: Data, memory: memoryview) -> None:
         begin += blob.length
 
 
-def _cut(blobs: tuple[Blob, ...], data: Data) -> Coded:
+def _cut(blobs: tuple[BlobHeader, ...], data: Data) -> CodedChunk:
     """What has come, as it can be sent on."""
     parts, begin, data = [], 0, memoryview(data)
     for blob in blobs:
         parts.append(data[begin : begin + blob.length])
         begin += blob.length
-    return Coded(blobs, tuple(parts))
+    return CodedChunk(blobs, tuple(parts))

@@ -23,7 +23,7 @@ LONG = 32 * 1024**2  # bytes: beyond, even who is alone might take this process 
 Result = TypeVar("Result")
 
 
-class Pool:
+class CodecThreads:
     """`bell` is an eventfd that can be read when results wait for `finish`.
 
     Attributes:

@@ -10,25 +10,25 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..channel.arena import Arena
-from ..channel.counters import Page
-from ..channel.packet_socket import End
-from ..control.gateway.reassembly import Assembly, Complete
-from ..edges.output_edge import OutEdge
-from ..edges.slot_allocator import Lending
+from ..channel.counters import CounterPage
+from ..channel.packet_socket import PacketSocket
+from ..control.gateway.reassembly import Complete, Reassembly
+from ..edges.output_edge import OutputEdge
+from ..edges.slot_allocator import SlotAllocator
 from ..errors import ChunkError, LinkError
 from ..wire import link_messages, packets
 from ..wire.messages import EdgeEnd
 from ..wire.plan_specs import Transfer
-from .codec_pipeline import Coding, decode_into
-from .local_writer import Delivery
+from .codec_pipeline import CodecPipeline, decode_into
+from .local_writer import LocalWriter
 
 ARENAS = 1 << 19  # the ids of a link's arenas begin behind those of all nodes
 LINKS = 20  # bits above which they say how many links there were before: its arenas may still be read
 
-Small = tuple[link_messages.Head | packets.Mark, bytes]  # a packet of a bundle, and what its head says
+Small = tuple[link_messages.ChunkHeader | packets.Marker, bytes]  # a packet of a bundle, and what its head says
 
 
-class Item:
+class PendingChunk:
     """Something to deliver when it is its turn: a packet, or a chunk whose slot is being filled."""
 
     __slots__ = ("done", "lent", "number", "packet", "ready", "size")
@@ -42,15 +42,15 @@ class Item:
         self.done = False  # of a mark: whether a newer one may replace it
 
 
-class Incoming:
+class IncomingTransfer:
     """One transfer."""
 
     def __init__(
         self,
         transfer: Transfer,
         descriptors: Sequence[int],
-        page: Page,
-        coding: Coding,
+        page: CounterPage,
+        coding: CodecPipeline,
         run: int,
         again: int,
         complain: Callable[[str], None],
@@ -60,8 +60,8 @@ class Incoming:
         self._complain = complain
         self._lossless = transfer.edges[0].policy == "lossless"
         self._depth = transfer.edges[0].depth
-        self._assembly = Assembly()
-        self._queue: deque[Item] = deque()
+        self._assembly = Reassembly()
+        self._queue: deque[PendingChunk] = deque()
         self._credited = 0
         self._told = 0  # of that, what was said on the present connection
         self._position: int | None = None  # the last number that has come; None until all consumers have said theirs
@@ -69,17 +69,17 @@ class Incoming:
         self._over = False  # whether what is still being decoded is for nobody
         self._arena = 0  # the one that is in use
         files = iter(descriptors)
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[LocalWriter] = []
         for place, spec in enumerate(transfer.edges):
             end = EdgeEnd(
                 spec.index, transfer.source, spec.policy, spec.depth, spec.slots, spec.follow, bytes=spec.bytes
             )
-            ends = [End(next(files)) for _ in range(1 if self._lossless else 2)]
-            edge = OutEdge(end, ends[0], None if self._lossless else ends[1], page, page.output(place))
-            self.deliveries.append(Delivery(edge, ends, None if again else 0))
-        self._end_mark = packets.encode(packets.Mark(run, 0, packets.END, 0, {}))
+            ends = [PacketSocket(next(files)) for _ in range(1 if self._lossless else 2)]
+            edge = OutputEdge(end, ends[0], None if self._lossless else ends[1], page, page.output(place))
+            self.deliveries.append(LocalWriter(edge, ends, None if again else 0))
+        self._end_mark = packets.encode(packets.Marker(run, 0, packets.END, 0, {}))
         index = (again % 128) << LINKS | ARENAS | transfer.index
-        self._lending = Lending(index, transfer.slots, self._collect, lambda bell: False)
+        self._lending = SlotAllocator(index, transfer.slots, self._collect, lambda bell: False)
         self._told_closed = False
 
     # --- the peer ----------------------------------------------------------------------------------------------------
@@ -95,12 +95,14 @@ class Incoming:
 
     def lost(self) -> None:
         """The connection is lost; a parcel that has not come as a whole comes again."""
-        self._assembly = Assembly()
+        self._assembly = Reassembly()
         self._told_closed = False
         self._told = 0
 
     def heard(
-        self, said: link_messages.Parcel | link_messages.Fragment | link_messages.Bundle, data: link_messages.Data
+        self,
+        said: link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch,
+        data: link_messages.Data,
     ) -> bool:
         """Something of the transfer has come; whether the peer waits until it is confirmed.
 
@@ -112,11 +114,11 @@ class Incoming:
         if self._ended:
             return True
         match said:
-            case link_messages.Bundle():
+            case link_messages.PacketBatch():
                 self._assembly.check_idle()
                 small = link_messages.read_bundle(said, data)
                 (self._wait_behind if self._queue else self._hand_on)(small)
-            case link_messages.Parcel():
+            case link_messages.EncodedChunk():
                 self._check_parcel(said)
                 self._complete(self._assembly.begin(said, data))
             case link_messages.Fragment():
@@ -128,7 +130,7 @@ class Incoming:
         """What most bundles need: nothing waits."""
         edges = [(each.arrived or 0, each.edge) for each in self.deliveries]
         for head, packet in small:
-            if isinstance(head, packets.Mark):
+            if isinstance(head, packets.Marker):
                 for _, edge in edges:
                     edge.mark(packet, head.kind == packets.DONE)
                 continue
@@ -142,19 +144,19 @@ class Incoming:
     def _wait_behind(self, small: list[Small]) -> None:
         """A chunk before them is still being decoded."""
         for head, packet in small:
-            if isinstance(head, packets.Mark):
-                item = Item(packet, 0, 0)
+            if isinstance(head, packets.Marker):
+                item = PendingChunk(packet, 0, 0)
                 item.done = head.kind == packets.DONE
             else:
                 self._check_number(head.number)
                 self._position = head.number
-                item = Item(packet, head.number, len(packet))
+                item = PendingChunk(packet, head.number, len(packet))
             self._queue.append(item)
 
-    def _check_parcel(self, parcel: link_messages.Parcel) -> None:
+    def _check_parcel(self, parcel: link_messages.EncodedChunk) -> None:
         chunk = link_messages.read_chunk(parcel.packet)
         self._check_number(chunk.number)
-        used = chunk.size if isinstance(chunk, link_messages.Head) else chunk.offset + chunk.size
+        used = chunk.size if isinstance(chunk, link_messages.ChunkHeader) else chunk.offset + chunk.size
         if not 0 < used <= parcel.size or not chunk.arena:
             raise LinkError(f"chunk {chunk.number} is said to need {used} bytes of a slot, but {parcel.size} come")
 
@@ -173,16 +175,16 @@ class Incoming:
         chunk = link_messages.read_chunk(parcel.packet)
         self._position = chunk.number
         if not any(each.living for each in self.deliveries):
-            self._queue.append(Item(parcel.packet, chunk.number, parcel.size))
+            self._queue.append(PendingChunk(parcel.packet, chunk.number, parcel.size))
             return
         arena, slot = self._lending.slot(parcel.size)
         arena.lend(slot, len(self.deliveries))
         packet = (
             chunk.moved(arena.ident, slot)
-            if isinstance(chunk, link_messages.Head)
-            else packets.encode(packets.Long(chunk.number, arena.ident, slot, chunk.offset, chunk.size))
+            if isinstance(chunk, link_messages.ChunkHeader)
+            else packets.encode(packets.LongPacket(chunk.number, arena.ident, slot, chunk.offset, chunk.size))
         )
-        item = Item(packet, chunk.number, len(packet) + parcel.size, (arena, slot))
+        item = PendingChunk(packet, chunk.number, len(packet) + parcel.size, (arena, slot))
         self._queue.append(item)
         if arena.ident != self._arena:  # the old one was outgrown
             self._coding.kept.pop(self._arena, None)
@@ -193,8 +195,8 @@ class Incoming:
 
     def _decoded(
         self,
-        item: Item,
-        parcel: link_messages.Parcel,
+        item: PendingChunk,
+        parcel: link_messages.EncodedChunk,
         data: link_messages.Data,
         arena: int,
         slot: int,
@@ -238,7 +240,7 @@ class Incoming:
             if not (each.edge.gone or each.over):
                 each.edge.collect()
 
-    def listen(self, delivery: Delivery) -> None:
+    def listen(self, delivery: LocalWriter) -> None:
         """A consumer has said something, or its channel has room again."""
         delivery.listen()
         if self._ended:
@@ -267,7 +269,7 @@ class Incoming:
         """Nothing more will come: when all is delivered, the consumers are told, and their channels closed."""
         if not self._ended:
             self._ended = True
-            self._queue.append(Item(self._end_mark, 0, 0))
+            self._queue.append(PendingChunk(self._end_mark, 0, 0))
         self._deliver()
 
     def _close_when_empty(self) -> None:

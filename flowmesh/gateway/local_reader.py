@@ -9,14 +9,14 @@ from collections import deque
 
 from ..channel.arena import ArenaView
 from ..channel.message_socket import close_all
-from ..channel.packet_socket import End, PeerGone
+from ..channel.packet_socket import PacketSocket, PeerGone
 from ..errors import ChunkError
 from ..wire import link_messages, packets
 
 _SHORT = 0x94  # the first byte of an array of four: announcements and what comes with files have no more, chunks do
 
 
-class Tap:
+class LocalReader:
     """One end.
 
     Attributes:
@@ -25,8 +25,8 @@ class Tap:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._end = End(descriptor)
-        self._announced: packets.Announce | None = None
+        self._end = PacketSocket(descriptor)
+        self._announced: packets.ArenaAnnouncement | None = None
         self._unsent: deque[packets.Packet] = deque()  # what to tell the producer, for which there was no room
         self.views: dict[int, ArenaView] = {}
         self.gone = False
@@ -44,14 +44,14 @@ class Tap:
                 tag = link_messages.kind(packet)
                 if tag == link_messages.ANNOUNCE:
                     announced = packets.decode(packet)
-                    self._announced = announced if isinstance(announced, packets.Announce) else None
+                    self._announced = announced if isinstance(announced, packets.ArenaAnnouncement) else None
                 elif tag != link_messages.DESCRIPTOR:
                     return packet
         except PeerGone:
             self.gone = True
             return None
 
-    def _with_files(self, announced: packets.Announce) -> bytes | None:
+    def _with_files(self, announced: packets.ArenaAnnouncement) -> bytes | None:
         """The packet behind an announcement; it brings the arena's files, unless a lossy producer took it back."""
         received = self._end.receive_with_descriptors()
         if received is None:
@@ -68,7 +68,7 @@ class Tap:
             close_all(files)
         return packet
 
-    def memory(self, chunk: link_messages.Head | packets.Long) -> memoryview:
+    def memory(self, chunk: link_messages.ChunkHeader | packets.LongPacket) -> memoryview:
         """The used bytes of the chunk's slot.
 
         Raises:
@@ -76,7 +76,7 @@ class Tap:
         """
         if chunk.arena not in self.views:
             raise ChunkError(f"a chunk names the arena {chunk.arena}, which was not announced")
-        used = chunk.size if isinstance(chunk, link_messages.Head) else chunk.offset + chunk.size
+        used = chunk.size if isinstance(chunk, link_messages.ChunkHeader) else chunk.offset + chunk.size
         return self.views[chunk.arena].memory(chunk.slot, used)
 
     def credit(self, number: int) -> None:
@@ -85,11 +85,11 @@ class Tap:
 
     def close_edge(self) -> None:
         """Tell the producer that nothing more is taken."""
-        self._tell(packets.Close())
+        self._tell(packets.CloseEdge())
 
     def resume(self, arrived: int) -> None:
         """Ask the producer to send again what is behind this number."""
-        self._tell(packets.Resume(arrived))
+        self._tell(packets.ResumeAfter(arrived))
 
     def _tell(self, message: packets.Packet) -> None:
         if self.gone:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..channel.packet_socket import End, PeerGone
-from ..edges.output_edge import OutEdge
+from ..channel.packet_socket import PacketSocket, PeerGone
+from ..edges.output_edge import OutputEdge
 from ..wire import packets
 
 
-class Delivery:
+class LocalWriter:
     """One consumer's edge. `arrived`: what it has of an earlier link; None as long as that is not known."""
 
-    def __init__(self, edge: OutEdge, ends: Sequence[End], arrived: int | None) -> None:
+    def __init__(self, edge: OutputEdge, ends: Sequence[PacketSocket], arrived: int | None) -> None:
         self.edge = edge
         self.arrived = arrived
         self.over = False  # whether the channel was closed
@@ -33,7 +33,7 @@ class Delivery:
             edge.flush()
 
     def _learn(self, packet: bytes | None) -> None:
-        if packet is not None and isinstance(resume := packets.decode(packet), packets.Resume):
+        if packet is not None and isinstance(resume := packets.decode(packet), packets.ResumeAfter):
             self.arrived = resume.arrived
             self.edge.window.sent = self.edge.window.taken = resume.arrived
             self.edge.flush()

@@ -3,15 +3,15 @@ the producer keeps every chunk until they have it. What a lost connection took w
 
 from __future__ import annotations
 
-from ..control.gateway.send_scheduler import AHEAD, Sending
+from ..control.gateway.send_scheduler import AHEAD, SendScheduler
 from ..wire import link_messages
-from .outgoing import BUNDLE, Outgoing
+from .outgoing import BUNDLE, OutgoingTransfer
 
 CODING = 2  # chunks that are encoded at once
 CHUNKS = 1024  # in a bundle
 
 
-class LosslessOutgoing(Outgoing):
+class LosslessOutgoingTransfer(OutgoingTransfer):
     """Numbers follow each other without a gap, so that chunks are counted and only those in slots opened."""
 
     _skip_to = 0  # what the peer has already
@@ -37,7 +37,7 @@ class LosslessOutgoing(Outgoing):
         elif arrived == self._position and not self._asked:
             self._bundle(list(self._marks), 0)
 
-    def _may_read(self, sending: Sending) -> bool:
+    def _may_read(self, sending: SendScheduler) -> bool:
         return self._encoding < CODING and sending.waiting(self._index) < AHEAD
 
     def _read(self) -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..channel.counters import Page
-from ..control.gateway.send_scheduler import Sending
+from ..channel.counters import CounterPage
+from ..control.gateway.send_scheduler import SendScheduler
 from ..wire import link_messages
 from ..wire.plan_specs import Transfer
-from .codec_pipeline import Coded, Stream
-from .local_reader import Tap
-from .outgoing import BUNDLE, Chunk, Outgoing
+from .codec_pipeline import CodecStream, CodedChunk
+from .local_reader import LocalReader
+from .outgoing import BUNDLE, Chunk, OutgoingTransfer
 
 
-class LossyOutgoing(Outgoing):
+class LossyOutgoingTransfer(OutgoingTransfer):
     """Numbers rise, with gaps."""
 
     def __init__(
-        self, transfer: Transfer, tap: Tap, page: Page, stream: Stream, complain: Callable[[str], None]
+        self,
+        transfer: Transfer,
+        tap: LocalReader,
+        page: CounterPage,
+        stream: CodecStream,
+        complain: Callable[[str], None],
     ) -> None:
         super().__init__(transfer, tap, page, stream, complain)
         edge = transfer.edges[0]
@@ -31,7 +36,7 @@ class LossyOutgoing(Outgoing):
         self._under_way.clear()
         self._bundle(list(self._marks), 0)
 
-    def _may_read(self, sending: Sending) -> bool:
+    def _may_read(self, sending: SendScheduler) -> bool:
         return not self._queue and not sending.open(self._index)
 
     def _read(self) -> None:
@@ -72,7 +77,7 @@ class LossyOutgoing(Outgoing):
         self.tap.credit(self._position)
         return True
 
-    def _released(self, coded: Coded) -> Coded:
+    def _released(self, coded: CodedChunk) -> CodedChunk:
         detached = coded.detached()
         self.tap.credit(self._position)
         return detached

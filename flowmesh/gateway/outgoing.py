@@ -10,21 +10,21 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from ..channel.counters import BUSY, ERRORS, REASON_CELL, STEPS, Page
-from ..control.gateway.send_scheduler import Piece, Sending
+from ..channel.counters import BUSY, ERRORS, REASON_CELL, STEPS, CounterPage
+from ..control.gateway.send_scheduler import Segment, SendScheduler
 from ..errors import ChunkError
 from ..wire import link_messages, packets
 from ..wire.plan_specs import Transfer
-from .codec_pipeline import Coded, Stream
-from .local_reader import Tap
+from .codec_pipeline import CodecStream, CodedChunk
+from .local_reader import LocalReader
 
 BUNDLE = 60 * 1024  # bytes of packets in a bundle, beyond which none is added: the longest one fits in just so
 LAST_MARKS = 4  # marks behind the last chunk that are said again on a new connection
 
-Chunk = link_messages.Head | packets.Long
+Chunk = link_messages.ChunkHeader | packets.LongPacket
 
 
-class Outgoing(ABC):
+class OutgoingTransfer(ABC):
     """One transfer.
 
     Attributes:
@@ -33,11 +33,16 @@ class Outgoing(ABC):
     """
 
     def __init__(
-        self, transfer: Transfer, tap: Tap, page: Page, stream: Stream, complain: Callable[[str], None]
+        self,
+        transfer: Transfer,
+        tap: LocalReader,
+        page: CounterPage,
+        stream: CodecStream,
+        complain: Callable[[str], None],
     ) -> None:
         self.transfer = transfer
         self.tap = tap
-        self.sending: Sending | None = None
+        self.sending: SendScheduler | None = None
         self._index = transfer.index
         self._cells = page.cells
         self._block = page.output(0)
@@ -47,14 +52,14 @@ class Outgoing(ABC):
         self._asked = 0  # how often the producer was asked to begin again and has not yet
         self._dropped = 0  # of what is dropped, the last number for which credit was given
         self._discards: str | None = None  # the reason for which all that comes is dropped
-        self._queue: deque[list[Piece]] = deque()  # in order; an empty list is being encoded
+        self._queue: deque[list[Segment]] = deque()  # in order; an empty list is being encoded
         self._encoding = 0
         self._marks: deque[bytes] = deque(maxlen=LAST_MARKS)  # those behind the last chunk
         self._told_end = False
 
     # --- the peer ----------------------------------------------------------------------------------------------------
 
-    def resume(self, sending: Sending, arrived: int) -> None:
+    def resume(self, sending: SendScheduler, arrived: int) -> None:
         """The peer is there and has all up to a number."""
         if self._discards is None:
             self.lost()
@@ -136,7 +141,7 @@ class Outgoing(ABC):
     def _begin_again(self, packet: bytes) -> None:
         """The producer says behind which number it begins again. What came before, it will send once more."""
         resume = packets.decode(packet)
-        if isinstance(resume, packets.Resume):
+        if isinstance(resume, packets.ResumeAfter):
             self._position = resume.arrived
             self._asked = max(0, self._asked - 1)
 
@@ -145,7 +150,7 @@ class Outgoing(ABC):
         """Go on behind a number."""
 
     @abstractmethod
-    def _may_read(self, sending: Sending) -> bool:
+    def _may_read(self, sending: SendScheduler) -> bool:
         """Whether more can be sent soon."""
 
     @abstractmethod
@@ -157,21 +162,23 @@ class Outgoing(ABC):
     def _bundle(self, encoded: list[bytes], chunks: int) -> None:
         """Send these packets together; so many of them are chunks."""
         if encoded:
-            head = link_messages.encode(link_messages.Bundle(self._index, list(map(len, encoded))))
+            head = link_messages.encode(link_messages.PacketBatch(self._index, list(map(len, encoded))))
             self._cells[self._block] += chunks
-            self._queue.append([Piece(head, b"".join(encoded))])
+            self._queue.append([Segment(head, b"".join(encoded))])
             self._pump()
 
     def _encode(self, packet: bytes, chunk: Chunk) -> None:
         """Send a chunk that lies in a slot."""
         memory = self.tap.memory(chunk)
-        place: list[Piece] = []
+        place: list[Segment] = []
         self._queue.append(place)
         self._encoding += 1
         then = partial(self._encoded, self.sending, place, packet, len(memory))
         self._stream.encode(chunk.number, packet, memory, then)
 
-    def _encoded(self, sending: Sending | None, place: list[Piece], packet: bytes, size: int, coded: Coded) -> None:
+    def _encoded(
+        self, sending: SendScheduler | None, place: list[Segment], packet: bytes, size: int, coded: CodedChunk
+    ) -> None:
         coded = self._released(coded)
         if sending is not self.sending:
             return  # for a connection that was lost
@@ -180,10 +187,10 @@ class Outgoing(ABC):
         for blob in coded.blobs:
             self._cells[BUSY] |= 1 << blob.codec
         self._cells[self._block] += 1
-        place += [Piece(head, data) for head, data in coded.messages(self._index, packet, size)]
+        place += [Segment(head, data) for head, data in coded.messages(self._index, packet, size)]
         self._pump()
 
-    def _released(self, coded: Coded) -> Coded:
+    def _released(self, coded: CodedChunk) -> CodedChunk:
         """What is sent of it, whatever becomes of the slot from now on."""
         return coded
 

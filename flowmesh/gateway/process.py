@@ -10,50 +10,50 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..channel.counters import Page
-from ..channel.message_socket import Pipe
+from ..channel.counters import CounterPage
+from ..channel.message_socket import MessageSocket
 from ..channel.packet_socket import PeerGone
 from ..codecs.malloc import keep_freed_memory
 from ..errors import LinkError
 from ..transport.data_link import DataLink
 from ..wire import messages
-from ..wire.messages import Forget, LinkOpened, LogLine, Message, OpenLink, decode, encode
-from .codec_pipeline import Coding
-from .incoming import Incoming
-from .local_reader import Tap
-from .lossless import LosslessOutgoing
-from .lossy import LossyOutgoing
-from .sessions import Peers
+from ..wire.messages import CloseTransfers, GatewayOpened, LogLine, Message, OpenGateway, decode, encode
+from .codec_pipeline import CodecPipeline
+from .incoming import IncomingTransfer
+from .local_reader import LocalReader
+from .lossless import LosslessOutgoingTransfer
+from .lossy import LossyOutgoingTransfer
+from .sessions import PeerSessions
 
 Watched = tuple[int, bool, bool, Callable[[], None]]  # a file descriptor, whether it is read, written, what then
 
 
 def main(descriptor: int) -> None:
     """Serve as a worker's link; `descriptor` is the pipe to the worker. Returns when that is closed."""
-    pipe = Pipe(descriptor)
+    pipe = MessageSocket(descriptor)
     first = _first_message(pipe)
     if first is None:
         return
     keep_freed_memory()
-    link = Link(first.worker, _listen(first, pipe), pipe)
+    link = Gateway(first.worker, _listen(first, pipe), pipe)
     try:
         link.run()
     finally:
         link.close()
 
 
-def _first_message(pipe: Pipe) -> OpenLink | None:
+def _first_message(pipe: MessageSocket) -> OpenGateway | None:
     """None when the worker has gone instead."""
     received = pipe.wait()
     if received is None:
         return None
     message = decode(received[0])
-    if not isinstance(message, OpenLink):
+    if not isinstance(message, OpenGateway):
         raise LinkError(f"a link's process was told {type(message).__name__} before OpenLink")
     return message
 
 
-def _listen(first: OpenLink, pipe: Pipe) -> DataLink:
+def _listen(first: OpenGateway, pipe: MessageSocket) -> DataLink:
     """At the port that was asked for or, when that is taken, at any other."""
     try:
         return DataLink(first.address, first.port)
@@ -65,18 +65,18 @@ def _listen(first: OpenLink, pipe: Pipe) -> DataLink:
         return DataLink(first.address, 0)
 
 
-class Link:
+class Gateway:
     """The loop."""
 
-    def __init__(self, worker: str, data: DataLink, pipe: Pipe) -> None:
+    def __init__(self, worker: str, data: DataLink, pipe: MessageSocket) -> None:
         self._worker = worker
         self._data = data
         self._pipe = pipe
-        self._coding = Coding()
-        self._peers = Peers(worker, data, self._say)
+        self._coding = CodecPipeline()
+        self._peers = PeerSessions(worker, data, self._say)
         self._watched: dict[int, tuple[bool, bool]] = {}
         self._leaving = False
-        self._say(LinkOpened(worker, data.place))
+        self._say(GatewayOpened(worker, data.place))
 
     def run(self) -> None:
         """Until the worker closes the pipe."""
@@ -142,22 +142,24 @@ class Link:
 
     def _told(self, message: Message, files: Sequence[int]) -> None:
         match message:
-            case messages.Peers(links=links):
+            case messages.PeerGateways(links=links):
                 self._peers.named(links)
-            case messages.Outgoing(transfer=transfer):
+            case messages.OpenOutgoing(transfer=transfer):
                 self._coding.warm_up()
-                page = Page(files[0], 1, 0)
+                page = CounterPage(files[0], 1, 0)
                 edge = transfer.edges[0]
                 stream = self._coding.stream(transfer.output, edge.codec, edge.quality)
-                kind = LosslessOutgoing if edge.policy == "lossless" else LossyOutgoing
-                self._peers.add_outgoing(kind(transfer, Tap(files[1]), page, stream, self._complain))
+                kind = LosslessOutgoingTransfer if edge.policy == "lossless" else LossyOutgoingTransfer
+                self._peers.add_outgoing(kind(transfer, LocalReader(files[1]), page, stream, self._complain))
                 self._coding.pool.shared = self._peers.transfers > 1
-            case messages.Incoming(transfer=transfer, run=run, again=again):
+            case messages.OpenIncoming(transfer=transfer, run=run, again=again):
                 self._coding.warm_up()
-                page = Page(files[0], len(transfer.edges), 0)
-                self._peers.add_incoming(Incoming(transfer, files[1:], page, self._coding, run, again, self._complain))
+                page = CounterPage(files[0], len(transfer.edges), 0)
+                self._peers.add_incoming(
+                    IncomingTransfer(transfer, files[1:], page, self._coding, run, again, self._complain)
+                )
                 self._coding.pool.shared = self._peers.transfers > 1
-            case Forget():
+            case CloseTransfers():
                 self._peers.forget()
 
     def close(self) -> None:

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from ..control.gateway import connections
-from ..control.gateway.connections import Connection, Linking
-from ..control.gateway.reassembly import Arriving
-from ..control.gateway.send_scheduler import Sending
+from ..control.gateway.connections import Connection, PeerConnections
+from ..control.gateway.reassembly import ReceiveBudget
+from ..control.gateway.send_scheduler import SendScheduler
 from ..errors import ChunkError, LinkError
-from ..transport.data_link import DataLink, Heard
+from ..transport.data_link import DataLink, ReceivedParts
 from ..wire import link_messages
-from ..wire.messages import LogLine, Message, PeerNews
+from ..wire.messages import LinkNews, LogLine, Message
 from ..wire.plan_specs import LinkAddress
-from .incoming import Incoming
-from .outgoing import Outgoing
+from .incoming import IncomingTransfer
+from .outgoing import OutgoingTransfer
 
 
 class Session:
@@ -34,14 +34,14 @@ class Session:
     def __init__(self, peer: str, connection: Connection) -> None:
         self.peer = peer
         self.connection = connection
-        self.sending = Sending()
-        self.arriving = Arriving()
+        self.sending = SendScheduler()
+        self.arriving = ReceiveBudget()
         self.resumes: dict[int, int] = {}
         self.told: set[int] = set()  # transfers from the peer of which we have said where to go on
         self.hurry = False
 
 
-class Peers:
+class PeerSessions:
     """All peers, and the transfers with them.
 
     Attributes:
@@ -50,13 +50,13 @@ class Peers:
     """
 
     def __init__(self, worker: str, data: DataLink, say: Callable[[Message], None]) -> None:
-        self.outgoing: dict[int, Outgoing] = {}
-        self.incoming: dict[int, Incoming] = {}
+        self.outgoing: dict[int, OutgoingTransfer] = {}
+        self.incoming: dict[int, IncomingTransfer] = {}
         self.refused = 0
         self._worker = worker
         self._data = data
         self._say = say
-        self._linking = Linking(worker, data.place.address)
+        self._linking = PeerConnections(worker, data.place.address)
         self._sessions: dict[str, Session] = {}
         self._present: set[str] | None = None  # the peers that there are, once that is known
 
@@ -81,7 +81,7 @@ class Peers:
         for incoming in self.incoming.values():
             self._look_for(incoming.transfer.source_worker)
 
-    def add_outgoing(self, outgoing: Outgoing) -> None:
+    def add_outgoing(self, outgoing: OutgoingTransfer) -> None:
         transfer = outgoing.transfer
         self.outgoing[transfer.index] = outgoing
         self._act(self._linking.exchanges(transfer.target_worker, True, time.monotonic()))
@@ -90,7 +90,7 @@ class Peers:
             outgoing.resume(session.sending, session.resumes.pop(transfer.index))
         self._look_for(transfer.target_worker)
 
-    def add_incoming(self, incoming: Incoming) -> None:
+    def add_incoming(self, incoming: IncomingTransfer) -> None:
         transfer = incoming.transfer
         self.incoming[transfer.index] = incoming
         self._act(self._linking.exchanges(transfer.source_worker, False, time.monotonic()))
@@ -122,22 +122,22 @@ class Peers:
         """Time has passed."""
         self._act(self._linking.tick(time.monotonic()))
 
-    def _act(self, effects: Iterable[connections.Effect]) -> None:
+    def _act(self, effects: Iterable[connections.ConnectionEffect]) -> None:
         for effect in effects:
             match effect:
-                case connections.Allow(key=key):
+                case connections.AllowPeer(key=key):
                     self._data.allow(key)
-                case connections.Revoke(key=key):
+                case connections.RevokePeer(key=key):
                     self._data.revoke(key)
-                case connections.Dial(peer=peer, connection=connection):
+                case connections.DialPeer(peer=peer, connection=connection):
                     self._dial(peer, connection)
                 case connections.HangUp(connection=connection):
                     self._data.hang_up(connection)
-                case connections.Tell(connection=connection, said=said):
+                case connections.SendOnConnection(connection=connection, said=said):
                     self._data.send(connection, [link_messages.encode(said)])
-                case connections.Up(peer=peer, connection=connection):
+                case connections.LinkUp(peer=peer, connection=connection):
                     self._up(Session(peer, connection))
-                case connections.Lost(peer=peer, text=text):
+                case connections.LinkLost(peer=peer, text=text):
                     self._lost(peer, text)
 
     def _dial(self, peer: str, connection: Connection) -> None:
@@ -149,7 +149,7 @@ class Peers:
 
     def _up(self, session: Session) -> None:
         self._sessions[session.peer] = session
-        self._say(PeerNews(self._worker, session.peer, True))
+        self._say(LinkNews(self._worker, session.peer, True))
 
     def _lost(self, peer: str, text: str) -> None:
         if self._sessions.pop(peer, None) is None:
@@ -160,7 +160,7 @@ class Peers:
         for incoming in self.incoming.values():
             if incoming.transfer.source_worker == peer:
                 incoming.lost()
-        self._say(PeerNews(self._worker, peer, False, text))
+        self._say(LinkNews(self._worker, peer, False, text))
 
     # --- what is said ------------------------------------------------------------------------------------------------
 
@@ -180,23 +180,23 @@ class Peers:
     def _break(self, peer: str, connection: Connection, text: str) -> None:
         self._act(self._linking.broken(peer, connection, text, time.monotonic()))
 
-    def _heard(self, peer: str, heard: Heard) -> None:
+    def _heard(self, peer: str, heard: ReceivedParts) -> None:
         said, data = link_messages.decode(heard.frames)
-        if isinstance(said, link_messages.Hello | link_messages.Use | link_messages.Beat):
+        if isinstance(said, link_messages.Hello | link_messages.Activate | link_messages.KeepAlive):
             self._act(self._linking.heard(peer, heard.connection, said, time.monotonic()))
             return
         session = self._sessions.get(peer)
         if session is None or session.connection != heard.connection:
             return  # it comes late, on a connection that was given up
         self._linking.alive(peer, time.monotonic())
-        if isinstance(said, link_messages.Parcel | link_messages.Fragment | link_messages.Bundle):
+        if isinstance(said, link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch):
             self._heard_data(session, said, data, sum(map(len, heard.frames)))
-        elif isinstance(said, link_messages.Confirm):
+        elif isinstance(said, link_messages.Ack):
             session.sending.confirm(said.received)
             for index, taken in said.taken.items():
                 if (outgoing := self._ours(session, index)) is not None:
                     outgoing.credit(taken)
-        elif isinstance(said, link_messages.Ended):
+        elif isinstance(said, link_messages.EndOfTransfer):
             self._heard_end(session, said)
         else:
             self._heard_back(session, said)
@@ -204,7 +204,7 @@ class Peers:
     def _heard_data(
         self,
         session: Session,
-        said: link_messages.Parcel | link_messages.Fragment | link_messages.Bundle,
+        said: link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch,
         data: link_messages.Data,
         size: int,
     ) -> None:
@@ -215,24 +215,24 @@ class Peers:
         elif incoming.heard(said, data):
             session.hurry = True
 
-    def _heard_end(self, session: Session, said: link_messages.Ended) -> None:
+    def _heard_end(self, session: Session, said: link_messages.EndOfTransfer) -> None:
         incoming = self.incoming.get(said.transfer)
         if incoming is None or incoming.transfer.source_worker != session.peer:
             self.refused += 1
         else:
             incoming.end()
 
-    def _heard_back(self, session: Session, said: link_messages.Close | link_messages.Resume) -> None:
-        if isinstance(said, link_messages.Resume) and said.transfer not in self.outgoing:
+    def _heard_back(self, session: Session, said: link_messages.CloseTransfer | link_messages.ResumeTransfer) -> None:
+        if isinstance(said, link_messages.ResumeTransfer) and said.transfer not in self.outgoing:
             session.resumes[said.transfer] = said.arrived
         elif (outgoing := self._ours(session, said.transfer)) is None:
             return
-        elif isinstance(said, link_messages.Resume):
+        elif isinstance(said, link_messages.ResumeTransfer):
             outgoing.resume(session.sending, said.arrived)
         else:
             outgoing.discard("after_end")
 
-    def _ours(self, session: Session, index: int) -> Outgoing | None:
+    def _ours(self, session: Session, index: int) -> OutgoingTransfer | None:
         """The transfer to that peer; None if it is none, which is counted."""
         outgoing = self.outgoing.get(index)
         if outgoing is not None and outgoing.transfer.target_worker == session.peer:
@@ -259,7 +259,7 @@ class Peers:
         self._break(session.peer, session.connection, "the connection was closed")
         return False
 
-    def _answers(self, session: Session) -> Iterable[link_messages.Said]:
+    def _answers(self, session: Session) -> Iterable[link_messages.LinkMessage]:
         taken: dict[int, int] = {}
         for index, incoming in self.incoming.items():
             if incoming.transfer.source_worker == session.peer:
@@ -269,16 +269,18 @@ class Peers:
         confirmed = session.arriving.confirm(session.hurry or bool(taken))
         session.hurry = False
         if confirmed is not None or taken:
-            yield link_messages.Confirm(session.arriving.confirmed, taken)
+            yield link_messages.Ack(session.arriving.confirmed, taken)
         for index, outgoing in self.outgoing.items():
             if outgoing.sending is session.sending and outgoing.at_end:
-                yield link_messages.Ended(index)
+                yield link_messages.EndOfTransfer(index)
 
-    def _answers_of(self, session: Session, index: int, incoming: Incoming) -> Iterable[link_messages.Said]:
+    def _answers_of(
+        self, session: Session, index: int, incoming: IncomingTransfer
+    ) -> Iterable[link_messages.LinkMessage]:
         if index not in session.told:
             if (arrived := incoming.resume()) is None:
                 return
             session.told.add(index)
-            yield link_messages.Resume(index, arrived)
+            yield link_messages.ResumeTransfer(index, arrived)
         if incoming.closed:
-            yield link_messages.Close(index)
+            yield link_messages.CloseTransfer(index)

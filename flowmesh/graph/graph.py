@@ -230,13 +230,13 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         marks = lineage.above(names, self.edges, partnered)
         return GraphSpecs(names, {name: self._kind(name) for name in names}, edges, joins, marks, forks)
 
-    def promises(self) -> dict[str, guarantees.Promise]:
+    def guarantees(self) -> dict[str, guarantees.Guarantee]:
         """What each sink is promised, and why, by its name: `flowmesh.graph.guarantees.Promise`.
 
         Raises:
             GraphError: as `check`.
         """
-        return guarantees.promises(self)
+        return guarantees.guarantees(self)
 
     def _order(self) -> tuple[str, ...]:
         place = {name: place for place, name in enumerate(self)}

@@ -10,9 +10,9 @@ from ..wire.plan_specs import EdgeSpec
 if TYPE_CHECKING:
     from .graph import Graph
 
-EVERY = "every chunk, in order, exactly once"
-COUNTED = "in order, each at most once; what is left out is counted"
-NEWEST = "the newest, in order, each at most once; gaps are counted"
+EXACTLY_ONCE = "every chunk, in order, exactly once"
+AT_MOST_ONCE = "in order, each at most once; what is left out is counted"
+LATEST = "the newest, in order, each at most once; gaps are counted"
 
 EQUAL = "equal to those of an undisturbed run"
 ONE = "those of one complete execution"
@@ -22,7 +22,7 @@ _DETERMINISTIC = "contents are equal where every step, and every source, does th
 _DEATH = "if a process dies, the graph fails and says so: what was on its way is not sent again"
 
 
-class Promise(NamedTuple):
+class Guarantee(NamedTuple):
     """What holds for a sink.
 
     Attributes:
@@ -44,7 +44,7 @@ class _Reason(NamedTuple):
     sentence: str
 
 
-def promises(graph: Graph) -> dict[str, Promise]:
+def guarantees(graph: Graph) -> dict[str, Guarantee]:
     """What each sink is promised, by its name.
 
     Raises:
@@ -63,40 +63,44 @@ def promises(graph: Graph) -> dict[str, Promise]:
     return {name: _promise(above[name]) for name, kind in specs.kinds.items() if kind == "sink"}
 
 
-def _promise(reasons: list[_Reason]) -> Promise:
+def _promise(reasons: list[_Reason]) -> Guarantee:
     deliveries = {reason.delivery for reason in reasons}
-    delivery = NEWEST if NEWEST in deliveries else COUNTED if COUNTED in deliveries else EVERY
+    delivery = LATEST if LATEST in deliveries else AT_MOST_ONCE if AT_MOST_ONCE in deliveries else EXACTLY_ONCE
     contents = ONE if any(reason.contents == ONE for reason in reasons) else EQUAL
     because = [reason.sentence for reason in reasons]
-    because += [_NOTHING_LOST] if delivery == EVERY else []
+    because += [_NOTHING_LOST] if delivery == EXACTLY_ONCE else []
     because += [_DETERMINISTIC] if contents == EQUAL else []
-    return Promise(delivery, contents, (*because, _DEATH))
+    return Guarantee(delivery, contents, (*because, _DEATH))
 
 
 def _reasons(graph: Graph, name: str, driving: list[EdgeSpec]) -> Iterator[_Reason]:
     """What a node, and the edges whose chunks cause its steps, take away from what is promised to those below."""
     node = graph.nodes[name]["node"]
     if node.live:
-        yield _Reason(EVERY, ONE, f"{name} is live: what it gives is there once")
+        yield _Reason(EXACTLY_ONCE, ONE, f"{name} is live: what it gives is there once")
     for edge in driving:
         if edge.policy != "lossless":
             because = f", as {edge.source} is live" if graph.edges[edge.source, name]["policy"] is None else ""
             kept = "the newest chunk" if edge.depth == 1 else f"the newest {edge.depth} chunks"
-            yield _Reason(NEWEST, ONE, f"{edge.source} -> {name} keeps {kept} (policy={edge.policy!r}{because})")
+            yield _Reason(LATEST, ONE, f"{edge.source} -> {name} keeps {kept} (policy={edge.policy!r}{because})")
     if node.on_error == "skip" and driving:
-        yield _Reason(COUNTED, EQUAL, f"{name} skips a chunk at which its step raises: that is counted in its errors")
+        yield _Reason(
+            AT_MOST_ONCE, EQUAL, f"{name} skips a chunk at which its step raises: that is counted in its errors"
+        )
 
 
 def _join_reasons(name: str, kind: str, edges: list[EdgeSpec]) -> Iterator[_Reason]:
     senders = ", ".join(edge.source for edge in edges)
     sampled = ", ".join(edge.source for edge in edges if not edge.follow)
     if kind == "zip":
-        yield _Reason(COUNTED, EQUAL, f"{name} pairs {senders} by number: what has no partner is left out")
+        yield _Reason(AT_MOST_ONCE, EQUAL, f"{name} pairs {senders} by number: what has no partner is left out")
     elif kind == "align":
-        yield _Reason(COUNTED, ONE, f"{name} pairs {senders} by time: what has no partner near enough is left out")
+        yield _Reason(AT_MOST_ONCE, ONE, f"{name} pairs {senders} by time: what has no partner near enough is left out")
     elif sampled:
         yield _Reason(
-            COUNTED, ONE, f"{name} sees the newest of {sampled}, and may leave out what comes before the first"
+            AT_MOST_ONCE, ONE, f"{name} sees the newest of {sampled}, and may leave out what comes before the first"
         )
     else:
-        yield _Reason(EVERY, ONE, f"{name} takes {senders} as they come: between them the order is nobody's promise")
+        yield _Reason(
+            EXACTLY_ONCE, ONE, f"{name} takes {senders} as they come: between them the order is nobody's promise"
+        )

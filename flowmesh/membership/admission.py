@@ -13,16 +13,16 @@ from collections.abc import Callable
 from ..errors import LinkError
 from ..security.addresses import is_loopback, reachable
 from ..security.keys import KeyPair
-from ..security.tokens import Token
+from ..security.tokens import JoinToken
 from ..transport.control_link import ManagerLink
-from .keystore import KeptWorkers
-from .mdns import Announcement
+from .keystore import WorkerKeystore
+from .mdns import MdnsAnnouncement
 
 log = logging.getLogger("flowmesh")
-Admits = Callable[[str, str, str], bool]
+ApproveWorker = Callable[[str, str, str], bool]
 
 
-class Door:
+class Admission:
     """The door of the Manager that listens with `link` and has the public key `key`.
 
     Attributes:
@@ -32,12 +32,12 @@ class Door:
         LinkError: the file of kept workers can't be used.
     """
 
-    def __init__(self, link: ManagerLink, key: str, allow: Admits | None) -> None:
+    def __init__(self, link: ManagerLink, key: str, allow: ApproveWorker | None) -> None:
         self._link = link
         self._key = key
         self._allow = allow
-        self._store = KeptWorkers()
-        self._announcement: Announcement | None = None
+        self._store = WorkerKeystore()
+        self._announcement: MdnsAnnouncement | None = None
         self.kept = self._store.load()
         for each in (key, *self.kept):
             link.allow(each)
@@ -47,7 +47,7 @@ class Door:
         """Whether other machines can reach it."""
         return not is_loopback(self._link.host)
 
-    def mint(self, expires: float) -> Token:
+    def mint(self, expires: float) -> JoinToken:
         """A new token, which the Machine has to hear of before it is good.
 
         Raises:
@@ -61,9 +61,9 @@ class Door:
         if not 0 < expires < 1e9:
             raise LinkError(f"expires is a number of seconds above 0, not {expires!r}")
         hosts = reachable(self._link.host)
-        return Token(hosts, self._link.port, self._key, KeyPair.make(), time.time() + expires)
+        return JoinToken(hosts, self._link.port, self._key, KeyPair.make(), time.time() + expires)
 
-    def invite(self, token: Token) -> None:
+    def invite(self, token: JoinToken) -> None:
         """Show the line to paste: on the terminal, not in the log, which is kept and passed on."""
         sys.stderr.write(
             f"flowmesh: a worker on another machine joins with this line, once, within the hour:\n  {token.line}\n"
@@ -76,7 +76,7 @@ class Door:
         Raises:
             LinkError: it can't be told, or the extra is not installed.
         """
-        self._announcement = Announcement(reachable(self._link.host), self._link.port, self._key)
+        self._announcement = MdnsAnnouncement(reachable(self._link.host), self._link.port, self._key)
 
     def admits(self, name: str, key: str) -> bool:
         """Ask the user's `allow`; it may raise anything, which is told and lets nobody in."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 from ..errors import LinkError
 from ..security.keys import KeyPair, user_keys
-from ..security.tokens import Token
+from ..security.tokens import JoinToken
 from ..transport.control_link import WorkerLink
-from ..transport.monitor import Outlook
+from ..transport.monitor import DialOutcome
 from ..transport.sockets import wait
-from ..wire.messages import Enrol, Enrolment, Refusal
+from ..wire.messages import Enroll, Enrollment, Refusal
 
 _NEW = "ask for a new one: `flowmesh token new` on the Manager's machine, or print(manager.token().line) in its script"
 _LINE = "flowmesh-worker --name NAME --token fm1-..."
@@ -28,7 +28,7 @@ class DeniedError(LinkError):
     """The Manager knows the key and does not let it in."""
 
 
-class Access:
+class Membership:
     """Where a Manager is, whose key it has, and what lets us in.
 
     Attributes:
@@ -37,7 +37,9 @@ class Access:
         kept: whether the Manager's user has allowed `own` for all Managers to come.
     """
 
-    def __init__(self, hosts: Sequence[str], port: int, server_key: str, keys: KeyPair, token: Token | None) -> None:
+    def __init__(
+        self, hosts: Sequence[str], port: int, server_key: str, keys: KeyPair, token: JoinToken | None
+    ) -> None:
         self.hosts = tuple(hosts)
         self.port = port
         self.server_key = server_key
@@ -48,7 +50,7 @@ class Access:
         self.kept = False
 
     @classmethod
-    def by_user(cls, host: str, port: int) -> Access:
+    def by_user(cls, host: str, port: int) -> Membership:
         """To a Manager of the same user on the same machine: both read the same key file.
 
         Raises:
@@ -58,13 +60,13 @@ class Access:
         return cls((host,), port, keys.public, keys, None)
 
     @classmethod
-    def by_token(cls, token: str | Token, host: str | None = None, port: int | None = None) -> Access:
+    def by_token(cls, token: str | JoinToken, host: str | None = None, port: int | None = None) -> Membership:
         """With a token; `host` and `port` replace those that it names.
 
         Raises:
             LinkError: the text is no token.
         """
-        token = Token.parse(token) if isinstance(token, str) else token
+        token = JoinToken.parse(token) if isinstance(token, str) else token
         hosts = token.hosts if host is None else (host,)
         return cls(hosts, token.port if port is None else port, token.server_key, token.keys, token)
 
@@ -138,7 +140,7 @@ class Access:
 class _Dialling:
     """One attempt to join."""
 
-    def __init__(self, access: Access, deadline: float, wait_on: int | None) -> None:
+    def __init__(self, access: Membership, deadline: float, wait_on: int | None) -> None:
         self._access = access
         self._deadline = deadline
         self._fds = [] if wait_on is None else [wait_on]
@@ -151,7 +153,7 @@ class _Dialling:
             for host in hosts:
                 links.append(WorkerLink(host, access.port, access.server_key, keys))
             self._until(links, lambda: self._settled(links))
-            found = next((link for link in links if link.outlook is Outlook.UP), None)
+            found = next((link for link in links if link.outlook is DialOutcome.UP), None)
             if found is None:
                 raise self._failure([link.outlook for link in links])
             links.remove(found)
@@ -162,11 +164,11 @@ class _Dialling:
 
     def hand_in(self, link: WorkerLink) -> None:
         """Say the own key, and wait for the Manager's consent."""
-        link.send(Enrol(self._access.own.public))
-        answers: list[Enrolment | Refusal] = []
+        link.send(Enroll(self._access.own.public))
+        answers: list[Enrollment | Refusal] = []
 
         def answered() -> bool:
-            answers.extend(message for message in link.receive() if isinstance(message, Enrolment | Refusal))
+            answers.extend(message for message in link.receive() if isinstance(message, Enrollment | Refusal))
             return bool(answers)
 
         self._until([link], answered)
@@ -187,11 +189,11 @@ class _Dialling:
     @staticmethod
     def _settled(links: Sequence[WorkerLink]) -> bool:
         outlooks = {link.outlook for link in links}
-        return bool(outlooks & {Outlook.UP, Outlook.DENIED}) or outlooks == {Outlook.STRANGER}
+        return bool(outlooks & {DialOutcome.UP, DialOutcome.DENIED}) or outlooks == {DialOutcome.STRANGER}
 
-    def _failure(self, outlooks: Sequence[Outlook]) -> LinkError:
-        if Outlook.DENIED in outlooks:
+    def _failure(self, outlooks: Sequence[DialOutcome]) -> LinkError:
+        if DialOutcome.DENIED in outlooks:
             return DeniedError(self._access.denied())
-        if Outlook.STRANGER in outlooks:
+        if DialOutcome.STRANGER in outlooks:
             return LinkError(self._access.strange())
-        return AbsentError(self._access.absent(mute=Outlook.MUTE in outlooks))
+        return AbsentError(self._access.absent(mute=DialOutcome.MUTE in outlooks))

@@ -15,12 +15,12 @@ import msgspec
 from ..errors import LinkError
 from ..security import state_dir
 from ..security.keys import KeyPair
-from .enrollment import Access
+from .enrollment import Membership
 
 _MOST = 10 * 1024**2  # characters: far more than anybody has workers
 
 
-class KeptWorkers:
+class WorkerKeystore:
     """The keys that all Managers of this user let in: `workers.keys`, a line of key and name each."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class KeptWorkers:
             raise LinkError(f"the kept workers can't be written to {self._path}: {error}") from error
 
 
-class _Inside(msgspec.Struct, frozen=True):
+class _KeyFile(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     port: int
     server_key: str
@@ -68,21 +68,21 @@ class _Inside(msgspec.Struct, frozen=True):
     secret: str
 
 
-def save_access(name: str, access: Access) -> None:
+def save_access(name: str, access: Membership) -> None:
     """Keep what the worker of that name joins with.
 
     Raises:
         LinkError: it can't be written.
     """
     path = _place(name)
-    inside = _Inside(access.hosts, access.port, access.server_key, access.own.public, access.own.secret)
+    inside = _KeyFile(access.hosts, access.port, access.server_key, access.own.public, access.own.secret)
     try:
         state_dir.write(path, msgspec.json.encode(inside).decode(), replace=True)
     except OSError as error:
         raise LinkError(f"the worker's key can't be kept in {path}: {error}") from error
 
 
-def load_access(name: str) -> Access | None:
+def load_access(name: str) -> Membership | None:
     """What was kept for the worker of that name; None where nothing was.
 
     Raises:
@@ -90,7 +90,7 @@ def load_access(name: str) -> Access | None:
     """
     path = _place(name)
     try:
-        inside = msgspec.json.decode(state_dir.read(path, _MOST), type=_Inside)
+        inside = msgspec.json.decode(state_dir.read(path, _MOST), type=_KeyFile)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -98,7 +98,7 @@ def load_access(name: str) -> Access | None:
     except (msgspec.DecodeError, UnicodeError):
         raise LinkError(f"the worker's key {path} is damaged: remove it, and join with a new token") from None
     own = KeyPair(inside.public, inside.secret)
-    access = Access(inside.hosts, inside.port, inside.server_key, own, None)
+    access = Membership(inside.hosts, inside.port, inside.server_key, own, None)
     access.own, access.enrolled, access.kept = own, True, True
     return access
 

@@ -21,7 +21,7 @@ _AT_ONCE = 100  # so that nobody can keep a Manager from its work by asking
 _ANY = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}
 
 
-class Found(NamedTuple):
+class FoundManager(NamedTuple):
     """A Manager of this user on this machine, and the process that it is in."""
 
     host: str
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     pid: int
 
 
-class Presence:
+class ManagerBeacon:
     """The sign of a Manager that listens at host:port and has this public key. Its owner waits for `fileno`, then calls
     `answer`."""
 
@@ -60,7 +60,7 @@ class Presence:
         self._socket.close()
 
 
-def managers(key: str) -> list[Found]:
+def managers(key: str) -> list[FoundManager]:
     """The Managers with this public key that run on this machine, by port."""
     start, ours = f"@{_prefix()}", f"/{short(key)}/"
     names = {line.rpartition(" ")[2] for line in Path("/proc/net/unix").read_text().splitlines()}
@@ -68,7 +68,7 @@ def managers(key: str) -> list[Found]:
     return sorted((each for each in found if each is not None), key=lambda each: each.port)
 
 
-def _ask(name: str) -> Found | None:
+def _ask(name: str) -> FoundManager | None:
     """Who is behind a sign; None for who is not this user, or does not answer."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
@@ -76,7 +76,7 @@ def _ask(name: str) -> Found | None:
             asking.connect(f"\0{name[1:]}")
             pid, user, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             host, _, port = asking.recv(300).decode().partition(" ")
-            return Found(host, int(port), pid) if user == os.geteuid() else None
+            return FoundManager(host, int(port), pid) if user == os.geteuid() else None
     except (OSError, ValueError):
         return None
 

@@ -20,7 +20,7 @@ LOOKING = 3.0  # seconds: multicast is asked three times within the first
 
 
 @dataclass(frozen=True)
-class Sight:
+class SeenManager:
     """What somebody announces: perhaps a Manager."""
 
     hosts: tuple[str, ...]
@@ -28,7 +28,7 @@ class Sight:
     fingerprint: str
 
 
-class Announcement:
+class MdnsAnnouncement:
     """Tells the local network of a Manager, from now until it is closed.
 
     Raises:
@@ -61,14 +61,14 @@ class Announcement:
         self._zeroconf.close()
 
 
-def look_around(within: float = LOOKING, until: str = "") -> list[Sight]:
+def look_around(within: float = LOOKING, until: str = "") -> list[SeenManager]:
     """All that announce themselves within so many seconds; it ends sooner when the fingerprint `until` is seen.
 
     Raises:
         LinkError: the extra `zeroconf` is not installed, or the network can't be used for it.
     """
     zeroconf = _library()
-    found: dict[str, Sight] = {}
+    found: dict[str, SeenManager] = {}
     try:
         with zeroconf.Zeroconf() as network:
             browser = zeroconf.ServiceBrowser(network, SERVICE, _Listener(found))
@@ -84,7 +84,7 @@ def look_around(within: float = LOOKING, until: str = "") -> list[Sight]:
 class _Listener:
     """What zeroconf tells in a thread of its own; a dict takes one key at a time."""
 
-    def __init__(self, found: dict[str, Sight]) -> None:
+    def __init__(self, found: dict[str, SeenManager]) -> None:
         self._found = found
 
     def add_service(self, network: Any, kind: str, name: str) -> None:
@@ -93,7 +93,7 @@ class _Listener:
             return
         key = (info.properties or {}).get(b"key") or b""
         hosts = tuple(info.parsed_scoped_addresses())
-        self._found[name] = Sight(hosts, info.port, key.decode(errors="replace")[:40])
+        self._found[name] = SeenManager(hosts, info.port, key.decode(errors="replace")[:40])
 
     update_service = add_service
 

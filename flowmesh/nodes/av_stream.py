@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import av
 
-from .reconnecting_reader import LostError
+from .reconnecting_reader import StreamLostError
 
 # What FFmpeg may open on behalf of a stream: a playlist that came over the network must not name files of this host.
 _PROTOCOLS = "crypto,hls,http,httpproxy,https,mmsh,rtmp,rtmpe,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
@@ -16,7 +16,7 @@ _OPTIONS = {"fflags": "nobuffer", "protocol_whitelist": _PROTOCOLS}
 _RTSP_OPTIONS = {"rtsp_transport": "tcp"}
 
 
-class AvFeed:
+class AvStream:
     """An opened stream: a Feed of av.VideoFrame.
 
     Args:
@@ -34,10 +34,10 @@ class AvFeed:
         try:
             self._container = av.open(url, options=known | dict(options), timeout=(timeout, timeout))
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise LostError(self._why("it can't be opened", error)) from error
+            raise StreamLostError(self._why("it can't be opened", error)) from error
         if not self._container.streams.video:
             self._container.close()
-            raise LostError("it holds no video")
+            raise StreamLostError("it holds no video")
         self._stream = self._container.streams.video[0]
         self._frames = self._decoded()
 
@@ -56,9 +56,9 @@ class AvFeed:
         try:
             frame = next(self._frames, None)
         except (av.FFmpegError, OSError) as error:
-            raise LostError(self._why("it broke off", error)) from error
+            raise StreamLostError(self._why("it broke off", error)) from error
         if frame is None:
-            raise LostError("it has ended")
+            raise StreamLostError("it has ended")
         return frame
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from ..errors import GraphError
 from ..node import OPTIONS, Node
 
 
-class ReadyMade(Node):
+class BaseNode(Node):
     """A node whose parameters are all known. Of its own, a subclass declares them as class attributes."""
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
@@ -28,7 +28,7 @@ class ReadyMade(Node):
         super().__init__(name, **options)
 
 
-class OneByOne(ReadyMade):
+class ItemNode(BaseNode):
     """A step that takes its chunks one at a time, from however many senders: how they meet is no question."""
 
     join = "any"

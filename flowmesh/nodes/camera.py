@@ -14,13 +14,13 @@ import numpy as np
 from ..errors import FlowmeshError, GraphError
 from ..node import is_number
 from .base import is_whole
-from .live_source import LiveFeed
-from .reconnecting_reader import LostError, Receiver
+from .live_source import LiveSource
+from .reconnecting_reader import ReconnectingReader, StreamLostError
 
 _KNOWN = Path("/sys/class/video4linux")
 
 
-class Camera(LiveFeed[np.ndarray]):
+class Camera(LiveSource[np.ndarray]):
     """A live source of a camera's frames. What comes while the graph is busy is left out: the newest frame counts.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). A
@@ -73,10 +73,10 @@ class Camera(LiveFeed[np.ndarray]):
         self._index = 0
         try:
             first = self._open()
-        except LostError as error:
+        except StreamLostError as error:
             raise FlowmeshError(f"{self.name}: {error}; {_those_there_are()}") from None
         self._tell_what_differs(first)
-        self._receiver = Receiver(str(self.path), self._open, self.logger, longest_pause=5.0)
+        self._receiver = ReconnectingReader(str(self.path), self._open, self.logger, longest_pause=5.0)
         self._receiver.start(first)
 
     def _picture(self, frame: np.ndarray) -> np.ndarray:
@@ -85,11 +85,11 @@ class Camera(LiveFeed[np.ndarray]):
     def _open(self) -> _Capture:
         why = _why_not(self.path)
         if why:
-            raise LostError(why)
+            raise StreamLostError(why)
         is_device = stat.S_ISCHR(self.path.stat().st_mode)
         capture = cv2.VideoCapture(str(self.path), cv2.CAP_V4L2 if is_device else cv2.CAP_FFMPEG)
         if not capture.isOpened():
-            raise LostError(f"{self.path} can't be opened as a camera: does another program use it?")
+            raise StreamLostError(f"{self.path} can't be opened as a camera: does another program use it?")
         if self.fourcc is not None:  # first: sizes and rates hang on it
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self.fourcc))
         if self.size is not None:
@@ -126,7 +126,7 @@ class _Capture:
     def read(self) -> np.ndarray:
         there, frame = self._capture.read()
         if not there:
-            raise LostError("no more frames come")
+            raise StreamLostError("no more frames come")
         if self._period:
             time.sleep(max(0.0, self._due - time.monotonic()))
             self._due = max(self._due, time.monotonic() - 1.0) + self._period

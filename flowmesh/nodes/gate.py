@@ -8,10 +8,10 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import GraphError
 from ..node import register
-from .base import OneByOne, only
+from .base import ItemNode, only
 
 
-class Gate(OneByOne):
+class Gate(ItemNode):
     """A step that passes chunks on while it is open, and drops and counts them while it is closed.
 
     Any number of nodes may send to it; each chunk is passed on as it came, without a copy.

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import ChunkError, FlowmeshError
-from .view_streams import Showing, Shown
+from .view_streams import ViewFrame, ViewStreams
 
 _BOUNDARY = "flowmesh-frame"
 _PATIENCE = 10.0  # seconds after which a viewer that takes nothing is let go; and in which a request has to be complete
@@ -51,7 +51,7 @@ class ViewServer(ThreadingHTTPServer):
     daemon_threads = False  # they are joined at the end
     request_queue_size = 32
 
-    def __init__(self, shown: Shown, title: str, host: str, port: int, most_viewers: int) -> None:
+    def __init__(self, shown: ViewFrame, title: str, host: str, port: int, most_viewers: int) -> None:
         self.shown, self.title = shown, title
         self._places = threading.BoundedSemaphore(most_viewers)
         self._open: set[socket.socket] = set()
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ChunkError as error:
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
-    def _stream(self, showing: Showing) -> None:
+    def _stream(self, showing: ViewStreams) -> None:
         self._begin(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
         showing.came()
         try:
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             showing.went()
 
-    def _next(self, showing: Showing, number: int) -> tuple[int, bytes] | None:
+    def _next(self, showing: ViewStreams, number: int) -> tuple[int, bytes] | None:
         """The next picture; None when there will be none, or nobody is there to see it."""
         while (newest := showing.newer(number, _LOOK)) is None:
             if showing.closed or _has_gone(self.connection):
@@ -226,7 +226,7 @@ def _path(sender: str, record: str) -> str:
     return f"/{quote(sender, safe='')}/{quote(record, safe='')}"
 
 
-def _page(title: str, shown: Shown) -> str:
+def _page(title: str, shown: ViewFrame) -> str:
     figures = []
     for (sender, record), showing in shown.streams().items():
         path, name = _path(sender, record), html.escape(f"{sender}: {record}")

@@ -15,13 +15,13 @@ import numpy as np
 from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError, GraphError
 from ..node import register
-from .base import ReadyMade, path_of
+from .base import BaseNode, path_of
 
 PATTERNS = tuple(f"*.{ending}" for ending in ("bmp", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"))
 MODES = {"color": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
 
 
-class ImageFolder(ReadyMade):
+class ImageFolder(BaseNode):
     """A source of a folder's pictures in natural order: picture-2 comes before picture-10. The stream ends with the last.
 
     Each chunk holds "frame" (image; see `mode`), "index" (int, from 0) and "file" (text: its path within the folder).

@@ -8,18 +8,18 @@ import numpy as np
 
 from ..chunk import DataChunk
 from ..node import register
-from .base import ReadyMade
-from .reconnecting_reader import Receiver, info
+from .base import BaseNode
+from .reconnecting_reader import ReconnectingReader, info
 
 PATIENCE = 0.5  # seconds that a step waits for a frame: a stop is never held up for longer
 Frame = TypeVar("Frame")
 
 
-class LiveFeed(ReadyMade, Generic[Frame]):
+class LiveSource(BaseNode, Generic[Frame]):
     """A live source whose `setup` makes `_receiver` and `_says`, and whose `_picture` makes an image of a frame."""
 
     live = True
-    _receiver: Receiver[Frame] | None  # None before `setup`
+    _receiver: ReconnectingReader[Frame] | None  # None before `setup`
     _says: dict[str, Any]
     _index: int
 

@@ -10,13 +10,13 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import FlowmeshError, GraphError
 from ..node import register
-from .base import ReadyMade, is_whole
+from .base import BaseNode, is_whole
 from .http_server import ViewServer
 from .images import is_picture, pictures
-from .view_streams import Shown
+from .view_streams import ViewFrame
 
 
-class MjpegServer(ReadyMade):
+class MjpegServer(BaseNode):
     """A sink whose inputs can be looked at in a browser. It never holds the graph back, however slow a viewer is.
 
     Any number of nodes may send to it. Every record that is a picture by its shape is shown: H×W, H×W×1, H×W×3 (BGR) or
@@ -67,7 +67,7 @@ class MjpegServer(ReadyMade):
         self._server: ViewServer | None = None
 
     def setup(self) -> None:
-        self._shown, self._without = Shown(self.quality), Counter[str]()
+        self._shown, self._without = ViewFrame(self.quality), Counter[str]()
         try:
             self._server = ViewServer(self._shown, self.name, self.host, self.port, self.most_viewers)
         except FlowmeshError as error:

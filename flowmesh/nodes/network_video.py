@@ -10,18 +10,18 @@ import numpy as np
 
 from ..errors import FlowmeshError, GraphError
 from ..node import is_number
-from .live_source import LiveFeed
-from .reconnecting_reader import Receiver
+from .live_source import LiveSource
+from .reconnecting_reader import ReconnectingReader
 
 if TYPE_CHECKING:
     import av
 
-    from .av_stream import AvFeed
+    from .av_stream import AvStream
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://.", re.IGNORECASE)
 
 
-class NetworkVideo(LiveFeed["av.VideoFrame"]):
+class NetworkVideo(LiveSource["av.VideoFrame"]):
     """A live source of the frames of a stream: RTSP, RTMP, HTTP (MJPEG, MPEG-TS, HLS, ...), SRT, UDP.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). What
@@ -79,16 +79,16 @@ class NetworkVideo(LiveFeed["av.VideoFrame"]):
             raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
         self._index = 0
         self._says = dict.fromkeys(("width", "height", "fps", "codec"))
-        self._receiver = Receiver(without_password(self.url), self._open, self.logger, self.longest_pause)
+        self._receiver = ReconnectingReader(without_password(self.url), self._open, self.logger, self.longest_pause)
         self._receiver.start()
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray:
         picture: np.ndarray = frame.to_ndarray(format="bgr24")
         return picture
 
-    def _open(self) -> AvFeed:
-        from .av_stream import AvFeed
+    def _open(self) -> AvStream:
+        from .av_stream import AvStream
 
-        feed = AvFeed(self.url, self.timeout, self.ffmpeg)
+        feed = AvStream(self.url, self.timeout, self.ffmpeg)
         self._says = feed.says()
         return feed

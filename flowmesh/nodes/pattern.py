@@ -16,7 +16,7 @@ import numpy as np
 
 from ..chunk import DataChunk
 from ..errors import ChunkError, EndOfStream, GraphError
-from .base import ReadyMade, is_whole
+from .base import BaseNode, is_whole
 
 BITS = 32
 NUMBERS = 1 << 24
@@ -24,7 +24,7 @@ LEAST = 128  # pixels of width and height: squares of 4 pixels, the least that c
 SPEED = 4  # pixels a frame: seen by the eye, and work for a video encoder
 
 
-class TestPattern(ReadyMade):
+class TestPattern(BaseNode):
     """A source of frames with their number burnt in: `read_number` gives it back from a decoded frame.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0).

@@ -12,10 +12,10 @@ import numpy as np
 
 from ..chunk import DataChunk
 from ..errors import GraphError
-from .base import ReadyMade, is_whole
+from .base import BaseNode, is_whole
 
 
-class Print(ReadyMade):
+class Print(BaseNode):
     """A sink that prints a line for each chunk: who sent it, its number, and its records; of arrays the dtype and shape.
 
     `film 3: frame uint8[480, 640, 3], index 2`. It is printed where the node runs: in that worker's terminal.

@@ -21,11 +21,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before connecting again; doubl
 _ENDS_WITHIN = 2.0  # seconds that a read in C code is waited for at the end; a node has five to tear down
 
 
-class LostError(Exception):
+class StreamLostError(Exception):
     """There is no connection, or it is lost; the text says why."""
 
 
-class Feed(Protocol[Frame_co]):
+class FrameStream(Protocol[Frame_co]):
     """One connection."""
 
     def read(self) -> Frame_co:
@@ -35,7 +35,7 @@ class Feed(Protocol[Frame_co]):
         """Called once, in the thread that reads."""
 
 
-class Receiver(Generic[Frame]):
+class ReconnectingReader(Generic[Frame]):
     """Reads frames in a thread of its own, from `start` to `close`.
 
     Args:
@@ -54,7 +54,7 @@ class Receiver(Generic[Frame]):
     def __init__(
         self,
         what: str,
-        connect: Callable[[], Feed[Frame]],
+        connect: Callable[[], FrameStream[Frame]],
         logger: logging.Logger,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
@@ -69,7 +69,7 @@ class Receiver(Generic[Frame]):
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"flowmesh-receiver-{what}", daemon=True)
 
-    def start(self, first: Feed[Frame] | None = None) -> None:
+    def start(self, first: FrameStream[Frame] | None = None) -> None:
         """Begin to read; `first` is a connection that is there already."""
         self._first = first
         self._thread.start()
@@ -96,7 +96,7 @@ class Receiver(Generic[Frame]):
             while not self._ending.is_set():
                 try:
                     self._read(feed or self._connect())
-                except LostError as error:
+                except StreamLostError as error:
                     self._is_lost(error)
                 feed = None
         except BaseException as error:
@@ -104,7 +104,7 @@ class Receiver(Generic[Frame]):
                 self._broken = error
                 self._changed.notify_all()
 
-    def _read(self, feed: Feed[Frame]) -> None:
+    def _read(self, feed: FrameStream[Frame]) -> None:
         try:
             while not self._ending.is_set():
                 frame = feed.read()
@@ -131,7 +131,7 @@ class Receiver(Generic[Frame]):
         self._logger.warning("%s is there after %.1f s (reconnects: %d)", self._what, gone, self.reconnects)
         self._lost_at = None
 
-    def _is_lost(self, error: LostError) -> None:
+    def _is_lost(self, error: StreamLostError) -> None:
         self._lost_at = self._lost_at or time.monotonic()
         if self._ending.is_set():
             return
@@ -140,7 +140,7 @@ class Receiver(Generic[Frame]):
         self._pause = min(2 * self._pause, self._longest)
 
 
-def info(receiver: Receiver[Any]) -> dict[str, Any]:
+def info(receiver: ReconnectingReader[Any]) -> dict[str, Any]:
     """The counters of a Receiver by name."""
     names = ("connected", "frames", "missed", "reconnects")
     return {name: getattr(receiver, name) for name in names}

@@ -11,7 +11,7 @@ import numpy as np
 from ..chunk import DataChunk
 from ..errors import ChunkError, GraphError
 from ..node import is_number
-from .base import OneByOne, is_whole, only
+from .base import ItemNode, is_whole, only
 from .images import is_picture, pictures
 
 INTERPOLATIONS = {
@@ -25,7 +25,7 @@ _MIXABLE = ("uint8", "uint16", "int16", "float32", "float64")  # dtypes of which
 LARGEST = 32_767  # pixels a side: what OpenCV takes
 
 
-class Resize(OneByOne):
+class Resize(ItemNode):
     """A step that gives pictures another size: uint8, 16 bit, float, bool or any other numeric dtype; grey, BGR or BGRA.
 
     The chunk goes on with its other records as they came; a picture that has the size already is not copied. Of label

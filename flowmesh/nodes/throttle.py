@@ -10,10 +10,10 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import GraphError
 from ..node import is_number, register
-from .base import OneByOne, only
+from .base import ItemNode, only
 
 
-class Throttle(OneByOne):
+class Throttle(ItemNode):
     """A step that passes on at most so many chunks a second of each sender, evenly spread, and drops and counts the others.
 
     It looks at when chunks arrive, not at when they were made. Each is passed on as it came, without a copy.

@@ -10,10 +10,10 @@ import cv2
 from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError
 from ..node import register
-from .base import ReadyMade, path_of
+from .base import BaseNode, path_of
 
 
-class VideoFile(ReadyMade):
+class VideoFile(BaseNode):
     """A source of a video file's frames; the stream ends with the file.
 
     Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0; it goes on when the film

@@ -15,7 +15,7 @@ import numpy as np
 from ..chunk import DataChunk
 from ..errors import ChunkError, FlowmeshError, GraphError
 from ..node import is_number
-from .base import ReadyMade, is_whole, path_of
+from .base import BaseNode, is_whole, path_of
 
 if TYPE_CHECKING:
     from .h264 import FragmentedMp4
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TO_I420 = {3: cv2.COLOR_BGR2YUV_I420, 4: cv2.COLOR_BGRA2YUV_I420}
 
 
-class VideoWriter(ReadyMade):
+class VideoWriter(BaseNode):
     """A sink that writes frames to an MP4 file (H.264) that reads back even if the writer is killed.
 
     It takes the record from the first input that has it. All frames have the size of the first; grey ones are written

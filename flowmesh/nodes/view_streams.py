@@ -12,7 +12,7 @@ import numpy as np
 from .images import to_jpeg
 
 
-class Showing:
+class ViewStreams:
     """One stream: the pictures of one record of one sender.
 
     Attributes:
@@ -81,12 +81,12 @@ class Showing:
             self.skipped += pictures
 
 
-class Shown:
+class ViewFrame:
     """All streams, by sender and record. Each sender's first picture is also found by the sender's name alone."""
 
     def __init__(self, quality: int) -> None:
         self._quality = quality
-        self._streams: dict[tuple[str, str], Showing] = {}
+        self._streams: dict[tuple[str, str], ViewStreams] = {}
         self._closed = False
         self._begun = threading.Condition()
 
@@ -95,16 +95,16 @@ class Shown:
         showing = self._streams.get((sender, record))
         if showing is None:
             with self._begun:
-                showing = self._streams[sender, record] = Showing(self._quality)
+                showing = self._streams[sender, record] = ViewStreams(self._quality)
                 self._begun.notify_all()
         showing.put(picture)
 
-    def streams(self) -> dict[tuple[str, str], Showing]:
+    def streams(self) -> dict[tuple[str, str], ViewStreams]:
         """All that there are now, in the order in which they came."""
         with self._begun:
             return dict(self._streams)
 
-    def find(self, sender: str, record: str | None, within: float) -> Showing | None:
+    def find(self, sender: str, record: str | None, within: float) -> ViewStreams | None:
         """The stream of a sender's record; without a record, the sender's first. A sender of which nothing has come yet is
         waited for, so many seconds."""
         with self._begun:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..control.manager.workers import Registered
+from ..control.manager.workers import RegisteredWorker
 from ..errors import ShippingError
 from ..graph.graph import Graph
 from ..node import Node
@@ -19,7 +19,7 @@ def plan_of(
     graph: Graph,
     mapping: Mapping[str, Sequence[str | Node]] | None,
     packages: Iterable[str | Path],
-    workers: Mapping[str, Registered],
+    workers: Mapping[str, RegisteredWorker],
 ) -> Plan:
     """The first run of a graph that was checked, on these workers.
 

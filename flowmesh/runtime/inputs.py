@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from ..channel.packet_socket import PeerGone
 from ..chunk import DataChunk
-from ..control.node.joins import AnyJoin, FollowJoin, Join, Pairing
+from ..control.node.joins import AnyJoin, FollowJoin, Join, PairingJoin
 from ..control.node.pairing import AlignJoin, ZipJoin
-from ..control.node.watermarks import Cause, Progress
-from ..edges.input_edge import Arrived, InEdge
+from ..control.node.watermarks import Cause, WatermarkTracker
+from ..edges.input_edge import InputEdge, ReceivedChunk
 from ..wire import packets
 from ..wire.packets import Origins
 from ..wire.plan_specs import NodeSpec
@@ -19,14 +19,14 @@ class Inputs:
     """All inputs of a node. `paused(place, turn)` and `ended(place)` are called for the marks that come."""
 
     def __init__(
-        self, node: NodeSpec, edges: list[InEdge], paused: Callable[[int, int], None], ended: Callable[[int], None]
+        self, node: NodeSpec, edges: list[InputEdge], paused: Callable[[int, int], None], ended: Callable[[int], None]
     ) -> None:
         self.edges = edges
         self._pair_by = node.join.pair_by
         self._pairing = _pairing(node, edges)
-        self._join: Join[Arrived] = self._pairing or _plain_join(edges, node.join.keeps)
+        self._join: Join[ReceivedChunk] = self._pairing or _plain_join(edges, node.join.keeps)
         self._forks = frozenset(node.forks)
-        self._progress = Progress(node.join.carries, self._forks)
+        self._progress = WatermarkTracker(node.join.carries, self._forks)
         self.says = node.marks  # whether a join further down wants to know how far this node is
         self._zips = node.join.kind == "zip"
         self.place = -1  # of the edge that has triggered the present step
@@ -80,12 +80,12 @@ class Inputs:
             origin.update(self._progress.origin(cause))
         return origin
 
-    def _take_paired(self, join: Pairing[Arrived]) -> tuple[int, dict[int, Arrived]] | None:
+    def _take_paired(self, join: PairingJoin[ReceivedChunk]) -> tuple[int, dict[int, ReceivedChunk]] | None:
         taken = join.take()
         self._drop(join.shed())
         return taken
 
-    def _cause(self, place: int, item: Arrived) -> Cause:
+    def _cause(self, place: int, item: ReceivedChunk) -> Cause:
         chunk = item.chunk
         sender = self.edges[place].sender
         return Cause(place, sender, chunk.number, chunk.created + chunk.offset, chunk.origin, chunk.last)
@@ -143,7 +143,7 @@ class Inputs:
         for place, edge in enumerate(self.edges):
             self._make_room(place, edge)
 
-    def _make_room(self, place: int, edge: InEdge) -> None:
+    def _make_room(self, place: int, edge: InputEdge) -> None:
         while edge.has_too_many(self._join.waiting(place), self._pairing is not None):
             self._drop([(place, self._join.give_up(place), edge.overtaken)])
 
@@ -166,7 +166,7 @@ class Inputs:
         for edge in self.edges:
             edge.close()
 
-    def _handle(self, place: int, edge: InEdge, packet: packets.Packet) -> None:
+    def _handle(self, place: int, edge: InputEdge, packet: packets.Packet) -> None:
         if isinstance(packet, packets.CHUNKS):
             item = edge.arrived(packet)
             if self._closed_as is not None:
@@ -180,10 +180,10 @@ class Inputs:
                     self._make_room(place, edge)
                 if item.chunk.last or (self._zips and self._pair_by[place] == edge.sender):
                     self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
-        elif isinstance(packet, packets.Mark):
+        elif isinstance(packet, packets.Marker):
             self._handle_mark(place, edge, packet)
 
-    def _handle_mark(self, place: int, edge: InEdge, mark: packets.Mark) -> None:
+    def _handle_mark(self, place: int, edge: InputEdge, mark: packets.Marker) -> None:
         if mark.kind == packets.END:
             self._end(place)
         elif mark.kind == packets.PAUSE:
@@ -197,7 +197,7 @@ class Inputs:
                 times = [time for output, (_, time) in mark.origin.items() if output not in self._forks]
                 self._pairing.mark(place, max(times, default=0))
 
-    def _drop(self, dropped: list[tuple[int, Arrived, str]]) -> None:
+    def _drop(self, dropped: list[tuple[int, ReceivedChunk, str]]) -> None:
         for place, item, reason in dropped:
             self.edges[place].dropped(item.chunk.number, reason)
             if self.says:
@@ -209,14 +209,14 @@ class Inputs:
         self._ended(place)
 
 
-def _plain_join(edges: list[InEdge], keeps: int) -> Join[Arrived]:
+def _plain_join(edges: list[InputEdge], keeps: int) -> Join[ReceivedChunk]:
     followed = [place for place, edge in enumerate(edges) if edge.follow]
     if len(followed) == len(edges):
         return AnyJoin(len(edges))
     return FollowJoin(len(edges), followed[0], keeps)
 
 
-def _pairing(node: NodeSpec, edges: list[InEdge]) -> Pairing[Arrived] | None:
+def _pairing(node: NodeSpec, edges: list[InputEdge]) -> PairingJoin[ReceivedChunk] | None:
     if node.join.kind == "zip":
         return ZipJoin(len(edges), lambda place, item: _number(item, node.join.pair_by[place]))
     if node.join.kind == "align":
@@ -225,12 +225,12 @@ def _pairing(node: NodeSpec, edges: list[InEdge]) -> Pairing[Arrived] | None:
     return None
 
 
-def _number(item: Arrived, output: int) -> int:
+def _number(item: ReceivedChunk, output: int) -> int:
     """The number by which a zip pairs an item: that of an output that it descends from, or its own."""
     return item.chunk.origin[output][0] if output in item.chunk.origin else item.chunk.number
 
 
-def _time(item: Arrived) -> int:
+def _time(item: ReceivedChunk) -> int:
     """When what an item descends from was made, in ns."""
     chunk = item.chunk
     return min((time for _, time in chunk.origin.values()), default=chunk.created + chunk.offset)

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..channel.packet_socket import LARGEST
 from ..chunk import DataChunk
-from ..edges.output_edge import Lent, OutEdge
-from ..edges.slot_allocator import Lending
+from ..edges.output_edge import Lent, OutputEdge
+from ..edges.slot_allocator import SlotAllocator
 from ..wire import packets, values
 from ..wire.packets import CHUNK, Origins, encode_fields
 
@@ -36,15 +36,15 @@ class Outputs:
         run: int,
         epoch: int,
         slots: int,
-        wait: Callable[[list[OutEdge], int], bool],
+        wait: Callable[[list[OutputEdge], int], bool],
     ) -> None:
-        self.edges: list[OutEdge] = []
+        self.edges: list[OutputEdge] = []
         self.all_closed = False  # whether nobody takes any more what this node emits
         self._run = run
         self._epoch = epoch
         self._wait = wait
         self._number = 0
-        self._lending = Lending(index, slots, self._collect, self._wait_for_slot)
+        self._lending = SlotAllocator(index, slots, self._collect, self._wait_for_slot)
 
     def emit(self, value: Any, label: Label) -> None:
         """Send a chunk along all edges; returns when none of the lossless ones holds it back.
@@ -93,7 +93,7 @@ class Outputs:
 
     def mark(self, kind: int, number: int, origin: Origins) -> None:
         """Send a mark along all edges."""
-        packet = packets.encode(packets.Mark(self._run, self._epoch, kind, number, origin))
+        packet = packets.encode(packets.Marker(self._run, self._epoch, kind, number, origin))
         for edge in self.edges:
             edge.mark(packet, kind == packets.DONE)
 
@@ -159,4 +159,4 @@ class Outputs:
             packet = self._encode(number, label, packed.records, arena.ident, slot, packed.size)
         arena.lend(slot, len(self.edges))
         memory[offset : offset + len(packet)] = packet
-        return packets.encode(packets.Long(number, arena.ident, slot, offset, len(packet))), (arena, slot)
+        return packets.encode(packets.LongPacket(number, arena.ident, slot, offset, len(packet))), (arena, slot)

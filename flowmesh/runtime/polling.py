@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Sequence, Set
 
 from ..channel.leases import fence
-from ..edges.input_edge import InEdge
-from ..edges.output_edge import OutEdge
+from ..edges.input_edge import InputEdge
+from ..edges.output_edge import OutputEdge
 
-Edge = InEdge | OutEdge
+Edge = InputEdge | OutputEdge
 IN_A_RING = frozenset({-1})
 
 

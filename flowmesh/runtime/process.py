@@ -6,19 +6,19 @@ import faulthandler
 import logging
 from collections.abc import Iterator
 
-from ..channel.counters import Page
-from ..channel.message_socket import Pipe, close_all, read_memory_file
-from ..channel.packet_socket import End
+from ..channel.counters import CounterPage
+from ..channel.message_socket import MessageSocket, close_all, read_memory_file
+from ..channel.packet_socket import PacketSocket
 from ..channel.ring import RingReader, RingWriter
 from ..control.node.machine import NodeMachine
-from ..edges.input_edge import Holder, InEdge
-from ..edges.output_edge import OutEdge
-from ..edges.remote_input import LinkedInEdge
-from ..edges.remote_output import LinkedOutEdge, LossyLinkedOutEdge
+from ..edges.input_edge import InputEdge, LeaseHolder
+from ..edges.output_edge import OutputEdge
+from ..edges.remote_input import RemoteInputEdge
+from ..edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
 from ..errors import FlowmeshError, LinkError, ShippingError
 from ..node import Node
 from ..shipping import installer
-from ..wire.messages import EdgeEnd, Failure, LogLine, NodeNews, SetUp, decode, encode
+from ..wire.messages import EdgeEnd, LogLine, NodeFailure, NodeNews, SetUp, decode, encode
 from ..wire.plan_specs import NodeSpec, decode_code
 from ..wire.states import NodeState
 from .inputs import Inputs
@@ -30,13 +30,13 @@ from .tracebacks import describe, sendable
 
 def main(descriptor: int) -> None:
     """Serve as the process of one node; `descriptor` is the pipe to the worker."""
-    pipe = Pipe(descriptor)
+    pipe = MessageSocket(descriptor)
     first = _first_message(pipe)
     if first is None:
         return
     setup, descriptors = first
     given = iter(descriptors)
-    page = Page(next(given), len(setup.outputs), len(setup.inputs))
+    page = CounterPage(next(given), len(setup.outputs), len(setup.inputs))
     code_file, crash_file = next(given), next(given)
     faulthandler.enable(crash_file, all_threads=False)
     node = _load(setup, code_file, pipe)
@@ -51,12 +51,12 @@ def main(descriptor: int) -> None:
         stepper.run()
     except BaseException as error:  # not the user's code: that is guarded where it is called
         text = describe(error)
-        pipe.send(encode(Failure(setup.graph, setup.node.name, setup.worker, "runtime", 0, text)))
+        pipe.send(encode(NodeFailure(setup.graph, setup.node.name, setup.worker, "runtime", 0, text)))
         pipe.flush(within=2.0)
         raise
 
 
-def _first_message(pipe: Pipe) -> tuple[SetUp, list[int]] | None:
+def _first_message(pipe: MessageSocket) -> tuple[SetUp, list[int]] | None:
     """The worker's first message; None when it has gone instead, or tears down before anything began."""
     received = pipe.wait()
     if received is None:
@@ -67,7 +67,7 @@ def _first_message(pipe: Pipe) -> tuple[SetUp, list[int]] | None:
     return message, received[1]
 
 
-def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
+def _load(setup: SetUp, code_file: int, pipe: MessageSocket) -> Node | None:
     """The node, unpickled in its own code; None, with the Manager told, when that can't be."""
     try:
         code = decode_code(read_memory_file(code_file))
@@ -80,55 +80,57 @@ def _load(setup: SetUp, code_file: int, pipe: Pipe) -> Node | None:
         if isinstance(error, ShippingError) and error.__cause__ is not None:
             told = describe(error.__cause__)
             text = told if text in told else f"{text}\n{told}"
-        pipe.send(encode(Failure(setup.graph, setup.node.name, setup.worker, "load", 0, text)))
+        pipe.send(encode(NodeFailure(setup.graph, setup.node.name, setup.worker, "load", 0, text)))
         pipe.send(encode(NodeNews(setup.graph, setup.node.name, NodeState.CLOSED)))  # its exit is no second failure
         return None
 
 
-def _wire(setup: SetUp, node: Node, pipe: Pipe, page: Page, given: Iterator[int]) -> Stepper:
+def _wire(setup: SetUp, node: Node, pipe: MessageSocket, page: CounterPage, given: Iterator[int]) -> Stepper:
     machine = NodeMachine(setup.graph, setup.node.name, len(setup.inputs))
     stepper = Stepper(node, setup.graph, setup.worker, machine, pipe, page)
-    holder = Holder(setup.node.index, node.hold, stepper.warn)
-    in_edges: list[InEdge] = []
+    holder = LeaseHolder(setup.node.index, node.hold, stepper.warn)
+    in_edges: list[InputEdge] = []
     for place, spec in enumerate(setup.inputs):
-        end = End(next(given))
+        end = PacketSocket(next(given))
         reader = RingReader(next(given), end) if spec.ring else None
         block = page.input(place)
         in_edges.append(
-            LinkedInEdge(spec, setup.names, holder, end, page, block)
+            RemoteInputEdge(spec, setup.names, holder, end, page, block)
             if spec.linked
-            else InEdge(spec, setup.names, holder, end, page, block, reader)
+            else InputEdge(spec, setup.names, holder, end, page, block, reader)
         )
     inputs = _inputs(setup.node, in_edges, machine) if in_edges else None
     outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room)
     for place, spec in enumerate(setup.outputs):
-        end = End(next(given))
-        receiving = None if spec.policy == "lossless" else End(next(given))
+        end = PacketSocket(next(given))
+        receiving = None if spec.policy == "lossless" else PacketSocket(next(given))
         writer = RingWriter(next(given), end) if spec.ring else None
         outputs.edges.append(
             _linked_output(spec, end, receiving, page, page.output(place))
             if spec.linked
-            else OutEdge(spec, end, receiving, page, page.output(place), writer)
+            else OutputEdge(spec, end, receiving, page, page.output(place), writer)
         )
     stepper.attach(inputs, outputs)
     return stepper
 
 
-def _inputs(node: NodeSpec, edges: list[InEdge], machine: NodeMachine) -> Inputs:
+def _inputs(node: NodeSpec, edges: list[InputEdge], machine: NodeMachine) -> Inputs:
     if SingleInput.suits(node, edges):
         return SingleInput(node, edges[0], machine.input_paused, machine.input_ended)
     return Inputs(node, edges, machine.input_paused, machine.input_ended)
 
 
-def _linked_output(spec: EdgeEnd, end: End, receiving: End | None, page: Page, block: int) -> OutEdge:
-    kind = LinkedOutEdge if receiving is None else LossyLinkedOutEdge
+def _linked_output(
+    spec: EdgeEnd, end: PacketSocket, receiving: PacketSocket | None, page: CounterPage, block: int
+) -> OutputEdge:
+    kind = RemoteOutputEdge if receiving is None else LossyRemoteOutputEdge
     return kind(spec, end, receiving, page, block)
 
 
 class _ManagerHandler(logging.Handler):
     """Sends the lines of the node's logger up."""
 
-    def __init__(self, setup: SetUp, pipe: Pipe) -> None:
+    def __init__(self, setup: SetUp, pipe: MessageSocket) -> None:
         super().__init__()
         self._setup = setup
         self._pipe = pipe
@@ -141,7 +143,7 @@ class _ManagerHandler(logging.Handler):
             self.handleError(record)
 
 
-def _log_to_manager(setup: SetUp, pipe: Pipe) -> None:
+def _log_to_manager(setup: SetUp, pipe: MessageSocket) -> None:
     logger = logging.getLogger("flowmesh.node")
     logger.setLevel(logging.INFO)
     logger.propagate = False

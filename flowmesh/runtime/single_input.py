@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..chunk import DataChunk
-from ..edges.input_edge import Arrived, InEdge
+from ..edges.input_edge import InputEdge, ReceivedChunk
 from ..wire import packets
 from ..wire.packets import Chunk, Origins
 from ..wire.plan_specs import NodeSpec
@@ -17,15 +17,15 @@ class SingleInput(Inputs):
     """Each chunk makes a step. One that lies in no slot waits as the packet that it came as."""
 
     def __init__(
-        self, node: NodeSpec, edge: InEdge, paused: Callable[[int, int], None], ended: Callable[[int], None]
+        self, node: NodeSpec, edge: InputEdge, paused: Callable[[int, int], None], ended: Callable[[int], None]
     ) -> None:
         super().__init__(node, [edge], paused, ended)
         self.place = 0
         self._edge = edge
-        self._queue: deque[Chunk | Arrived] = deque()
+        self._queue: deque[Chunk | ReceivedChunk] = deque()
 
     @classmethod
-    def suits(cls, node: NodeSpec, edges: list[InEdge]) -> bool:
+    def suits(cls, node: NodeSpec, edges: list[InputEdge]) -> bool:
         """Whether the node is such a one."""
         return len(edges) == 1 and not node.marks and not node.forks
 
@@ -43,7 +43,7 @@ class SingleInput(Inputs):
             data = {edge.peer: edge.open(item, item.payload)}
             edge.taken(item.number, False)
         else:
-            assert isinstance(item, Arrived)
+            assert isinstance(item, ReceivedChunk)
             self.trigger = item.chunk
             data = {edge.peer: item.open()}
             edge.taken(item.chunk.number, True)
@@ -71,7 +71,7 @@ class SingleInput(Inputs):
         item = self._queue.popleft()
         self._edge.dropped(item.number if isinstance(item, Chunk) else item.chunk.number, reason)
 
-    def _handle(self, place: int, edge: InEdge, packet: packets.Packet) -> None:
+    def _handle(self, place: int, edge: InputEdge, packet: packets.Packet) -> None:
         if not isinstance(packet, packets.CHUNKS):
             super()._handle(place, edge, packet)
         elif self._closed_as is not None:

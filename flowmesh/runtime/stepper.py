@@ -19,32 +19,32 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import numpy as np
 
-from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, Page, bucket
-from ..channel.message_socket import Pipe
-from ..channel.packet_socket import End, PeerGone
+from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, CounterPage, bucket
+from ..channel.message_socket import MessageSocket
+from ..channel.packet_socket import PacketSocket, PeerGone
 from ..channel.wallclock import wall_offset
 from ..chunk import DataChunk
-from ..control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
+from ..control.node.effects import CloseInputs, ExitProcess, NodeEffect, RunTearDown, SendMarker, SendToWorker
 from ..control.node.machine import NodeMachine
-from ..edges.input_edge import InEdge
-from ..edges.output_edge import OutEdge
-from ..edges.remote_input import LinkedInEdge
-from ..edges.remote_output import LinkedOutEdge, LossyLinkedOutEdge
+from ..edges.input_edge import InputEdge
+from ..edges.output_edge import OutputEdge
+from ..edges.remote_input import RemoteInputEdge
+from ..edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
 from ..errors import EndOfStream, StateError
 from ..node import Node
 from ..wire.messages import (
     AnyMessage,
     Call,
-    Failure,
     Gather,
     LogLine,
+    NodeFailure,
     NodeNews,
+    PauseBlocked,
     Reply,
     Rewire,
     Start,
     Stop,
     TearDown,
-    Yield,
     decode,
     encode,
 )
@@ -70,7 +70,9 @@ _CATCH_UP = 1.0  # seconds by which a paced source may be late and still make up
 class Stepper:
     """Runs one node until it is told to leave."""
 
-    def __init__(self, node: Node, graph: str, worker: str, machine: NodeMachine, pipe: Pipe, page: Page) -> None:
+    def __init__(
+        self, node: Node, graph: str, worker: str, machine: NodeMachine, pipe: MessageSocket, page: CounterPage
+    ) -> None:
         self._node = node
         self._step_method = node.step
         self._graph = graph
@@ -85,7 +87,7 @@ class Stepper:
         self._heard = 0
         self._unhandled: list[AnyMessage] = []
         self._interrupted = False
-        self._yield: Yield | None = None  # whether a consumer has paused already
+        self._yield: PauseBlocked | None = None  # whether a consumer has paused already
         self._leaving = False
         self._setup_begun = False
         self._thread = 0
@@ -226,7 +228,7 @@ class Stepper:
         number = self._number if self._inputs is None else self._inputs.trigger.number
         if self._node.on_error == "skip" and isinstance(error, Exception):
             skipped = f"node {self._node.name!r}: step raised at chunk {number}, which is skipped:\n{text}"
-            self._do([Say(LogLine(node=self._node.name, worker=self._worker, level=40, text=skipped))])
+            self._do([SendToWorker(LogLine(node=self._node.name, worker=self._worker, level=40, text=skipped))])
             return
         self._fail("step", number, text)
 
@@ -284,7 +286,7 @@ class Stepper:
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
-    def wait_for_room(self, edges: list[OutEdge], bell: int) -> bool:
+    def wait_for_room(self, edges: list[OutputEdge], bell: int) -> bool:
         """Called by the outputs while an emission can't go on; False when it must not wait any longer. `bell` is an eventfd
         that rings when a slot may be free; -1 when none is waited for."""
         if self._yield is not None and not self._interrupted:
@@ -302,7 +304,9 @@ class Stepper:
 
     def warn(self, text: str) -> None:
         """A warning of the runtime's about this node, for the Manager's log."""
-        self._do([Say(LogLine(self._node.name, self._worker, logging.WARNING, f"node {self._node.name!r} {text}"))])
+        self._do(
+            [SendToWorker(LogLine(self._node.name, self._worker, logging.WARNING, f"node {self._node.name!r} {text}"))]
+        )
 
     def _idle(self) -> None:
         """Nothing to step: wait for a message."""
@@ -325,11 +329,11 @@ class Stepper:
 
     def _wait(self, seconds: float | None) -> None:
         """One wait for inputs, credit, room and messages alike."""
-        sources: list[InEdge] = []
+        sources: list[InputEdge] = []
         if self._inputs is not None:
             self._inputs.retry()
             sources = self._inputs.edges
-        edges: list[InEdge | OutEdge] = [*sources, *self._outputs.edges]
+        edges: list[InputEdge | OutputEdge] = [*sources, *self._outputs.edges]
         held_back = [edge for edge in self._outputs.edges if edge.backlog]
         ready = wait(self._poller(edges, bool(held_back)), seconds, [*sources, *held_back])
         if held_back or any(edge.end.fileno() in ready for edge in self._outputs.edges):
@@ -337,7 +341,7 @@ class Stepper:
         if self._pipe.fileno() in ready:
             self._hear()
 
-    def _poller(self, edges: list[InEdge | OutEdge], held_back: bool) -> select.poll:
+    def _poller(self, edges: list[InputEdge | OutputEdge], held_back: bool) -> select.poll:
         """What to wait with; the usual one, with nobody gone and nothing that wants room, is made once."""
         usual = not held_back and not any(edge.gone or edge.wants_room for edge in edges)
         made = self._pollers.get(len(edges)) if usual else None
@@ -357,7 +361,7 @@ class Stepper:
                 if isinstance(message, Rewire):  # at once: an emission may wait for it
                     self._rewire(message, received[1])
                     continue
-                if isinstance(message, Yield):  # for the next emission that has to wait
+                if isinstance(message, PauseBlocked):  # for the next emission that has to wait
                     self._yield = message
                     self._heard += 1
                     continue
@@ -377,8 +381,11 @@ class Stepper:
         self._pollers.clear()
         sources = self._inputs.edges if self._inputs is not None else []
         for edge in sources if message.side == "in" else self._outputs.edges:
-            if isinstance(edge, LinkedInEdge | LinkedOutEdge | LossyLinkedOutEdge) and edge.spec.index == message.edge:
-                edge.rewire(*map(End, files))
+            if (
+                isinstance(edge, RemoteInputEdge | RemoteOutputEdge | LossyRemoteOutputEdge)
+                and edge.spec.index == message.edge
+            ):
+                edge.rewire(*map(PacketSocket, files))
 
     def _listen(self) -> None:
         self._hear()
@@ -400,7 +407,7 @@ class Stepper:
                     self._outputs.settle()  # what the stop has kept from being sent goes before anything new is made
             case Stop(turn=turn, now=now):
                 self._do(self._machine.stop(turn, now))
-            case Yield():
+            case PauseBlocked():
                 self._do(self._machine.held_up())
             case TearDown():
                 while self._receive():
@@ -428,18 +435,18 @@ class Stepper:
             reply = Reply(token=token, value=cloudpickle.dumps(make(), protocol=5))
         except BaseException as error:
             reply = Reply(token=token, error=f"node {self._node.name!r}: {describe(error)}")
-        self._do([Say(reply)])
+        self._do([SendToWorker(reply)])
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
     def _do(self, effects: list[NodeEffect]) -> None:
         for effect in effects:
             match effect:
-                case Say(message=message):
+                case SendToWorker(message=message):
                     if isinstance(message, NodeNews):
                         self._account()
                     self._pipe.send(encode(message))
-                case Pass(kind=kind, number=number):
+                case SendMarker(kind=kind, number=number):
                     self._outputs.mark(kind, number, {})
                 case CloseInputs(reason=reason):
                     if self._inputs is not None:
@@ -447,7 +454,7 @@ class Stepper:
                 case RunTearDown():
                     if self._setup_begun:
                         self._guard("teardown", self._node.teardown)
-                case Leave():
+                case ExitProcess():
                     self._leaving = True
 
     def _guard(self, phase: str, code: Callable[[], Any]) -> bool:
@@ -462,8 +469,8 @@ class Stepper:
             return False
 
     def _fail(self, phase: str, number: int, text: str) -> None:
-        failure = Failure(self._graph, self._node.name, self._worker, phase, number, text)
-        self._do([Say(failure), *self._machine.failed()])
+        failure = NodeFailure(self._graph, self._node.name, self._worker, phase, number, text)
+        self._do([SendToWorker(failure), *self._machine.failed()])
 
     def _await(self, coroutine: Any) -> Any:
         if self._loop is None:

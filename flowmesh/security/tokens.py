@@ -26,7 +26,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%\[\]-]{1,255}")
 _ADVICE = "copy it whole, from fm1- to its end"
 
 
-class _Inside(msgspec.Struct, frozen=True, array_like=True):
+class _TokenPayload(msgspec.Struct, frozen=True, array_like=True):
     expires: int
     port: int
     server_key: bytes
@@ -34,7 +34,7 @@ class _Inside(msgspec.Struct, frozen=True, array_like=True):
     hosts: tuple[str, ...]
 
 
-class Token:
+class JoinToken:
     """A token: `str()` is its text; print it, or the `line` to paste.
 
     Attributes:
@@ -54,7 +54,7 @@ class Token:
         self.expires = int(expires)
 
     @classmethod
-    def parse(cls, text: str) -> Token:
+    def parse(cls, text: str) -> JoinToken:
         """The token that this text is.
 
         Raises:
@@ -72,7 +72,7 @@ class Token:
     def text(self) -> str:
         """What is to be pasted."""
         keys = z85.decode(self.server_key), z85.decode(self.keys.secret)
-        packed = msgspec.msgpack.encode(_Inside(self.expires, self.port, *keys, self.hosts))
+        packed = msgspec.msgpack.encode(_TokenPayload(self.expires, self.port, *keys, self.hosts))
         checksum = zlib.crc32(packed).to_bytes(4, "big")
         return PREFIX + base64.urlsafe_b64encode(checksum + packed).decode().rstrip("=")
 
@@ -88,7 +88,7 @@ class Token:
         return f"<Token {self.id} for the Manager at {', '.join(self.hosts)} port {self.port}>"
 
 
-def _unpacked(text: str) -> _Inside:
+def _unpacked(text: str) -> _TokenPayload:
     if not text.startswith(PREFIX):
         version = re.match(r"fm\d+-", text)
         other = "it was made by another version of flowmesh: install the same on both" if version else _ADVICE
@@ -97,7 +97,7 @@ def _unpacked(text: str) -> _Inside:
     try:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
         if zlib.crc32(raw[4:]) == int.from_bytes(raw[:4], "big"):
-            return msgspec.msgpack.decode(raw[4:], type=_Inside)
+            return msgspec.msgpack.decode(raw[4:], type=_TokenPayload)
     except (binascii.Error, ValueError, msgspec.DecodeError):
         pass  # told below, and without the cause, which may quote the text
     raise LinkError(f"this token is damaged, a letter is wrong or missing: {_ADVICE}")

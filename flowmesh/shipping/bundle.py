@@ -14,8 +14,8 @@ from .imports import imports_of_code
 from .pickle_errors import can_travel, explain
 from .pickling import Reached, pickled, pickled_definitions
 from .requirements import requirements
-from .sources import Sources, check_size
-from .user_modules import Territory
+from .sources import SourceFiles, check_size
+from .user_modules import UserModules
 
 
 def pack_code(nodes: Iterable[Node], packages: Iterable[str | Path] = ()) -> tuple[Code, dict[str, bytes]]:
@@ -61,9 +61,9 @@ def _definitions(nodes: list[Node], reached: Reached) -> bytes:
         raise explain(guilty, error) from error
 
 
-def _sources(nodes: list[Node], packages: Iterable[str | Path], reached: Reached) -> Sources:
-    territory = Territory(nodes)
-    sources = Sources(territory)
+def _sources(nodes: list[Node], packages: Iterable[str | Path], reached: Reached) -> SourceFiles:
+    territory = UserModules(nodes)
+    sources = SourceFiles(territory)
     for place in packages:
         sources.add_package(place)
     package = getattr(sys.modules["__main__"], "__package__", None) or ""

@@ -28,19 +28,19 @@ _WRAPPERS = (types.MethodType, staticmethod, classmethod, property, functools.pa
 _WRAPPED = ("__self__", "__func__", "__wrapped__", "fget", "fset", "fdel", "func", "args", "keywords")
 
 
-class Place(NamedTuple):
+class PathStep(NamedTuple):
     """Where something hangs: a path as one would write it in Python, and the function that leads there, if one does."""
 
     path: str
     lead: str = ""
 
-    def at(self, suffix: str) -> Place:
-        return Place(self.path + suffix, self.lead)
+    def at(self, suffix: str) -> PathStep:
+        return PathStep(self.path + suffix, self.lead)
 
 
 def explain(node: Node, error: Exception) -> ShippingError:
     """An error that names what in `node`, or in its code, can't be pickled; `error` is what pickling raised."""
-    culprit = _Walk().find(node, Place(node.name))
+    culprit = _Walk().find(node, PathStep(node.name))
     if culprit is None or culprit[0] is node:
         return ShippingError(f"node {node.name!r} can't be shipped: {type(error).__name__}: {error}")
     thing, place = culprit
@@ -57,7 +57,7 @@ def can_travel(value: object) -> bool:
     return True
 
 
-def _sentence(thing: object, place: Place) -> str:
+def _sentence(thing: object, place: PathStep) -> str:
     kind = _type_name(thing)
     article = "an" if kind[0] in "aeiouAEIOU" else "a"
     if not place.lead:
@@ -82,7 +82,7 @@ class _Walk:
         self._trials = TRIALS
         self._until = time.monotonic() + PATIENCE
 
-    def find(self, thing: object, place: Place) -> tuple[object, Place] | None:
+    def find(self, thing: object, place: PathStep) -> tuple[object, PathStep] | None:
         """The deepest part of `thing` that can't be pickled while all its parts can; None if it was met elsewhere."""
         self._seen[id(thing)] = thing
         deepest = True
@@ -104,13 +104,13 @@ class _Walk:
         return can_travel(part)
 
 
-def _parts(thing: Any, place: Place) -> Iterator[tuple[object, Place]]:
+def _parts(thing: Any, place: PathStep) -> Iterator[tuple[object, PathStep]]:
     if isinstance(thing, dict):
         yield from _items(thing, place)
     if isinstance(thing, list | tuple):
         yield from ((part, place.at(f"[{index}]")) for index, part in enumerate(thing))
     elif isinstance(thing, set | frozenset | collections.deque):
-        yield from ((part, Place(f"an item of {place.path}", place.lead)) for part in thing)
+        yield from ((part, PathStep(f"an item of {place.path}", place.lead)) for part in thing)
     elif isinstance(thing, types.FunctionType):
         yield from _function(thing, place)
     elif isinstance(thing, type):
@@ -121,38 +121,38 @@ def _parts(thing: Any, place: Place) -> Iterator[tuple[object, Place]]:
         yield from _attributes(thing, place)
 
 
-def _items(thing: dict[Any, Any], place: Place) -> Iterator[tuple[object, Place]]:
+def _items(thing: dict[Any, Any], place: PathStep) -> Iterator[tuple[object, PathStep]]:
     for key, value in list(thing.items()):
-        yield key, Place(f"a key of {place.path}", place.lead)
+        yield key, PathStep(f"a key of {place.path}", place.lead)
         yield value, place.at(f"[{key!r}]")
 
 
-def _function(function: types.FunctionType, place: Place) -> Iterator[tuple[object, Place]]:
+def _function(function: types.FunctionType, place: PathStep) -> Iterator[tuple[object, PathStep]]:
     name = place.path
     for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             held = cell.cell_contents
         except ValueError:  # not bound yet
             continue
-        yield held, Place(variable, f"{name} uses the enclosing function's {variable!r}")
+        yield held, PathStep(variable, f"{name} uses the enclosing function's {variable!r}")
     for variable in sorted(globals_of_code(function.__code__)):
         if variable in function.__globals__:
-            yield function.__globals__[variable], Place(variable, f"{name} uses the global {variable!r}")
+            yield function.__globals__[variable], PathStep(variable, f"{name} uses the global {variable!r}")
     for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-        yield default, Place(f"a default of {name}")
-    yield from ((value, Place(f"{name}.{key}")) for key, value in vars(function).items())
+        yield default, PathStep(f"a default of {name}")
+    yield from ((value, PathStep(f"{name}.{key}")) for key, value in vars(function).items())
 
 
-def _class(kind: type) -> Iterator[tuple[object, Place]]:
+def _class(kind: type) -> Iterator[tuple[object, PathStep]]:
     if kind.__module__ != "__main__" and "<locals>" not in kind.__qualname__:
         return
     for name, value in list(vars(kind).items()):
         if name not in ("__dict__", "__weakref__", "_abc_impl"):
-            yield value, Place(f"{kind.__qualname__}.{name}")
-    yield from ((base, Place(base.__qualname__)) for base in (*kind.__bases__, type(kind)))
+            yield value, PathStep(f"{kind.__qualname__}.{name}")
+    yield from ((base, PathStep(base.__qualname__)) for base in (*kind.__bases__, type(kind)))
 
 
-def _attributes(thing: object, place: Place) -> Iterator[tuple[object, Place]]:
+def _attributes(thing: object, place: PathStep) -> Iterator[tuple[object, PathStep]]:
     """The attributes of an object, then its class. What the standard library makes is one thing, not its insides."""
     kind = type(thing)
     if kind.__module__.partition(".")[0] in _CLOSED and kind is not types.SimpleNamespace:
@@ -162,4 +162,4 @@ def _attributes(thing: object, place: Place) -> Iterator[tuple[object, Place]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if name not in ("__dict__", "__weakref__") and hasattr(thing, name):
                 yield getattr(thing, name), place.at(f".{name}")
-    yield kind, Place(kind.__qualname__)
+    yield kind, PathStep(kind.__qualname__)

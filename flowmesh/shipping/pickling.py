@@ -101,7 +101,7 @@ def pickled_definitions(reached: Reached) -> bytes:
                 return file.getvalue()
 
 
-class Discard:
+class DiscardStream:
     """A file that keeps nothing: to pickle only to see what happens."""
 
     def write(self, data: Any) -> int:
@@ -110,7 +110,7 @@ class Discard:
 
 def try_pickle(value: Any) -> None:
     """Raise what pickling `value` with all its code raises. Large buffers are not copied."""
-    ShippingPickler(Discard(), Reached(), by_name=False, buffer_callback=lambda buffer: None).dump(value)
+    ShippingPickler(DiscardStream(), Reached(), by_name=False, buffer_callback=lambda buffer: None).dump(value)
 
 
 class _MainGlobals(dict[str, Any]):

@@ -13,13 +13,13 @@ from pathlib import Path
 from ..errors import ShippingError
 from ..wire.plan_specs import Module
 from .imports import imports_of_source
-from .user_modules import Territory
+from .user_modules import UserModules
 
 # A graph's code is sent to every worker and held by every node's process: data sets go another way.
 LIMIT = 64 * 2**20
 
 
-class Sources:
+class SourceFiles:
     """Collects modules and what they import.
 
     Attributes:
@@ -27,7 +27,7 @@ class Sources:
         imported: every name that a module of these imports.
     """
 
-    def __init__(self, territory: Territory) -> None:
+    def __init__(self, territory: UserModules) -> None:
         self.modules: dict[str, Module] = {}
         self.imported: set[str] = set()
         self._territory = territory

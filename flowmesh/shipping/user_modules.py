@@ -19,7 +19,7 @@ from ..node import Node
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-class Found(NamedTuple):
+class FoundModule(NamedTuple):
     """Where a module lies: its file ("" for a namespace package) and, of a package, the folders of its submodules."""
 
     path: str
@@ -30,7 +30,7 @@ class Found(NamedTuple):
         return self.folders is not None
 
 
-class Territory:
+class UserModules:
     """The folders whose modules travel as source.
 
     Attributes:
@@ -48,7 +48,7 @@ class Territory:
             name for name, module in list(sys.modules.items()) if _travels(name) and _below(_file(module), self.home)
         ]
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> FoundModule | None:
         """The user's own module of that dotted name; None if there is none, or it is somebody else's."""
         found = _find(name) if _travels(name) else None
         if found is None or not any(_below(place, self.roots) for place in (found.path, *(found.folders or ()))):
@@ -56,11 +56,11 @@ class Territory:
         return found
 
 
-def _find(name: str) -> Found | None:
+def _find(name: str) -> FoundModule | None:
     module = sys.modules.get(name)
     if module is not None:
         folders = getattr(module, "__path__", None)
-        return Found(_file(module), None if folders is None else tuple(folders))
+        return FoundModule(_file(module), None if folders is None else tuple(folders))
     parent = name.rpartition(".")[0]
     above = _find(parent) if parent else None
     if parent and (above is None or above.folders is None):
@@ -69,7 +69,7 @@ def _find(name: str) -> Found | None:
     if spec is None:
         return None
     folders = spec.submodule_search_locations
-    return Found(spec.origin or "", None if folders is None else tuple(folders))
+    return FoundModule(spec.origin or "", None if folders is None else tuple(folders))
 
 
 def _travels(name: str) -> bool:

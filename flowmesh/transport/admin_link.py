@@ -15,7 +15,17 @@ import msgspec
 
 from ..errors import FlowmeshError, LinkError
 from ..security.keys import KeyPair, user_keys
-from ..wire.messages import AnyMessage, Departure, Dismiss, Enrolment, Heartbeat, Logged, Operate, Outcome, Request
+from ..wire.messages import (
+    AdminHello,
+    AdminLogLine,
+    AdminReply,
+    AnyMessage,
+    Departure,
+    Dismiss,
+    Enrollment,
+    Heartbeat,
+    Request,
+)
 from .control_link import WorkerLink
 
 Answer = TypeVar("Answer")
@@ -25,7 +35,7 @@ _JOINS_WITHIN = 3.0
 _SILENCE = 3.0  # seconds without an answer to a sign of life after which the Manager has gone
 
 
-class OperatorLink:
+class AdminLink:
     """A conversation with the Manager at host:port. `lines` gets what it tells of its log.
 
     Raises:
@@ -40,11 +50,11 @@ class OperatorLink:
         self._heard_at = math.inf
         self._is_gone = False
         self._is_read = False
-        self.lines: list[Logged] = []
+        self.lines: list[AdminLogLine] = []
         self._link = WorkerLink(host, port, standing.public, standing)
         try:
-            self._link.send(Operate(own.public))
-            self._await(lambda message: isinstance(message, Enrolment), _JOINS_WITHIN)
+            self._link.send(AdminHello(own.public))
+            self._await(lambda message: isinstance(message, Enrollment), _JOINS_WITHIN)
         except LinkError as error:
             raise LinkError(
                 f"no Manager of this user answers at {self._address}: check that it runs there, and as the same user"
@@ -68,8 +78,8 @@ class OperatorLink:
         """
         number = next(self._numbers)
         self._link.send(request(number))
-        outcome = self._await(lambda message: isinstance(message, Outcome) and message.number == number, timeout)
-        assert isinstance(outcome, Outcome)
+        outcome = self._await(lambda message: isinstance(message, AdminReply) and message.number == number, timeout)
+        assert isinstance(outcome, AdminReply)
         if outcome.error:
             raise FlowmeshError(outcome.error)
         try:
@@ -122,5 +132,5 @@ class OperatorLink:
         elif now - self._heard_at > _SILENCE:
             self._is_gone = True
         self._is_gone |= any(isinstance(message, Dismiss) for message in messages)  # what came before it is still told
-        self.lines += [message for message in messages if isinstance(message, Logged)]
+        self.lines += [message for message in messages if isinstance(message, AdminLogLine)]
         return messages

@@ -14,7 +14,7 @@ from ..errors import LinkError
 from ..security.keys import KeyPair
 from ..wire.messages import AnyMessage, Message, decode, encode
 from .allowlist import AllowList
-from .monitor import Outlook, Watch
+from .monitor import DialOutcome, SocketMonitor
 from .sockets import Context, Socket, endpoint, listen, make_socket, translated, wait, waiting
 
 BATCH = 1000  # messages a call of `receive`
@@ -159,7 +159,7 @@ class WorkerLink:
         self._context = Context()
         try:
             self._socket = make_socket(self._context, zmq.DEALER, keys)
-            self._watch = Watch(self._socket)
+            self._watch = SocketMonitor(self._socket)
             with translated(f"can't dial {host}:{port} with the key {server_key!r}"):
                 self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
                 self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
@@ -169,7 +169,7 @@ class WorkerLink:
             raise
 
     @property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> DialOutcome:
         """How the dialling stands."""
         return self._watch.outlook if self._socket.closed else self._watch.read()
 

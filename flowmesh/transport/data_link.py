@@ -17,7 +17,7 @@ from ..security.keys import KeyPair
 from ..wire.link_messages import LARGEST_HEAD
 from ..wire.plan_specs import LinkAddress
 from .allowlist import AllowList
-from .poller import Readiness
+from .poller import Poller
 from .sockets import Context, Socket, endpoint, listen, make_socket, translated
 
 BATCH = 64  # messages from one socket before the others are looked at
@@ -35,7 +35,7 @@ class _Dialled(NamedTuple):
     descriptor: int
 
 
-class Heard(NamedTuple):
+class ReceivedParts(NamedTuple):
     """A message: the key of who sent it, the connection that it came on, and its frames."""
 
     key: str
@@ -59,7 +59,7 @@ class DataLink:
         self._keys = KeyPair.make()
         self._context = Context()
         self._dialled: dict[Hashable, _Dialled] = {}
-        self._readiness = Readiness()
+        self._readiness = Poller()
         try:
             self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
             self._listener = self._make_listener()
@@ -148,7 +148,7 @@ class DataLink:
             ready = self._readiness.wait(timeout)
         return ready, bool(self._readiness.readable)
 
-    def receive(self) -> Iterator[Heard]:
+    def receive(self) -> Iterator[ReceivedParts]:
         """Some of the messages that wait, and let in who waits to connect."""
         readable = self._readiness.readable
         with translated("can't receive"):
@@ -161,15 +161,15 @@ class DataLink:
                 if dialled.descriptor in readable:
                     yield from self._from_dialled(name, dialled)
 
-    def _from_listener(self) -> Iterator[Heard]:
+    def _from_listener(self) -> Iterator[ReceivedParts]:
         for frames in self._some_of(self._listener, self._listening):
             key = str(frames[-1].get("User-Id"))
             if key in self._allowed:
-                yield Heard(key, frames[0].bytes, [frame.buffer for frame in frames[1:]])
+                yield ReceivedParts(key, frames[0].bytes, [frame.buffer for frame in frames[1:]])
 
-    def _from_dialled(self, name: Hashable, dialled: _Dialled) -> Iterator[Heard]:
+    def _from_dialled(self, name: Hashable, dialled: _Dialled) -> Iterator[ReceivedParts]:
         for frames in self._some_of(dialled.socket, dialled.descriptor):
-            yield Heard(dialled.key, name, [frame.buffer for frame in frames])
+            yield ReceivedParts(dialled.key, name, [frame.buffer for frame in frames])
             if name not in self._dialled:  # it was hung up for what was said
                 return
 

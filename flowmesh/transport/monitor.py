@@ -23,7 +23,7 @@ _EVENTS = (
 )
 
 
-class Outlook(Enum):
+class DialOutcome(Enum):
     """How the dialling of one address stands."""
 
     DIALLING = "nothing is known yet"
@@ -34,7 +34,7 @@ class Outlook(Enum):
     UP = "connected, and both sides know the other's key"
 
 
-class Watch:
+class SocketMonitor:
     """The monitor of a socket that dials one address. Make it before the socket connects, and read it often.
 
     Attributes:
@@ -45,10 +45,10 @@ class Watch:
     def __init__(self, watched: Socket) -> None:
         self._watched = watched
         self.socket: Socket = watched.get_monitor_socket(_EVENTS)
-        self.outlook = Outlook.DIALLING
+        self.outlook = DialOutcome.DIALLING
         self._broken_off = 0
 
-    def read(self) -> Outlook:
+    def read(self) -> DialOutcome:
         """Take what has happened into account."""
         for frames in waiting(self.socket, 1000):
             self._happened(_EVENT.unpack_from(frames[0].bytes)[0])
@@ -58,20 +58,20 @@ class Watch:
         match event:
             case zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._broken_off = 0
-                self.outlook = Outlook.UP
+                self.outlook = DialOutcome.UP
             case zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                self.outlook = Outlook.DENIED
+                self.outlook = DialOutcome.DENIED
             case zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
                 self._broken_off += 1
                 if self._broken_off >= STRANGE:
-                    self.outlook = Outlook.STRANGER
-            case zmq.EVENT_CONNECTED if self.outlook is not Outlook.STRANGER:
-                self.outlook = Outlook.MUTE
+                    self.outlook = DialOutcome.STRANGER
+            case zmq.EVENT_CONNECTED if self.outlook is not DialOutcome.STRANGER:
+                self.outlook = DialOutcome.MUTE
             case zmq.EVENT_CLOSED:
                 self._broken_off = 0
-                self.outlook = Outlook.ABSENT
-            case zmq.EVENT_DISCONNECTED if self.outlook is Outlook.UP:
-                self.outlook = Outlook.DIALLING
+                self.outlook = DialOutcome.ABSENT
+            case zmq.EVENT_DISCONNECTED if self.outlook is DialOutcome.UP:
+                self.outlook = DialOutcome.DIALLING
             case _:
                 pass
 

@@ -16,7 +16,7 @@ from .sockets import Socket, milliseconds
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # plain ones: zmq's own are enums, which are slow
 
 
-class Readiness:
+class Poller:
     """What is waited for.
 
     Attributes:

@@ -16,7 +16,7 @@ import msgspec
 
 from ..errors import ChunkError, LinkError
 from . import packets
-from .packets import CHUNK, Count, Long, Mark, Place, Shift
+from .packets import CHUNK, Count, LongPacket, Marker, Place, Shift
 
 FRAGMENT = 127 * 1024  # bytes of data in one message; two, with what goes in front, are less than may be under way
 LARGEST_HEAD = 1024**2  # bytes of a message without its data
@@ -29,23 +29,23 @@ Index = Annotated[int, msgspec.Meta(ge=0, le=2**19 - 1)]  # of a transfer
 Packet = Annotated[bytes, msgspec.Meta(max_length=LARGEST_HEAD)]
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class LinkMessage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The base of all that links say."""
 
 
-class Hello(Said, frozen=True, tag=0):
+class Hello(LinkMessage, frozen=True, tag=0):
     """Either → Other, first on a connection: I can hear you, and no other connection between us is in use."""
 
 
-class Use(Said, frozen=True, tag=1):
+class Activate(LinkMessage, frozen=True, tag=1):
     """The one whose name is the smaller → Other: this connection is in use from now on."""
 
 
-class Beat(Said, frozen=True, tag=2):
+class KeepAlive(LinkMessage, frozen=True, tag=2):
     """Either → Other: I am alive."""
 
 
-class Confirm(Said, frozen=True, tag=3):
+class Ack(LinkMessage, frozen=True, tag=3):
     """Target → Source: so many bytes of parcels and bundles have come on this connection since it was taken into use; and of
     these transfers, all consumers have taken all up to a number."""
 
@@ -53,26 +53,26 @@ class Confirm(Said, frozen=True, tag=3):
     taken: dict[Index, Count] = {}
 
 
-class Close(Said, frozen=True, tag=4):
+class CloseTransfer(LinkMessage, frozen=True, tag=4):
     """Target → Source: no consumer of the transfer takes anything more."""
 
     transfer: Index
 
 
-class Resume(Said, frozen=True, tag=5):
+class ResumeTransfer(LinkMessage, frozen=True, tag=5):
     """Target → Source, first for each transfer on each connection: go on behind this number."""
 
     transfer: Index
     arrived: Count
 
 
-class Ended(Said, frozen=True, tag=6):
+class EndOfTransfer(LinkMessage, frozen=True, tag=6):
     """Source → Target: the producer has gone, nothing follows."""
 
     transfer: Index
 
 
-class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class BlobHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A part of a chunk's payload, and how it is encoded.
 
     Attributes:
@@ -89,40 +89,51 @@ class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     length: Size
 
 
-class Parcel(Said, frozen=True, tag=7):
+class EncodedChunk(LinkMessage, frozen=True, tag=7):
     """Source → Target, with data: a chunk, and the first of its encoded bytes; fragments bring the others. `packet` is its
     packets.Chunk or packets.Long, `size` how many bytes of its slot are used, `length` how many the blobs are encoded to."""
 
     transfer: Index
     packet: Packet
     size: Size
-    blobs: Annotated[tuple[Blob, ...], msgspec.Meta(max_length=MOST_BLOBS)]
+    blobs: Annotated[tuple[BlobHeader, ...], msgspec.Meta(max_length=MOST_BLOBS)]
     length: Size
 
 
-class Fragment(Said, frozen=True, tag=8):
+class Fragment(LinkMessage, frozen=True, tag=8):
     """Source → Target, with data: the parcel's encoded bytes from `offset` on."""
 
     transfer: Index
     offset: Size
 
 
-class Bundle(Said, frozen=True, tag=9):
+class PacketBatch(LinkMessage, frozen=True, tag=9):
     """Source → Target, with data: packets of these lengths, end to end."""
 
     transfer: Index
     lengths: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=FRAGMENT)]], msgspec.Meta(max_length=MOST_PACKETS)]
 
 
-AnySaid = Hello | Use | Beat | Confirm | Close | Resume | Ended | Parcel | Fragment | Bundle
-WITH_DATA = (Parcel, Fragment, Bundle)
+AnyLinkMessage = (
+    Hello
+    | Activate
+    | KeepAlive
+    | Ack
+    | CloseTransfer
+    | ResumeTransfer
+    | EndOfTransfer
+    | EncodedChunk
+    | Fragment
+    | PacketBatch
+)
+WITH_DATA = (EncodedChunk, Fragment, PacketBatch)
 Data = bytes | memoryview
 
-encode: Callable[[Said], bytes] = msgspec.msgpack.Encoder().encode
-_decode: Callable[[Data], AnySaid] = msgspec.msgpack.Decoder(AnySaid).decode
+encode: Callable[[LinkMessage], bytes] = msgspec.msgpack.Encoder().encode
+_decode: Callable[[Data], AnyLinkMessage] = msgspec.msgpack.Decoder(AnyLinkMessage).decode
 
 
-def decode(frames: Sequence[Data]) -> tuple[AnySaid, Data]:
+def decode(frames: Sequence[Data]) -> tuple[AnyLinkMessage, Data]:
     """What a message says, and its data (empty where there is none).
 
     Raises:
@@ -137,12 +148,12 @@ def decode(frames: Sequence[Data]) -> tuple[AnySaid, Data]:
         raise LinkError(f"a message of a link can't be read: {error}") from error
     if isinstance(said, WITH_DATA) != (len(frames) == 2) or len(data) > FRAGMENT:
         raise LinkError(f"a {type(said).__name__} came in {len(frames)} frames with {len(data)} bytes of data")
-    if isinstance(said, Parcel):
+    if isinstance(said, EncodedChunk):
         _check_blobs(said)
     return said, data
 
 
-def _check_blobs(parcel: Parcel) -> None:
+def _check_blobs(parcel: EncodedChunk) -> None:
     if sum(blob.length for blob in parcel.blobs) != parcel.length:
         raise LinkError("a parcel's blobs have another length than the parcel")
     if any(blob.offset + blob.size > parcel.size for blob in parcel.blobs):
@@ -153,12 +164,18 @@ def _check_blobs(parcel: Parcel) -> None:
 
 MARK, ANNOUNCE, DESCRIPTOR, LONG, RESUME = (
     kind.__struct_config__.tag
-    for kind in (packets.Mark, packets.Announce, packets.Descriptor, packets.Long, packets.Resume)
+    for kind in (
+        packets.Marker,
+        packets.ArenaAnnouncement,
+        packets.ArenaDescriptor,
+        packets.LongPacket,
+        packets.ResumeAfter,
+    )
 )
 CHUNKS = (CHUNK, LONG)
 
 
-class Head(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unknown_fields=True, gc=False):
+class ChunkHeader(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unknown_fields=True, gc=False):
     """A packets.Chunk whose records, origin and payload are left as they are."""
 
     run: Count
@@ -187,8 +204,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unkno
 
 
 _encode_any: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
-_decode_one: Callable[[Data], Head | Long] = msgspec.msgpack.Decoder(Head | Long).decode
-_decode_small: Callable[[Data], Head | Mark] = msgspec.msgpack.Decoder(Head | Mark).decode
+_decode_one: Callable[[Data], ChunkHeader | LongPacket] = msgspec.msgpack.Decoder(ChunkHeader | LongPacket).decode
+_decode_small: Callable[[Data], ChunkHeader | Marker] = msgspec.msgpack.Decoder(ChunkHeader | Marker).decode
 
 
 def kind(packet: Data) -> int:
@@ -196,7 +213,7 @@ def kind(packet: Data) -> int:
     return packet[3] if packet[0] == 0xDC else packet[1]
 
 
-def read_chunk(packet: Data) -> Head | Long:
+def read_chunk(packet: Data) -> ChunkHeader | LongPacket:
     """The chunk in a packet.
 
     Raises:
@@ -208,7 +225,7 @@ def read_chunk(packet: Data) -> Head | Long:
         raise ChunkError(f"a chunk's packet can't be read: {error}") from error
 
 
-def read_bundle(bundle: Bundle, data: Data) -> list[tuple[Head | Mark, bytes]]:
+def read_bundle(bundle: PacketBatch, data: Data) -> list[tuple[ChunkHeader | Marker, bytes]]:
     """The packets of a bundle, each with what is in its head.
 
     Raises:
@@ -221,7 +238,7 @@ def read_bundle(bundle: Bundle, data: Data) -> list[tuple[Head | Mark, bytes]]:
         for length in bundle.lengths:
             packet = data[begin : begin + length]
             head = _decode_small(packet)
-            if type(head) is Head and head.arena:
+            if type(head) is ChunkHeader and head.arena:
                 raise ChunkError("a chunk in a bundle names a slot")
             packets.append((head, packet))
             begin += length

@@ -19,13 +19,13 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 # --- joining ---------------------------------------------------------------------------------------------------------
 
 
-class Enrol(Message, frozen=True):
+class Enroll(Message, frozen=True):
     """Worker → Manager, said with a token's key: allow `key` (Z85), which is the worker's own."""
 
     key: str
 
 
-class Enrolment(Message, frozen=True):
+class Enrollment(Message, frozen=True):
     """Manager → Worker: your key is allowed, dial again with it. `keep`: also for all Managers of this user to come."""
 
     keep: bool = False
@@ -86,26 +86,26 @@ class Dismiss(Message, frozen=True):
 # --- operators: who directs a running Manager from outside ---------------------------------------------------------------
 
 
-class Operate(Message, frozen=True):
+class AdminHello(Message, frozen=True):
     """Operator → Manager, said with the user's standing key: let `key` (Z85) operate. Answered with Enrolment."""
 
     key: str
 
 
-class Survey(Message, frozen=True):
+class StatusRequest(Message, frozen=True):
     """Operator → Manager: give the status."""
 
     number: int
 
 
-class Halt(Message, frozen=True):
+class StopRequest(Message, frozen=True):
     """Operator → Manager: work off what is in flight for up to `drain` seconds (None: as usual), tear down, be finished."""
 
     number: int
     drain: float | None = None
 
 
-class Follow(Message, frozen=True):
+class LogRequest(Message, frozen=True):
     """Operator → Manager: give the last `last` lines of the log of this level or a higher one, of `node` if it is given,
     as a list of Logged; and then, if `on`, send every further one."""
 
@@ -116,7 +116,7 @@ class Follow(Message, frozen=True):
     on: bool = False
 
 
-class NewToken(Message, frozen=True):
+class TokenRequest(Message, frozen=True):
     """Operator → Manager: make a token that ends after so many seconds, or when it is used. `keep` as in Enrolment."""
 
     number: int
@@ -124,24 +124,24 @@ class NewToken(Message, frozen=True):
     keep: bool = False
 
 
-class ListTokens(Message, frozen=True):
+class TokenListRequest(Message, frozen=True):
     """Operator → Manager: give all tokens, without their secrets."""
 
     number: int
 
 
-class Revocation(Message, frozen=True):
+class RevokeRequest(Message, frozen=True):
     """Operator → Manager: strike off the token with this id, or the worker of this name."""
 
     number: int
     which: str
 
 
-Served = Survey | Halt | NewToken | ListTokens | Revocation
-Request = Served | Follow
+AdminRequest = StatusRequest | StopRequest | TokenRequest | TokenListRequest | RevokeRequest
+Request = AdminRequest | LogRequest
 
 
-class Outcome(Message, frozen=True):
+class AdminReply(Message, frozen=True):
     """Manager → Operator: what came of a request. `error` is set when it failed, else `value` is msgpack."""
 
     number: int
@@ -149,7 +149,7 @@ class Outcome(Message, frozen=True):
     error: str = ""
 
 
-class Logged(Message, frozen=True):
+class AdminLogLine(Message, frozen=True):
     """Manager → Operator: a line of the log; `time` in seconds since 1970, by the Manager's clock."""
 
     time: float
@@ -228,7 +228,7 @@ class Stop(Message, frozen=True):
     now: bool = False
 
 
-class Yield(Message, frozen=True):
+class PauseBlocked(Message, frozen=True):
     """Manager → Worker → Node: who takes what you send has paused. Pause as well rather than wait for room there."""
 
     graph: str
@@ -262,7 +262,7 @@ class Gather(Message, frozen=True):
     timeout: float
 
 
-class Inspect(Message, frozen=True):
+class MetricsRequest(Message, frozen=True):
     """Manager → Worker: report all counters."""
 
     token: int
@@ -271,7 +271,7 @@ class Inspect(Message, frozen=True):
 # --- links between hosts ---------------------------------------------------------------------------------------------
 
 
-class OpenLink(Message, frozen=True):
+class OpenGateway(Message, frozen=True):
     """Worker → Link, first of all: listen at this address, at this port; 0: at any free one."""
 
     worker: str
@@ -279,7 +279,7 @@ class OpenLink(Message, frozen=True):
     port: int = 0
 
 
-class LinkOpened(Message, frozen=True):
+class GatewayOpened(Message, frozen=True):
     """Link → Worker → Manager: where the worker's link listens, and its key."""
 
     worker: str
@@ -287,7 +287,7 @@ class LinkOpened(Message, frozen=True):
     graph: str = ""  # the worker fills it in
 
 
-class Peers(Message, frozen=True):
+class PeerGateways(Message, frozen=True):
     """Manager → Worker → Link: the links of all workers that this one exchanges chunks with; whoever is not named is not
     heard any more."""
 
@@ -295,7 +295,7 @@ class Peers(Message, frozen=True):
     links: dict[str, LinkAddress]
 
 
-class Outgoing(Message, frozen=True):
+class OpenOutgoing(Message, frozen=True):
     """Worker → Link, with file descriptors: the link's counters' page, then the consumer's end of the producer's channel.
     `names` are all nodes' names by index."""
 
@@ -305,7 +305,7 @@ class Outgoing(Message, frozen=True):
     names: tuple[str, ...]
 
 
-class Incoming(Message, frozen=True):
+class OpenIncoming(Message, frozen=True):
     """Worker → Link, with file descriptors: the link's counters' page, then for each edge the producer's end of the
     consumer's channel (for a lossy edge a duplicate of the consumer's end follows it). `again`: how
     many links have served these consumers before; if any, each consumer first says on its channel what has arrived."""
@@ -317,13 +317,13 @@ class Incoming(Message, frozen=True):
     again: int = 0
 
 
-class Forget(Message, frozen=True):
+class CloseTransfers(Message, frozen=True):
     """Worker → Link: the graph is no more; end all its transfers."""
 
     graph: str
 
 
-class PeerNews(Message, frozen=True):
+class LinkNews(Message, frozen=True):
     """Link → Worker → Manager: the link to that worker's link is up, or has been lost and is dialled again."""
 
     worker: str
@@ -348,7 +348,7 @@ class NodeNews(Message, frozen=True):
     gone: bool = False
 
 
-class Failure(Message, frozen=True):
+class NodeFailure(Message, frozen=True):
     """Node → Worker → Manager: the user's code raised, or the process died (`phase` "process")."""
 
     graph: str
@@ -376,7 +376,7 @@ class LogLine(Message, frozen=True):
     text: str
 
 
-class EdgeCount(msgspec.Struct, frozen=True):
+class EdgeCounters(msgspec.Struct, frozen=True):
     """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received` and `copied`; between
     hosts the source's link fills `encoded` (bytes put on the wire) and `codecs` (a bit for each codec's number).
     `waiting`: at rest, the chunks that lie at this end."""
@@ -391,7 +391,7 @@ class EdgeCount(msgspec.Struct, frozen=True):
     waiting: int = 0
 
 
-class NodeCount(msgspec.Struct, frozen=True):
+class NodeCounters(msgspec.Struct, frozen=True):
     """A node's counters. Times in seconds, memory in bytes, `cpu` in seconds of processor time."""
 
     state: NodeState
@@ -404,24 +404,25 @@ class NodeCount(msgspec.Struct, frozen=True):
     cpu: float = 0.0
     memory: int = 0
     busy: float = 0.0
-    inputs: dict[int, EdgeCount] = {}
-    outputs: dict[int, EdgeCount] = {}
+    inputs: dict[int, EdgeCounters] = {}
+    outputs: dict[int, EdgeCounters] = {}
 
 
-class Report(Message, frozen=True):
+class MetricsReport(Message, frozen=True):
     """Worker → Manager: all counters of the graph's nodes that it runs. Answers Inspect."""
 
     token: int
     graph: str
-    nodes: dict[str, NodeCount] = {}
+    nodes: dict[str, NodeCounters] = {}
 
 
 AnyMessage = (
-    Enrol | Enrolment | Registration | Welcome | Refusal | Heartbeat | Rejoin | Departure | Dismiss
-    | Operate | Survey | Halt | Follow | NewToken | ListTokens | Revocation | Outcome | Logged
-    | Deploy | SetUp | Rewire | Start | Stop | Yield | TearDown | Call | Gather | Inspect
-    | OpenLink | LinkOpened | Peers | Outgoing | Incoming | Forget | PeerNews
-    | NodeNews | Failure | Reply | LogLine | Report
+    Enroll | Enrollment | Registration | Welcome | Refusal | Heartbeat | Rejoin | Departure | Dismiss
+    | AdminHello | StatusRequest | StopRequest | LogRequest | TokenRequest | TokenListRequest | RevokeRequest
+    | AdminReply | AdminLogLine
+    | Deploy | SetUp | Rewire | Start | Stop | PauseBlocked | TearDown | Call | Gather | MetricsRequest
+    | OpenGateway | GatewayOpened | PeerGateways | OpenOutgoing | OpenIncoming | CloseTransfers | LinkNews
+    | NodeNews | NodeFailure | Reply | LogLine | MetricsReport
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -66,7 +66,7 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unkn
     payload: bytes = b""
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, tag=_MARK, forbid_unknown_fields=True):
+class Marker(msgspec.Struct, frozen=True, array_like=True, tag=_MARK, forbid_unknown_fields=True):
     """Producer → Consumer, behind the chunks: all up to `number` is done (DONE), for now (PAUSE), for ever (END)."""
 
     run: Count
@@ -76,7 +76,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag=_MARK, forbid_unkno
     origin: Origins
 
 
-class Announce(msgspec.Struct, frozen=True, array_like=True, tag=_ANNOUNCE, forbid_unknown_fields=True):
+class ArenaAnnouncement(msgspec.Struct, frozen=True, array_like=True, tag=_ANNOUNCE, forbid_unknown_fields=True):
     """Producer → Consumer: the next packet carries this arena's file descriptor. `slot_size` in bytes."""
 
     arena: Count
@@ -84,7 +84,7 @@ class Announce(msgspec.Struct, frozen=True, array_like=True, tag=_ANNOUNCE, forb
     slot_size: Count
 
 
-class Descriptor(msgspec.Struct, frozen=True, array_like=True, tag=_DESCRIPTOR, forbid_unknown_fields=True):
+class ArenaDescriptor(msgspec.Struct, frozen=True, array_like=True, tag=_DESCRIPTOR, forbid_unknown_fields=True):
     """Producer → Consumer: the packet that the arena's file descriptor comes with."""
 
     arena: Count
@@ -99,11 +99,11 @@ class Credit(msgspec.Struct, frozen=True, array_like=True, tag=_CREDIT, forbid_u
     settled: Count
 
 
-class Close(msgspec.Struct, frozen=True, array_like=True, tag=_CLOSE, forbid_unknown_fields=True):
+class CloseEdge(msgspec.Struct, frozen=True, array_like=True, tag=_CLOSE, forbid_unknown_fields=True):
     """Consumer → Producer: I take nothing more."""
 
 
-class Reader(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_unknown_fields=True):
+class ReaderHello(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_unknown_fields=True):
     """Consumer → Owner of slots, at its door, with the file descriptor of a lease table: this node reads your slots.
 
     Sent before the first lease there. `index` is the node's place in the graph's order.
@@ -112,14 +112,14 @@ class Reader(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_u
     index: Count
 
 
-class Resume(msgspec.Struct, frozen=True, array_like=True, tag=_RESUME, forbid_unknown_fields=True):
+class ResumeAfter(msgspec.Struct, frozen=True, array_like=True, tag=_RESUME, forbid_unknown_fields=True):
     """On an edge that crosses hosts, when a connection is new. Consumer → Producer: all up to `arrived` has come, send again
     what is behind it. Producer → Consumer: what follows begins behind `arrived`."""
 
     arrived: Count
 
 
-class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unknown_fields=True):
+class LongPacket(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unknown_fields=True):
     """Producer → Consumer: chunk `number`; its packet is too long to send and lies in a slot: `size` bytes at `offset`."""
 
     number: Count
@@ -129,8 +129,10 @@ class Long(msgspec.Struct, frozen=True, array_like=True, tag=_LONG, forbid_unkno
     size: Count
 
 
-Packet = Chunk | Mark | Announce | Descriptor | Credit | Close | Long | Reader | Resume
-CHUNKS = (Chunk, Long)  # for isinstance: a union made anew each time costs half a microsecond
+Packet = (
+    Chunk | Marker | ArenaAnnouncement | ArenaDescriptor | Credit | CloseEdge | LongPacket | ReaderHello | ResumeAfter
+)
+CHUNKS = (Chunk, LongPacket)  # for isinstance: a union made anew each time costs half a microsecond
 
 _encode = msgspec.msgpack.Encoder().encode
 # The bytes of the Chunk with these fields, in its order and behind CHUNK, without making one: it runs for each chunk. Fields

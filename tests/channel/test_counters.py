@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.channel.counters import BLOCK, BOUND, BUCKETS, CONTROL, HISTOGRAM, REASON_CELL, STEPS, Page, bucket
+from flowmesh.channel.counters import BLOCK, BOUND, BUCKETS, CONTROL, HISTOGRAM, REASON_CELL, STEPS, CounterPage, bucket
 from flowmesh.wire.plan_specs import REASONS
 
 from .fakes import Send, descriptors, peer
@@ -19,10 +19,10 @@ SECONDS = st.integers(0, 2**62)  # in nanoseconds
 
 
 def test_another_process_sees_whole_cells() -> None:
-    ours = Page.make(outputs=2, inputs=1)
+    ours = CounterPage.make(outputs=2, inputs=1)
 
     def work(say: Send) -> None:
-        theirs = Page(os.dup(ours.descriptor), 2, 1)
+        theirs = CounterPage(os.dup(ours.descriptor), 2, 1)
         theirs.cells[STEPS] = MOST
         theirs.cells[theirs.input(0)] = 2**33 + 5
         say(str(theirs.cells[CONTROL]).encode())
@@ -36,7 +36,7 @@ def test_another_process_sees_whole_cells() -> None:
 
 
 def test_no_two_cells_are_the_same() -> None:
-    page = Page.make(outputs=2, inputs=3)
+    page = CounterPage.make(outputs=2, inputs=3)
     blocks = [page.output(0), page.output(1), *(page.input(place) for place in range(3))]
     used = [*range(BOUND + 1), *range(HISTOGRAM, HISTOGRAM + BUCKETS)]
     used += [block + cell for block in blocks for cell in range(BLOCK)]
@@ -47,10 +47,10 @@ def test_no_two_cells_are_the_same() -> None:
 
 
 def test_a_page_outlives_the_process_that_counts() -> None:
-    page = Page.make(outputs=1, inputs=0)
+    page = CounterPage.make(outputs=1, inputs=0)
 
     def work(say: Send) -> None:
-        Page(os.dup(page.descriptor), 1, 0).cells[STEPS] = 41
+        CounterPage(os.dup(page.descriptor), 1, 0).cells[STEPS] = 41
 
     with peer(work) as other:
         other.end()
@@ -59,9 +59,9 @@ def test_a_page_outlives_the_process_that_counts() -> None:
 
 
 def test_whoever_gets_the_page_does_not_empty_it() -> None:
-    page = Page.make(outputs=1, inputs=0)
+    page = CounterPage.make(outputs=1, inputs=0)
     page.cells[STEPS] = 41
-    again = Page(os.dup(page.descriptor), 1, 0)
+    again = CounterPage(os.dup(page.descriptor), 1, 0)
     assert again.cells[STEPS] == 41
     again.cells[STEPS] += 1
     assert page.cells[STEPS] == 42
@@ -70,7 +70,7 @@ def test_whoever_gets_the_page_does_not_empty_it() -> None:
 
 
 def test_what_was_dropped_is_told_by_its_reason() -> None:
-    page = Page.make(outputs=1, inputs=1)
+    page = CounterPage.make(outputs=1, inputs=1)
     for count, reason in enumerate(REASONS):
         page.cells[page.input(0) + REASON_CELL[reason]] = count
     assert page.dropped(page.input(0)) == {reason: count for count, reason in enumerate(REASONS) if count}
@@ -79,7 +79,7 @@ def test_what_was_dropped_is_told_by_its_reason() -> None:
 
 
 def test_before_the_first_step_there_is_no_step_time() -> None:
-    page = Page.make(outputs=0, inputs=0)
+    page = CounterPage.make(outputs=0, inputs=0)
     assert page.percentile(0.5) == 0.0
     page.close()
 
@@ -92,7 +92,7 @@ def test_longer_steps_never_lie_in_a_lower_bucket(one: int, other: int) -> None:
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 1.0])
 @given(st.lists(st.integers(1, 2**45), min_size=1, max_size=200))
 def test_percentiles_are_within_15_percent(share: float, times: list[int]) -> None:
-    page = Page.make(outputs=0, inputs=0)
+    page = CounterPage.make(outputs=0, inputs=0)
     for time in times:
         page.cells[HISTOGRAM + bucket(time)] += 1
     exact = np.percentile(times, 100 * share, method="inverted_cdf") / 1e9
@@ -102,7 +102,7 @@ def test_percentiles_are_within_15_percent(share: float, times: list[int]) -> No
 
 def test_closing_leaves_nothing() -> None:
     before = descriptors()
-    page = Page.make(outputs=1, inputs=1)
+    page = CounterPage.make(outputs=1, inputs=1)
     page.close()
     page.close()
     del page
@@ -111,7 +111,7 @@ def test_closing_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("offset", [0, 1, -1, 2**62, -(2**62)])
 def test_the_clock_is_signed(offset: int) -> None:
-    page = Page.make(outputs=1, inputs=0)
+    page = CounterPage.make(outputs=1, inputs=0)
     assert page.clock() == (0, 0)
     page.set_clock(offset, 5)
     assert page.clock() == (offset, 5)

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from flowmesh.channel.arena import Arena, ArenaView
-from flowmesh.channel.leases import CELLS, Lease, LeaseTable, Tables, fence, key, lease_of, offset_in
-from flowmesh.channel.packet_socket import End
+from flowmesh.channel.leases import CELLS, Lease, LeaseTable, ReaderTables, fence, key, lease_of, offset_in
+from flowmesh.channel.packet_socket import PacketSocket
 from flowmesh.wire import packets
 
 from ..isolated import alone
@@ -32,7 +32,7 @@ class Handed:
     """A slot as a consumer's process has it: `array` lies in it, `ended` counts the ends of its lease."""
 
     def __init__(self) -> None:
-        tables = Tables()
+        tables = ReaderTables()
         self.bell = os.eventfd(0, os.EFD_NONBLOCK)
         self.arena = Arena(7, SIZE, 2, self.bell, tables.door)
         self.arena.memory(1)[:] = bytes(range(256)) * (SIZE // 256)
@@ -259,7 +259,7 @@ def test_arrays_in_one_lease_are_found_however_they_were_cut() -> None:
 
 @alone
 def test_a_table_has_so_many_cells_and_gives_none_when_it_is_full() -> None:
-    table, tables = LeaseTable(), Tables()
+    table, tables = LeaseTable(), ReaderTables()
     tables.add(3, os.dup(table.descriptor))
     cells = [table.take(1, slot) for slot in range(CELLS)]
     assert sorted(cell for cell in cells if cell is not None) == list(range(CELLS))
@@ -273,7 +273,7 @@ def test_a_table_has_so_many_cells_and_gives_none_when_it_is_full() -> None:
 
 @alone
 def test_two_leases_on_one_slot_end_one_by_one() -> None:
-    table, tables = LeaseTable(), Tables()
+    table, tables = LeaseTable(), ReaderTables()
     tables.add(3, os.dup(table.descriptor))
     first, second = table.take(1, 2), table.take(1, 2)
     assert first is not None
@@ -286,7 +286,7 @@ def test_two_leases_on_one_slot_end_one_by_one() -> None:
 
 @alone
 def test_readers_introduce_themselves_at_the_door_and_are_known_once() -> None:
-    table, tables = LeaseTable(), Tables()
+    table, tables = LeaseTable(), ReaderTables()
     assert not tables.listen()
     for _ in range(3):
         assert table.introduce(5, tables.door)
@@ -299,7 +299,7 @@ def test_readers_introduce_themselves_at_the_door_and_are_known_once() -> None:
 
 @alone
 def test_a_door_at_which_too_many_wait_refuses_and_takes_them_later() -> None:
-    table, tables = LeaseTable(), Tables()
+    table, tables = LeaseTable(), ReaderTables()
     answers = [table.introduce(reader, tables.door) for reader in range(2000)]
     assert not answers[-1]
     assert tables.listen()
@@ -308,7 +308,7 @@ def test_a_door_at_which_too_many_wait_refuses_and_takes_them_later() -> None:
 
 @alone
 def test_a_door_whose_owner_has_gone_lets_everybody_in() -> None:
-    tables = Tables()
+    tables = ReaderTables()
     door = os.dup(tables.door)
     del tables
     assert LeaseTable().introduce(1, door)
@@ -316,11 +316,11 @@ def test_a_door_whose_owner_has_gone_lets_everybody_in() -> None:
 
 @alone
 def test_what_is_no_introduction_is_not_heard_and_nothing_stays_open() -> None:
-    tables = Tables()
-    end = End(os.dup(tables.door))
+    tables = ReaderTables()
+    end = PacketSocket(os.dup(tables.door))
     before = len(os.listdir("/proc/self/fd"))
-    end.send(packets.encode(packets.Close()), [end.fileno()])
-    end.send(packets.encode(packets.Reader(4)))
+    end.send(packets.encode(packets.CloseEdge()), [end.fileno()])
+    end.send(packets.encode(packets.ReaderHello(4)))
     assert tables.listen()
     assert len(os.listdir("/proc/self/fd")) == before
     assert tables.held() == set()
@@ -329,7 +329,7 @@ def test_what_is_no_introduction_is_not_heard_and_nothing_stays_open() -> None:
 @alone
 def test_a_table_is_read_while_its_process_writes_it() -> None:
     """One lease stays; others come and go as fast as they can. What is read was written, and what stays is always seen."""
-    table, tables = LeaseTable(), Tables()
+    table, tables = LeaseTable(), ReaderTables()
     assert table.take(9, 9) == 0
 
     def work(say: Send) -> None:
@@ -354,7 +354,7 @@ def test_a_table_is_read_while_its_process_writes_it() -> None:
 @alone
 def test_the_leases_of_a_killed_process_stay() -> None:
     """What it has handed on may not have been leased by the next yet: only who knows that may end them."""
-    table, tables = LeaseTable(), Tables()
+    table, tables = LeaseTable(), ReaderTables()
 
     def work(say: Send) -> None:
         table.take(4, 2)
@@ -371,7 +371,7 @@ def test_the_leases_of_a_killed_process_stay() -> None:
 @alone
 def test_a_lease_on_its_way_is_always_seen_when_givers_are_read_before_takers() -> None:
     hands = [LeaseTable() for _ in range(4)]
-    tables = Tables()
+    tables = ReaderTables()
     for place, table in reversed(list(enumerate(hands))):
         tables.add(place, os.dup(table.descriptor))
     go = os.eventfd(0)

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowmesh.channel.message_socket import Pipe, close_all, memory_file, read_memory_file
+from flowmesh.channel.message_socket import MessageSocket, close_all, memory_file, read_memory_file
 from flowmesh.channel.packet_socket import PeerGone, pair
 
 from .fakes import WITHIN, Send, descriptors, forever, peer, wait_for
 
-Pipes = tuple[Pipe, Pipe]
+Pipes = tuple[MessageSocket, MessageSocket]
 INLINE = 64 * 1024
 
 
 @pytest.fixture
 def pipes() -> Iterator[Pipes]:
-    both = [Pipe(descriptor) for descriptor in pair()]
+    both = [MessageSocket(descriptor) for descriptor in pair()]
     yield both[0], both[1]
     for pipe in both:
         pipe.close()
@@ -29,7 +29,7 @@ def message(size: int) -> bytes:
     return (b"0123456789abcdef" * (size // 16 + 1))[:size]
 
 
-def receive(pipe: Pipe) -> tuple[bytes, list[int]]:
+def receive(pipe: MessageSocket) -> tuple[bytes, list[int]]:
     """The next message, waited for."""
     while (received := pipe.receive()) is None:
         wait_for(pipe.fileno())
@@ -81,13 +81,13 @@ def test_flush_gives_up_after_its_time_and_ends_when_the_peer_reads() -> None:
 
     def work(say: Send) -> None:
         os.read(go_read, 1)
-        pipe = Pipe(theirs)
+        pipe = MessageSocket(theirs)
         got = [receive(pipe)[0] for _ in range(20)]
         say(b"all" if got == [message(60_000)] * 20 else b"not all")
 
     with peer(work, ours) as other:
         os.close(theirs)
-        pipe = Pipe(ours)
+        pipe = MessageSocket(ours)
         for _ in range(20):
             pipe.send(message(60_000))
         assert not pipe.flush(within=0.05)
@@ -112,7 +112,7 @@ def many_descriptors() -> Iterator[None]:
 @pytest.mark.usefixtures("many_descriptors")
 def test_flush_waits_with_a_descriptor_of_any_number(pipes: Pipes) -> None:
     spare = [os.dup(0) for _ in range(1100)]
-    high = Pipe(os.dup(pipes[0].fileno()))
+    high = MessageSocket(os.dup(pipes[0].fileno()))
     close_all(spare)
     assert high.fileno() > 1024
     for _ in range(20):
@@ -125,7 +125,7 @@ def test_what_was_sent_before_the_peer_was_killed_is_read_and_then_it_is_gone() 
     ours, theirs = pair()
 
     def work(say: Send) -> None:
-        pipe = Pipe(theirs)
+        pipe = MessageSocket(theirs)
         pipe.send(b"small")
         pipe.send(message(10**6), [0])
         say(b"sent")
@@ -133,7 +133,7 @@ def test_what_was_sent_before_the_peer_was_killed_is_read_and_then_it_is_gone() 
 
     with peer(work, ours) as other:
         os.close(theirs)
-        pipe = Pipe(ours)
+        pipe = MessageSocket(ours)
         assert other.heard() == b"sent"
         pipe.send(b"never read")
         other.kill()
@@ -162,7 +162,7 @@ def test_a_peer_that_has_gone_gets_nothing_and_nothing_is_kept_for_it(pipes: Pip
 
 def test_closing_leaves_no_descriptor_of_what_waited() -> None:
     before = descriptors()
-    both = [Pipe(descriptor) for descriptor in pair()]
+    both = [MessageSocket(descriptor) for descriptor in pair()]
     for _ in range(20):
         both[0].send(message(60_000), [0])
         both[0].send(message(70_000), [0])

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowmesh.channel.packet_socket import LARGEST, End, PeerGone, pair
+from flowmesh.channel.packet_socket import LARGEST, PacketSocket, PeerGone, pair
 
 from .fakes import Send, descriptors, forever, peer, wait_for
 
-Ends = tuple[End, End]
+Ends = tuple[PacketSocket, PacketSocket]
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    both = [End(descriptor) for descriptor in pair()]
+    both = [PacketSocket(descriptor) for descriptor in pair()]
     yield both[0], both[1]
     for end in both:
         end.close()
@@ -31,7 +31,7 @@ def file() -> Iterator[int]:
     os.close(descriptor)
 
 
-def fill(end: End, size: int = 4096) -> int:
+def fill(end: PacketSocket, size: int = 4096) -> int:
     """Send numbered packets until there is no room; how many were sent."""
     number = 0
     while end.send(number.to_bytes(4, "big") + bytes(size - 4)):
@@ -39,7 +39,7 @@ def fill(end: End, size: int = 4096) -> int:
     return number
 
 
-def read_numbers(end: End) -> list[int]:
+def read_numbers(end: PacketSocket) -> list[int]:
     """The numbers of all packets that wait."""
     return [int.from_bytes(packet[:4], "big") for packet in iter(end.receive, None)]
 
@@ -69,7 +69,7 @@ def test_what_was_sent_before_the_peer_was_killed_is_read_and_then_it_is_gone() 
     ours, theirs = pair()
 
     def work(say: Send) -> None:
-        end = End(theirs)
+        end = PacketSocket(theirs)
         for number in range(20):
             end.send(number.to_bytes(4, "big"))
         say(b"sent")
@@ -77,7 +77,7 @@ def test_what_was_sent_before_the_peer_was_killed_is_read_and_then_it_is_gone() 
 
     with peer(work, ours) as other:
         os.close(theirs)
-        end = End(ours)
+        end = PacketSocket(ours)
         assert other.heard() == b"sent"
         other.kill()
         assert [end.receive() for _ in range(20)] == [number.to_bytes(4, "big") for number in range(20)]
@@ -97,7 +97,7 @@ def test_a_process_that_waits_is_woken_by_the_death_of_its_peer() -> None:
     ours, theirs = pair()
     with peer(lambda say: forever(), ours) as other:
         os.close(theirs)
-        end = End(ours)
+        end = PacketSocket(ours)
         assert end.receive() is None
         other.kill()
         wait_for(end.fileno())
@@ -178,7 +178,7 @@ def test_a_full_buffer_takes_no_descriptor_either(ends: Ends, file: int) -> None
 
 def test_closing_leaves_no_descriptor() -> None:
     before = descriptors()
-    both = [End(descriptor) for descriptor in pair()]
+    both = [PacketSocket(descriptor) for descriptor in pair()]
     assert descriptors() == before + 2
     for end in both:
         end.close()

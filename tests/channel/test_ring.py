@@ -13,23 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowmesh.channel.leases import fence
-from flowmesh.channel.packet_socket import End, PeerGone, pair
+from flowmesh.channel.packet_socket import PacketSocket, PeerGone, pair
 from flowmesh.channel.ring import BELL, SIZE, TAIL, RingReader, RingWriter, make_ring
 from flowmesh.errors import ChunkError
 
 from .fakes import WITHIN
 
-Sides = tuple[RingWriter, RingReader, End, End]
+Sides = tuple[RingWriter, RingReader, PacketSocket, PacketSocket]
 
 
 def make() -> Sides:
     ours, theirs = pair()
     ring = make_ring()
-    end, other = End(ours), End(theirs)
+    end, other = PacketSocket(ours), PacketSocket(theirs)
     return RingWriter(os.dup(ring), end), RingReader(ring, other), end, other
 
 
-def close(*made: RingWriter | RingReader | End) -> None:
+def close(*made: RingWriter | RingReader | PacketSocket) -> None:
     for each in made:
         each.close()
 

@@ -21,7 +21,7 @@ import pytest
 import flowmesh as fm
 from flowmesh.security.keys import KeyPair, user_keys
 from flowmesh.transport.control_link import WorkerLink
-from flowmesh.wire.messages import AnyMessage, Enrol, Enrolment, Message, Operate, Outcome, Survey
+from flowmesh.wire.messages import AdminHello, AdminReply, AnyMessage, Enroll, Enrollment, Message, StatusRequest
 
 from .conftest import COMMAND, COUNTING, DEADLINE, Ended, Running
 
@@ -102,12 +102,12 @@ def test_a_workers_key_may_not_operate() -> None:
     own, standing = KeyPair.make(), user_keys()
     with manager() as here:
         joining = WorkerLink(here.host, here.port, standing.public, standing)
-        assert isinstance(said_to(joining, Enrol(own.public), Enrolment), Enrolment)
+        assert isinstance(said_to(joining, Enroll(own.public), Enrollment), Enrollment)
         joining.close()
         worker = WorkerLink(here.host, here.port, standing.public, own)
-        worker.send(Operate(own.public))
-        refused = said_to(worker, Survey(1), Outcome)
-        assert isinstance(refused, Outcome)
+        worker.send(AdminHello(own.public))
+        refused = said_to(worker, StatusRequest(1), AdminReply)
+        assert isinstance(refused, AdminReply)
         assert "may not operate" in refused.error
         worker.close()
 

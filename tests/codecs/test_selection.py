@@ -11,7 +11,7 @@ from flowmesh.codecs import selection
 from flowmesh.codecs.codec import Blob
 from flowmesh.codecs.jpeg import Jpeg
 from flowmesh.codecs.registry import CODECS
-from flowmesh.codecs.selection import LEAST_RATIO, OPTIONS, RETRY_AFTER, Choice, choose, option_error
+from flowmesh.codecs.selection import LEAST_RATIO, OPTIONS, RETRY_AFTER, CodecSelection, choose, option_error
 from flowmesh.errors import ChunkError
 
 from .cases import BGR, GREY, picture
@@ -93,7 +93,7 @@ def noise(seed: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(0, 256, (40, 60), np.uint8)
 
 
-def names(choice: Choice, record: object, content_type: str, blobs: list[Any]) -> list[str]:
+def names(choice: CodecSelection, record: object, content_type: str, blobs: list[Any]) -> list[str]:
     return [CODECS[choice.encode(record, content_type, blob).codec].name for blob in blobs]
 
 
@@ -106,7 +106,7 @@ def test_what_gains_nothing_goes_raw_and_is_tried_again_later(monkeypatch: pytes
         return encode(self, blob)
 
     monkeypatch.setattr(selection.Exact, "encode", counted)
-    choice = Choice()
+    choice = CodecSelection()
     assert names(choice, "x", "array", [noise(n) for n in range(3 * (1 + RETRY_AFTER))]) == ["raw"] * 3 * (
         1 + RETRY_AFTER
     )
@@ -114,7 +114,7 @@ def test_what_gains_nothing_goes_raw_and_is_tried_again_later(monkeypatch: pytes
 
 
 def test_a_stream_that_changes_is_encoded_again() -> None:
-    choice = Choice()
+    choice = CodecSelection()
     assert (
         names(choice, "x", "array", [noise(1)] + [GREY] * (RETRY_AFTER + 2))
         == ["raw"] * (1 + RETRY_AFTER) + ["exact"] * 2
@@ -122,32 +122,32 @@ def test_a_stream_that_changes_is_encoded_again() -> None:
 
 
 def test_records_do_not_stand_in_each_others_way() -> None:
-    choice = Choice()
+    choice = CodecSelection()
     assert names(choice, "x", "array", [noise(1)]) + names(choice, "y", "array", [GREY]) == ["raw", "exact"]
     assert names(choice, ("x", 1), "array", [GREY]) + names(choice, "x", "array", [GREY]) == ["exact", "raw"]
 
 
 def test_any_codec_must_be_worth_it() -> None:
-    assert names(Choice("jpeg-444", 100), "x", "image", [noise(1)]) == ["raw"]
-    assert names(Choice(), "x", "bytes", [np.random.default_rng(1).bytes(5000), TEXT]) == ["raw", "raw"]
-    assert names(Choice(), "x", "bytes", [TEXT, TEXT]) == ["lz4", "lz4"]
-    assert names(Choice("raw"), "x", "image", [BGR]) == ["raw"]
+    assert names(CodecSelection("jpeg-444", 100), "x", "image", [noise(1)]) == ["raw"]
+    assert names(CodecSelection(), "x", "bytes", [np.random.default_rng(1).bytes(5000), TEXT]) == ["raw", "raw"]
+    assert names(CodecSelection(), "x", "bytes", [TEXT, TEXT]) == ["lz4", "lz4"]
+    assert names(CodecSelection("raw"), "x", "image", [BGR]) == ["raw"]
 
 
 def test_the_limit_is_the_ratio() -> None:
     # Of 10,000 bytes, that many are random: LZ4 keeps these and all but loses the rest.
     for random, name in ((8800, "lz4"), (9300, "raw")):
         blob = np.random.default_rng(1).bytes(random) + bytes(10_000 - random)
-        assert names(Choice(), "x", "bytes", [blob]) == [name]
+        assert names(CodecSelection(), "x", "bytes", [blob]) == [name]
         assert (len(CODECS[3].encode(blob).data) * LEAST_RATIO <= len(blob)) == (name == "lz4")
 
 
 def test_a_raw_blob_is_a_view() -> None:
-    assert np.shares_memory(np.frombuffer(Choice("raw").encode("x", "image", BGR).data, np.uint8), BGR)
+    assert np.shares_memory(np.frombuffer(CodecSelection("raw").encode("x", "image", BGR).data, np.uint8), BGR)
 
 
 def test_ever_new_names_do_not_fill_the_memory() -> None:
-    choice, blob = Choice(), np.random.default_rng(1).bytes(2000)
+    choice, blob = CodecSelection(), np.random.default_rng(1).bytes(2000)
     for name in range(1000):
         choice.encode(f"record {name}", "bytes", blob)
     assert len(choice._raw) <= 256
@@ -155,4 +155,4 @@ def test_ever_new_names_do_not_fill_the_memory() -> None:
 
 def test_objects_are_refused() -> None:
     with pytest.raises(ChunkError, match="raw can't take object.*references to objects"):
-        Choice().encode("x", "other", np.full(2000, None))
+        CodecSelection().encode("x", "other", np.full(2000, None))

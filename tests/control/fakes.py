@@ -9,12 +9,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from flowmesh.control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
-from flowmesh.control.node.flow_control import Intake, Window
+from flowmesh.control.node.effects import CloseInputs, ExitProcess, NodeEffect, RunTearDown, SendMarker, SendToWorker
+from flowmesh.control.node.flow_control import ReceiveWindow, SendWindow
 from flowmesh.control.node.joins import AnyJoin
 from flowmesh.control.node.machine import NodeMachine
 from flowmesh.control.node.pairing import ZipJoin
-from flowmesh.wire.messages import Call, Failure, Gather, Message, Reply, SetUp, Start, Stop, TearDown, Yield
+from flowmesh.wire.messages import Call, Gather, Message, NodeFailure, PauseBlocked, Reply, SetUp, Start, Stop, TearDown
 from flowmesh.wire.packets import END
 from flowmesh.wire.states import NodeState
 
@@ -39,9 +39,9 @@ class Edge:
     """The channel between two nodes, and both ends' accounts of it."""
 
     def __init__(self) -> None:
-        self.packets: deque[int | Pass] = deque()
-        self.window = Window(DEPTH, DEPTH)
-        self.intake = Intake(DEPTH, lossless=True)
+        self.packets: deque[int | SendMarker] = deque()
+        self.window = SendWindow(DEPTH, DEPTH)
+        self.intake = ReceiveWindow(DEPTH, lossless=True)
         self.closed = False  # nobody takes anything any more
         self.gone = False  # nobody sends anything any more
         self.dropped = 0
@@ -166,14 +166,14 @@ class Process:
                 self._do(self.machine.start(turn, steps))
             case Stop(turn=turn, now=now):
                 self._do(self.machine.stop(turn, now))
-            case Yield():
+            case PauseBlocked():
                 self._yields = True
             case TearDown():
                 self._do(self.machine.tear_down())
             case Call(token=token, method=method):
-                self._do([Say(Reply(token, value=f"{self.name}.{method}".encode()))])
+                self._do([SendToWorker(Reply(token, value=f"{self.name}.{method}".encode()))])
             case Gather(token=token):
-                self._do([Say(Reply(token, value=self.name.encode()))])
+                self._do([SendToWorker(Reply(token, value=self.name.encode()))])
             case _:
                 raise AssertionError(f"{self.name} was told {message}")
 
@@ -195,8 +195,8 @@ class Process:
 
     def _raised(self, phase: str, number: int) -> None:
         assert self._setup is not None
-        failure = Failure(self._setup.graph, self.name, self._setup.worker, phase, number, "ValueError: no")
-        self._do([Say(failure), *self.machine.failed()])
+        failure = NodeFailure(self._setup.graph, self.name, self._setup.worker, phase, number, "ValueError: no")
+        self._do([SendToWorker(failure), *self.machine.failed()])
 
     def _step_source(self) -> None:
         self.allowance -= 1
@@ -240,7 +240,7 @@ class Process:
                 self._noticed.add(place)
                 self._end(place)
 
-    def _arrived(self, place: int, edge: Edge, packet: int | Pass) -> None:
+    def _arrived(self, place: int, edge: Edge, packet: int | SendMarker) -> None:
         if isinstance(packet, int):
             edge.intake.arrive(packet)
             if edge.closed:
@@ -260,9 +260,9 @@ class Process:
     def _do(self, effects: list[NodeEffect]) -> None:
         for effect in effects:
             match effect:
-                case Say(message=message):
+                case SendToWorker(message=message):
                     self.outbox.append(message)
-                case Pass():
+                case SendMarker():
                     for edge in self.outputs:
                         if not edge.closed:
                             edge.packets.append(effect)
@@ -272,7 +272,7 @@ class Process:
                     self._run("teardown", self.behaviour.teardown)
                     if self.stuck:
                         return
-                case Leave():
+                case ExitProcess():
                     self.end(0)
 
     def _close_inputs(self) -> None:

@@ -14,20 +14,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from flowmesh.control import effects as do
-from flowmesh.control.effects import Answer, Fail, ManagerEffect, Note, WorkerEffect
+from flowmesh.control.effect import Log
+from flowmesh.control.manager import effects as manager_effects
+from flowmesh.control.manager.effects import AnswerCall, FailCall, ManagerEffect
 from flowmesh.control.manager.machine import ManagerMachine
+from flowmesh.control.worker import effects as worker_effects
+from flowmesh.control.worker.effects import WorkerEffect
 from flowmesh.control.worker.machine import WorkerMachine
 from flowmesh.planning import placement
 from flowmesh.wire.messages import (
     Departure,
+    GatewayOpened,
     Heartbeat,
-    LinkOpened,
-    PeerNews,
-    Peers,
+    LinkNews,
+    MetricsReport,
+    PeerGateways,
     Registration,
     Reply,
-    Report,
 )
 from flowmesh.wire.plan_specs import Code, EdgePlan, EdgeSpec, Host, LinkAddress, NodeSpec, Plan, Transfer, Versions
 from flowmesh.wire.states import NODE, GraphState, NodeState
@@ -105,9 +108,9 @@ class World:
         self.processes: list[Process] = []  # all that there ever were
         self.edges: dict[str, Edge] = {}  # by their nonce
         self.behaviours = dict(behaviours)
-        self.answers: dict[int, list[Answer | Fail]] = defaultdict(list)
+        self.answers: dict[int, list[AnswerCall | FailCall]] = defaultdict(list)
         self.due: dict[int, float] = {}
-        self.notes: list[Note] = []
+        self.notes: list[Log] = []
         self._random = None if seed is None else random.Random(seed)
         self._states: dict[object, NodeState] = {}
         self._wanted: dict[str, dict[str, LinkAddress]] = {}  # by a link's key, whom it was told of
@@ -206,7 +209,7 @@ class World:
         """What the verb returns, or raises, in the end."""
         self.until(lambda: bool(self.answers[token]), within)
         (answer,) = self.answers[token]
-        if isinstance(answer, Fail):
+        if isinstance(answer, FailCall):
             raise answer.error
         return answer.value
 
@@ -348,17 +351,17 @@ class World:
     def _manager_does(self, effects: list[ManagerEffect]) -> None:
         for effect in effects:
             match effect:
-                case do.Send(key=key, message=message):
+                case manager_effects.SendToPeer(key=key, message=message):
                     for worker in self._alive():
                         if worker.key == key:
                             worker.down.append(message)
-                case do.TellTime(key=key, sent=sent):
+                case manager_effects.SendClock(key=key, sent=sent):
                     for worker in self._alive():
                         if worker.key == key:
                             worker.down.append(Heartbeat(sent, round(self.now * 1e9)))
-                case Answer(token=token) | Fail(token=token):
+                case AnswerCall(token=token) | FailCall(token=token):
                     self.answers[token].append(effect)
-                case Note():
+                case Log():
                     self.notes.append(effect)
         self._watch(self.manager.members.values())
 
@@ -366,50 +369,50 @@ class World:
         machine = worker.machine
         for effect in effects:
             match effect:
-                case do.Say(message=message):
+                case worker_effects.SendToManager(message=message):
                     worker.up.append(message)
-                case do.Tell(node=node, message=message):
+                case worker_effects.SendToNode(node=node, message=message):
                     worker.processes[node].inbox.append(message)
-                case do.Fork(node=node):
+                case worker_effects.ForkNode(node=node):
                     process = worker.processes[node] = Process(node, self.behaviours.get(node, Behaviour()))
                     self.processes.append(process)
                     worker.spawner.append(("forked", process))
-                case do.SetUpNode(node=node):
+                case worker_effects.SetUpNode(node=node):
                     self._set_up(worker, node)
-                case do.Open(edge=index):
+                case worker_effects.OpenChannel(edge=index):
                     self._open(worker, self._edge(worker, index))
-                case do.Claim(edge=index):
+                case worker_effects.ExpectChannel(edge=index):
                     self._claim(worker, self._edge(worker, index))
-                case do.Kill(node=node):
+                case worker_effects.KillNode(node=node):
                     if worker.processes[node].alive and not worker.processes[node].behaviour.immortal:
                         self._exit(worker.processes[node], -9)
-                case do.Report(token=token):
-                    worker.up.append(Report(token, machine.plan.graph if machine.plan else ""))
-                case do.AnswerBusy(token=token, node=node):
+                case worker_effects.ReportMetrics(token=token):
+                    worker.up.append(MetricsReport(token, machine.plan.graph if machine.plan else ""))
+                case worker_effects.AnswerBusy(token=token, node=node):
                     worker.up.append(Reply(token, error=f"node {node!r} is busy in step"))
-                case do.Release():
+                case worker_effects.ReleaseGraph():
                     worker.processes = {}
                     worker.expected = {}
-                case do.StartLink():
+                case worker_effects.StartGateway():
                     worker.links += 1
                     address = LinkAddress(f"{worker.key} {worker.links}", machine.name, worker.links)
                     worker.link = Link(address)
-                    worker.link.says.append(LinkOpened(machine.name, address))
-                case do.Tap(transfer=index):
+                    worker.link.says.append(GatewayOpened(machine.name, address))
+                case worker_effects.ConnectProducer(transfer=index):
                     self._wire(worker, self._transfer(worker, index), "out")
-                case do.Deliver(transfer=index):
+                case worker_effects.ConnectConsumers(transfer=index):
                     self._wire(worker, self._transfer(worker, index), "in")
-                case do.TellLink(message=Peers(links=links)):
+                case worker_effects.SendToGateway(message=PeerGateways(links=links)):
                     assert worker.link is not None
                     self._told_peers(worker.link, links)
-                case do.RewireNode(node=node, edge=edge, side=side):
+                case worker_effects.RewireNode(node=node, edge=edge, side=side):
                     worker.rewired.append((node, edge, side))
-                case do.EndLink():
+                case worker_effects.EndGateway():
                     worker.link = None
                     self.reconnect()
-                case do.Register():
+                case worker_effects.RegisterAgain():
                     self.register(worker)
-                case do.Leave():
+                case worker_effects.Leave():
                     worker.up.append(Departure(machine.name))
                     worker.alive = False
         self._watch(machine.members.values())
@@ -470,11 +473,11 @@ class World:
     def _come_up(self, link: Link, peer: str, address: LinkAddress) -> None:
         if link.peers.get(peer) != address:
             link.peers[peer] = address
-            link.says.append(PeerNews("", peer, True))
+            link.says.append(LinkNews("", peer, True))
 
     def _lose(self, link: Link, peer: str) -> None:
         if link.peers.pop(peer, None) is not None:
-            link.says.append(PeerNews("", peer, False))
+            link.says.append(LinkNews("", peer, False))
 
     def _claim(self, worker: Worker, edge: EdgePlan) -> None:
         worker.expected[edge.nonce] = edge.spec.index

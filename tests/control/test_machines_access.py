@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flowmesh.control.effects import Answer, Revoke, Send
+from flowmesh.control.manager.effects import AnswerCall, RevokeKey, SendToPeer
 from flowmesh.errors import WorkerError
 from flowmesh.wire.fingerprints import short
-from flowmesh.wire.messages import Dismiss, Enrol
+from flowmesh.wire.messages import Dismiss, Enroll
 from flowmesh.wire.plan_specs import TokenStatus
 from flowmesh.wire.states import GraphState
 
@@ -48,13 +48,13 @@ def test_revoking_a_worker_fails_the_graph_that_it_runs_a_part_of(world: World) 
 def test_the_last_word_goes_out_before_the_key_is_struck_off() -> None:
     world = World("one")
     dismissal, revoked, *_, answer = world.manager.revoke(5, "one", world.now)
-    assert dismissal == Send("key of one", Dismiss(at_once=True, reason="its access was revoked"))
-    assert (revoked, answer) == (Revoke("key of one"), Answer(5))
+    assert dismissal == SendToPeer("key of one", Dismiss(at_once=True, reason="its access was revoked"))
+    assert (revoked, answer) == (RevokeKey("key of one"), AnswerCall(5))
 
 
 def test_revoking_a_token_concerns_no_graph(world: World) -> None:
     world.result(world.ask(lambda manager, token: manager.make_token(token, "key", 60.0, world.now)))
-    world.manager.heard("key", Enrol("own"), world.now)
+    world.manager.heard("key", Enroll("own"), world.now)
     world.result(revoke(world, short("key")))
     assert world.manager.state is GraphState.RUNNING
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flowmesh.control.effects import Serve
+from flowmesh.control.manager.effects import HandleAdminRequest
 from flowmesh.control.manager.machine import ManagerMachine
 from flowmesh.errors import NodeError, StateError
-from flowmesh.wire.messages import Operate, Survey
+from flowmesh.wire.messages import AdminHello, StatusRequest
 from flowmesh.wire.states import GraphState
 
 from .fakes import Behaviour
@@ -83,7 +83,7 @@ def test_a_node_that_fails_meanwhile_fails_the_graph() -> None:
 
 def test_operators_are_heard_beside_the_workers() -> None:
     manager = ManagerMachine(VERSIONS, standing="standing")
-    manager.heard("standing", Operate("own"), 1.0)
-    assert manager.heard("own", Survey(3), 1.0) == [Serve("own", Survey(3))]
+    manager.heard("standing", AdminHello("own"), 1.0)
+    assert manager.heard("own", StatusRequest(3), 1.0) == [HandleAdminRequest("own", StatusRequest(3))]
     assert len(manager.dismiss()) == 1
     assert manager.tick(100.0)

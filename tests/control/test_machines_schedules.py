@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from flowmesh.control.effects import Answer
+from flowmesh.control.manager.effects import AnswerCall
 from flowmesh.wire.plan_specs import Plan
 from flowmesh.wire.states import GraphState
 
@@ -110,7 +110,7 @@ def schedule(seed: int) -> None:
     reset = world.reset()
     world.pass_time(20)
     assert not [token for token, answers in world.answers.items() if len(answers) != 1]
-    assert isinstance(world.answers[reset][0], Answer)
+    assert isinstance(world.answers[reset][0], AnswerCall)
     assert world.manager.state is GraphState.EMPTY
     living = [process for process in world.processes if process.alive]
     assert all(process.behaviour.immortal for process in living)

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from flowmesh.control.effects import Note
+from flowmesh.control.effect import Log
 from flowmesh.errors import DeadlineError, GraphError, NodeDied, NodeError, StateError, WorkerError
-from flowmesh.wire.messages import Deploy, Failure, LogLine, NodeNews, Reply, Report
+from flowmesh.wire.messages import Deploy, LogLine, MetricsReport, NodeFailure, NodeNews, Reply
 from flowmesh.wire.states import GraphState, NodeState
 
 from .fakes import Behaviour
@@ -283,7 +283,7 @@ def test_what_a_worker_logs_is_told_with_where_it_comes_from() -> None:
     world = running()
     world.workers["local"].up.append(LogLine("film", "local", logging.WARNING, "dark"))
     world.settle()
-    assert world.notes[-1] == Note(logging.WARNING, "dark", "film", "local")
+    assert world.notes[-1] == Log(logging.WARNING, "dark", "film", "local")
 
 
 @pytest.mark.parametrize(("graph", "node"), [("graph.1", "stranger"), ("graph.0", "film"), ("", "film")])
@@ -294,10 +294,10 @@ def test_news_of_what_is_not_there_change_nothing(graph: str, node: str) -> None
             NodeNews(graph, node, NodeState.DEAD, gone=True),
             Reply(99, b""),
             Reply(99, error="late"),
-            Report(99, graph),
+            MetricsReport(99, graph),
         ]
         if graph == "graph.0":
-            late.append(Failure(graph, node, "local", "step", 1, "late"))
+            late.append(NodeFailure(graph, node, "local", "step", 1, "late"))
         world.workers["local"].up.extend(late)
         world.settle()
         assert world.manager.error is None

@@ -8,15 +8,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowmesh.channel.counters import BUSY, REASON_CELL, Page
-from flowmesh.channel.message_socket import Pipe
-from flowmesh.channel.packet_socket import End, PeerGone
-from flowmesh.control.effects import Deliver, EndLink, StartLink, Tap, TellLink
-from flowmesh.daemon.endpoints import Ends
-from flowmesh.daemon.gateway_process import MODULE, LinkSeat
+from flowmesh.channel.counters import BUSY, REASON_CELL, CounterPage
+from flowmesh.channel.message_socket import MessageSocket
+from flowmesh.channel.packet_socket import PacketSocket, PeerGone
+from flowmesh.control.worker.effects import ConnectConsumers, ConnectProducer, EndGateway, SendToGateway, StartGateway
+from flowmesh.daemon.endpoints import Endpoints
+from flowmesh.daemon.gateway_process import MODULE, GatewayProcess
 from flowmesh.errors import LinkError
 from flowmesh.planning.placement import place, transfers
-from flowmesh.wire.messages import Forget, Incoming, LogLine, Message, OpenLink, Outgoing, Peers, decode, encode
+from flowmesh.wire.messages import (
+    CloseTransfers,
+    LogLine,
+    Message,
+    OpenGateway,
+    OpenIncoming,
+    OpenOutgoing,
+    PeerGateways,
+    decode,
+    encode,
+)
 from flowmesh.wire.plan_specs import Code, EdgeSpec, Host, NodeSpec, Plan
 
 NAMES = ("film", "edges", "show", "look")
@@ -42,7 +52,7 @@ PLAN = Plan(
 class Process:
     """The link's process, as far as its worker sees of it."""
 
-    def __init__(self, pipe: Pipe) -> None:
+    def __init__(self, pipe: MessageSocket) -> None:
         self.pipe = pipe
 
     def told(self) -> tuple[Message, list[int]]:
@@ -55,27 +65,27 @@ class Worker:
     """What a daemon gives the seat."""
 
     def __init__(self) -> None:
-        self.ends = Ends()
+        self.ends = Endpoints()
         self.processes: list[Process] = []
         self.way = True
-        self.seat = LinkSeat(self.ends, self._spawn, self._opening)
+        self.seat = GatewayProcess(self.ends, self._spawn, self._opening)
 
-    def _spawn(self, module: str) -> tuple[int, Pipe]:
+    def _spawn(self, module: str) -> tuple[int, MessageSocket]:
         assert module == MODULE
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.processes.append(Process(Pipe(theirs.detach())))
-        return len(self.processes), Pipe(ours.detach())
+        self.processes.append(Process(MessageSocket(theirs.detach())))
+        return len(self.processes), MessageSocket(ours.detach())
 
-    def _opening(self, address: str) -> OpenLink:
+    def _opening(self, address: str) -> OpenGateway:
         if not self.way:
             raise LinkError("no way leads there")
-        return OpenLink("here", address)
+        return OpenGateway("here", address)
 
     def start(self) -> Process:
         """Start the link; its process has the pid 100, 101, ..."""
-        assert self.seat.do(StartLink("10.0.0.1"), PLAN, 0.0) == []
+        assert self.seat.do(StartGateway("10.0.0.1"), PLAN, 0.0) == []
         process = self.processes[-1]
-        assert process.told() == (OpenLink("here", "10.0.0.1"), [])
+        assert process.told() == (OpenGateway("here", "10.0.0.1"), [])
         self.seat.pid = 99 + len(self.processes)
         return process
 
@@ -93,37 +103,37 @@ def worker() -> Iterator[Worker]:
     worker.close()
 
 
-def passes(one: End, other: End) -> bool:
+def passes(one: PacketSocket, other: PacketSocket) -> bool:
     """Whether they are the two ends of one channel."""
     one.send(b"hello")
     return other.receive() == b"hello"
 
 
-def close(*ends: End) -> None:
+def close(*ends: PacketSocket) -> None:
     for end in ends:
         end.close()
 
 
 def test_the_producer_has_one_channel_for_a_transfer(worker: Worker) -> None:
     process = worker.start()
-    assert worker.seat.do(Tap(0), PLAN, 0.0) == [(0, "out")]
+    assert worker.seat.do(ConnectProducer(0), PLAN, 0.0) == [(0, "out")]
     message, (page, *files) = process.told()
-    assert message == Outgoing("graph.1", 1, PLAN.transfers[0], NAMES)
+    assert message == OpenOutgoing("graph.1", 1, PLAN.transfers[0], NAMES)
     os.close(page)
-    ends = list(map(End, [*worker.ends.take([], [0]), *files]))
+    ends = list(map(PacketSocket, [*worker.ends.take([], [0]), *files]))
     assert passes(*ends)
     close(*ends)
 
 
 def test_each_consumer_has_a_channel_of_its_own_and_the_link_a_duplicate_of_a_lossy_ones_end(worker: Worker) -> None:
     process = worker.start()
-    assert worker.seat.do(Deliver(1, again=3), PLAN, 0.0) == [(1, "in"), (2, "in")]
+    assert worker.seat.do(ConnectConsumers(1, again=3), PLAN, 0.0) == [(1, "in"), (2, "in")]
     message, (page, *files) = process.told()
-    assert message == Incoming("graph.1", 1, PLAN.transfers[1], NAMES, 3)
+    assert message == OpenIncoming("graph.1", 1, PLAN.transfers[1], NAMES, 3)
     os.close(page)
-    ends = list(map(End, files))
+    ends = list(map(PacketSocket, files))
     for edge, (ours, duplicate) in ((1, ends[:2]), (2, ends[2:])):
-        (consumers,) = map(End, worker.ends.take([edge], []))
+        (consumers,) = map(PacketSocket, worker.ends.take([edge], []))
         assert passes(ours, consumers)
         assert passes(ours, duplicate)
         close(consumers)
@@ -132,15 +142,15 @@ def test_each_consumer_has_a_channel_of_its_own_and_the_link_a_duplicate_of_a_lo
 
 def test_channels_that_nobody_has_taken_are_replaced_with_the_link(worker: Worker) -> None:
     worker.start()
-    worker.seat.do(Tap(0), PLAN, 0.0)
-    worker.seat.do(Deliver(1), PLAN, 0.0)
+    worker.seat.do(ConnectProducer(0), PLAN, 0.0)
+    worker.seat.do(ConnectConsumers(1), PLAN, 0.0)
     assert worker.seat.exited(100)
     process = worker.start()
-    worker.seat.do(Tap(0), PLAN, 0.0)
+    worker.seat.do(ConnectProducer(0), PLAN, 0.0)
     message, (page, *files) = process.told()
-    assert isinstance(message, Outgoing)
+    assert isinstance(message, OpenOutgoing)
     os.close(page)
-    ends = list(map(End, [*worker.ends.take([], [0]), *files]))
+    ends = list(map(PacketSocket, [*worker.ends.take([], [0]), *files]))
     assert passes(*ends)
     close(*ends)
 
@@ -151,8 +161,8 @@ def test_what_a_dead_link_has_counted_stays_and_its_successor_counts_on(worker: 
     assert [count.dropped for count in worker.seat.arriving(transfer)] == [{}, {}]
     for drops in (1, 2):
         process = worker.start()
-        worker.seat.do(Tap(0), PLAN, 0.0)
-        worker.seat.do(Deliver(1), PLAN, 0.0)
+        worker.seat.do(ConnectProducer(0), PLAN, 0.0)
+        worker.seat.do(ConnectConsumers(1), PLAN, 0.0)
         out, into = (_page(process, blocks) for blocks in (1, 2))
         out.cells[out.output(0) + 1] += 1000
         out.cells[out.output(0) + REASON_CELL["died"]] += 1
@@ -169,17 +179,17 @@ def test_what_a_dead_link_has_counted_stays_and_its_successor_counts_on(worker: 
     assert worker.seat.leaving(PLAN.transfers[0]).encoded == 0
 
 
-def _page(process: Process, blocks: int) -> Page:
+def _page(process: Process, blocks: int) -> CounterPage:
     _, (page, *files) = process.told()
     for file in files:
         os.close(file)
-    return Page(page, blocks, 0)
+    return CounterPage(page, blocks, 0)
 
 
 def test_what_is_said_is_heard_and_its_end_only_ends_the_hearing(worker: Worker) -> None:
     process = worker.start()
-    peers = Peers("graph.1", {})
-    worker.seat.do(TellLink(peers), PLAN, 0.0)
+    peers = PeerGateways("graph.1", {})
+    worker.seat.do(SendToGateway(peers), PLAN, 0.0)
     assert process.told() == (peers, [])
     line = LogLine("", "here", 30, "text")
     process.pipe.send(encode(line))
@@ -205,8 +215,8 @@ def test_only_the_process_in_use_is_missed(worker: Worker) -> None:
 
 def test_a_link_that_is_not_needed_leaves_and_is_killed_if_it_does_not(worker: Worker) -> None:
     process = worker.start()
-    worker.seat.do(EndLink(), PLAN, 10.0)
-    assert process.told() == (Forget("graph.1"), [])
+    worker.seat.do(EndGateway(), PLAN, 10.0)
+    assert process.told() == (CloseTransfers("graph.1"), [])
     with pytest.raises(PeerGone):
         process.pipe.receive()
     assert worker.seat.overdue(11.0) == []
@@ -217,22 +227,22 @@ def test_a_link_that_is_not_needed_leaves_and_is_killed_if_it_does_not(worker: W
 
 def test_one_that_leaves_in_time_is_not_killed(worker: Worker) -> None:
     worker.start()
-    worker.seat.do(EndLink(), PLAN, 10.0)
+    worker.seat.do(EndGateway(), PLAN, 10.0)
     worker.seat.exited(100)
     assert worker.seat.overdue(99.0) == []
 
 
 def test_one_that_is_still_leaving_makes_way_for_the_next(worker: Worker) -> None:
     worker.start()
-    worker.seat.do(EndLink(), PLAN, 10.0)
+    worker.seat.do(EndGateway(), PLAN, 10.0)
     worker.start()
     assert worker.seat.overdue(10.0) == [100]
 
 
 def test_a_link_that_can_not_be_started_hurts_nobody(worker: Worker) -> None:
     worker.way = False
-    assert worker.seat.do(StartLink("10.0.0.1"), PLAN, 0.0) == []
+    assert worker.seat.do(StartGateway("10.0.0.1"), PLAN, 0.0) == []
     assert worker.seat.failure == "no way leads there"
-    assert worker.seat.do(Tap(0), PLAN, 0.0) == [(0, "out")]
-    worker.seat.do(EndLink(), PLAN, 0.0)
+    assert worker.seat.do(ConnectProducer(0), PLAN, 0.0) == [(0, "out")]
+    worker.seat.do(EndGateway(), PLAN, 0.0)
     assert worker.seat.failure == ""

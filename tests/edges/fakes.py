@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowmesh.channel.counters import Page
-from flowmesh.channel.packet_socket import End, pair
+from flowmesh.channel.counters import CounterPage
+from flowmesh.channel.packet_socket import PacketSocket, pair
 from flowmesh.channel.ring import RingReader, RingWriter, make_ring
 from flowmesh.chunk import DataChunk
-from flowmesh.edges.input_edge import Holder, InEdge
-from flowmesh.edges.output_edge import OutEdge
+from flowmesh.edges.input_edge import InputEdge, LeaseHolder
+from flowmesh.edges.output_edge import OutputEdge
 from flowmesh.planning.placement import slots_needed
 from flowmesh.runtime.inputs import Inputs
 from flowmesh.runtime.outputs import Outputs
@@ -27,7 +27,7 @@ from flowmesh.wire.plan_specs import EdgePlan, EdgeSpec, NodeSpec
 from ..conftest import SCALE
 
 WITHIN = 20 * SCALE  # seconds
-Wait = Callable[[list[OutEdge], int], bool]
+Wait = Callable[[list[OutputEdge], int], bool]
 
 
 class Stuck(AssertionError):
@@ -72,7 +72,7 @@ class Rig:
             wire.index = index
         self.into = {name: [wire for wire in wires if wire.target == name] for name in names}
         self.out = {name: [wire for wire in wires if wire.source == name] for name in names}
-        self.pages = {name: Page.make(len(self.out[name]), len(self.into[name])) for name in names}
+        self.pages = {name: CounterPage.make(len(self.out[name]), len(self.into[name])) for name in names}
         self._given = slots
 
     def slots(self, name: str) -> int:
@@ -80,7 +80,9 @@ class Rig:
         edges = [EdgeSpec(w.index, w.source, w.target, w.policy, w.depth, w.slots) for w in self.wires]
         return self._given or slots_needed(self.names, [EdgePlan(edge, "", "") for edge in edges], self.hold)[name]
 
-    def actor(self, name: str, wait: Wait | None = None, receiving: Callable[[int], End] = End) -> Actor:
+    def actor(
+        self, name: str, wait: Wait | None = None, receiving: Callable[[int], PacketSocket] = PacketSocket
+    ) -> Actor:
         """Make an actor in this process. `receiving` makes the producer's end of what a lossy consumer reads."""
         return Actor(self, name, wait, receiving)
 
@@ -119,26 +121,26 @@ class Rig:
 class Actor:
     """A node's inputs and outputs. It lets an emission wait as `wait` says; without one, for what the kernel brings."""
 
-    def __init__(self, rig: Rig, name: str, wait: Wait | None, receiving: Callable[[int], End]) -> None:
+    def __init__(self, rig: Rig, name: str, wait: Wait | None, receiving: Callable[[int], PacketSocket]) -> None:
         self.name = name
         self.ended: set[int] = set()  # the places of inputs that have
         self.warnings: list[str] = []
         index = rig.names.index(name)
         page = rig.pages[name]
-        holder = Holder(index, rig.hold[name], self.warnings.append)
+        holder = LeaseHolder(index, rig.hold[name], self.warnings.append)
         self.outputs = Outputs(index, 1, 1, rig.slots(name), wait or wait_for_the_kernel)
         for place, wire in enumerate(rig.out[name]):
             out = EdgeEnd(wire.index, wire.target, wire.policy, wire.depth, wire.slots, True, bytes=wire.bytes)
             other = receiving(os.dup(wire.ends[1])) if wire.lossy else None
-            end = End(wire.ends[0])
+            end = PacketSocket(wire.ends[0])
             writer = RingWriter(os.dup(wire.ring), end) if wire.ring >= 0 else None
-            self.outputs.edges.append(OutEdge(out, end, other, page, page.output(place), writer))
+            self.outputs.edges.append(OutputEdge(out, end, other, page, page.output(place), writer))
         edges = []
         for place, wire in enumerate(rig.into[name]):
             into = EdgeEnd(wire.index, wire.source, wire.policy, wire.depth, wire.slots, True, bytes=wire.bytes)
-            end = End(wire.ends[1])
+            end = PacketSocket(wire.ends[1])
             reader = RingReader(os.dup(wire.ring), end) if wire.ring >= 0 else None
-            edges.append(InEdge(into, rig.names, holder, end, page, page.input(place), reader))
+            edges.append(InputEdge(into, rig.names, holder, end, page, page.input(place), reader))
         spec = NodeSpec(index, name, "step", b"")
         heard: tuple[Callable[[int, int], None], Callable[[int], None]] = (lambda place, turn: None, self.ended.add)
         single = SingleInput.suits(spec, edges)
@@ -191,7 +193,7 @@ class Actor:
             self.outputs.flush()
 
 
-def wait_for_the_kernel(edges: list[OutEdge], bell: int) -> bool:
+def wait_for_the_kernel(edges: list[OutputEdge], bell: int) -> bool:
     """As the stepper does, without messages."""
     if not wait(poller(edges, *([bell] if bell >= 0 else [])), WITHIN, edges):
         raise Stuck("an emission waits for ever")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowmesh.chunk import DataChunk
-from flowmesh.edges.output_edge import OutEdge
+from flowmesh.edges.output_edge import OutputEdge
 
 from .fakes import Actor, Rig, Stuck, Wire
 
@@ -34,7 +34,7 @@ def verified(chunk: DataChunk) -> int:
     return number
 
 
-def never(edges: list[OutEdge], bell: int) -> bool:
+def never(edges: list[OutputEdge], bell: int) -> bool:
     raise Stuck("an emission waits, which it must not")
 
 

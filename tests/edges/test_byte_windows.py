@@ -7,13 +7,13 @@ import random
 import pytest
 
 from ..isolated import alone
-from .fakes import Actor, OutEdge, Rig, Wire, value
+from .fakes import Actor, OutputEdge, Rig, Wire, value
 
 
 def pair(wire: Wire) -> tuple[Rig, Actor, Actor, list[bytes]]:
     """A producer whose emissions wait for a consumer that takes one chunk at a time; what it has taken."""
 
-    def wait(edges: list[OutEdge], bell: int) -> bool:
+    def wait(edges: list[OutputEdge], bell: int) -> bool:
         data = b.take()
         assert data is not None, "the producer waits although nothing is on the way"
         taken.append(value(data["a"]))

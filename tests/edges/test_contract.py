@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowmesh.chunk import DataChunk, same
-from flowmesh.edges.output_edge import OutEdge
+from flowmesh.edges.output_edge import OutputEdge
 
 from ..isolated import alone
 from .fakes import Actor, Rig, Wire, value
@@ -113,7 +113,7 @@ def test_long_plain_values_beside_frames_when_all_slots_are_in_use() -> None:
 def test_a_slow_reader_holds_the_producer_back_at_its_window() -> None:
     waits = []
 
-    def wait(edges: list[OutEdge], bell: int) -> bool:
+    def wait(edges: list[OutputEdge], bell: int) -> bool:
         waits.append(bell)
         (data,) = [b.take()]
         assert data is not None
@@ -134,7 +134,7 @@ def test_a_slow_reader_holds_the_producer_back_at_its_window() -> None:
 @pytest.mark.parametrize("depth", [1, 2, 256])
 @alone
 def test_small_chunks_and_frames_mixed_keep_their_order(depth: int) -> None:
-    def wait(edges: list[OutEdge], bell: int) -> bool:
+    def wait(edges: list[OutputEdge], bell: int) -> bool:
         got.extend(b.take_all())
         return True
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from flowmesh.chunk import DataChunk
-from flowmesh.edges.output_edge import OutEdge
+from flowmesh.edges.output_edge import OutputEdge
 
 from ..channel.fakes import Peer, Send, peer
 from ..isolated import alone
@@ -39,7 +39,7 @@ def test_a_consumer_that_closes_twice_is_sent_no_more_and_gives_all_slots_back()
 
 @alone
 def test_marks_get_through_to_a_consumer_that_closed_while_chunks_waited() -> None:
-    def wait(edges: list[OutEdge], bell: int) -> bool:
+    def wait(edges: list[OutputEdge], bell: int) -> bool:
         return False  # stopped
 
     rig, a, b = two(wait=wait)
@@ -150,7 +150,7 @@ def test_a_peer_killed_at_any_point_damages_nothing_that_others_read(killed: str
             other.end()
 
 
-def patient(edges: list[OutEdge], bell: int) -> bool:
+def patient(edges: list[OutputEdge], bell: int) -> bool:
     """Waits for the window only: what the dead held is held for ever."""
     return bell < 0 and wait_for_the_kernel(edges, bell)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flowmesh.channel.packet_socket import End
+from flowmesh.channel.packet_socket import PacketSocket
 from flowmesh.chunk import DataChunk
 
 from ..channel.fakes import Send, peer
@@ -16,7 +16,7 @@ from .fakes import Rig, Wire
 from .frames import never, numbered, verified
 
 
-class Raced(End):
+class Raced(PacketSocket):
     """The producer's end of what a lossy consumer reads: now and then the consumer is quicker than it."""
 
     hook: Callable[[], None]

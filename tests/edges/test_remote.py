@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowmesh.channel.counters import REASON_CELL, Page
-from flowmesh.channel.packet_socket import End, pair
-from flowmesh.edges.input_edge import Holder
-from flowmesh.edges.output_edge import Lender
-from flowmesh.edges.remote_input import LinkedInEdge
-from flowmesh.edges.remote_output import LinkedOutEdge, LossyLinkedOutEdge
+from flowmesh.channel.counters import REASON_CELL, CounterPage
+from flowmesh.channel.packet_socket import PacketSocket, pair
+from flowmesh.edges.input_edge import LeaseHolder
+from flowmesh.edges.output_edge import SlotOwner
+from flowmesh.edges.remote_input import RemoteInputEdge
+from flowmesh.edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
 from flowmesh.wire import packets
 from flowmesh.wire.messages import EdgeEnd
-from flowmesh.wire.packets import DONE, END, PAUSE, Mark, Resume
+from flowmesh.wire.packets import DONE, END, PAUSE, Marker, ResumeAfter
 
 DEPTH = 8
 
@@ -43,7 +43,7 @@ def chunk(number: int, arena: int = 0) -> bytes:
 
 
 def mark(kind: int, number: int = 0) -> bytes:
-    return packets.encode(Mark(1, 1, kind, number, {}))
+    return packets.encode(Marker(1, 1, kind, number, {}))
 
 
 def spec(policy: str = "lossless", depth: int = DEPTH, again: bool = False) -> EdgeEnd:
@@ -56,9 +56,9 @@ def names(received: list[packets.Packet]) -> list[str]:
     said = []
     for packet in received:
         match packet:
-            case Mark(kind=kind, number=number):
+            case Marker(kind=kind, number=number):
                 said.append(f"{kinds[kind]} {number}" if number else kinds[kind])
-            case Resume(arrived=arrived):
+            case ResumeAfter(arrived=arrived):
                 said.append(f"behind {arrived}")
             case packets.Chunk(number=number):
                 said.append(str(number))
@@ -70,8 +70,8 @@ class FakeLink:
 
     def __init__(self, lossy: bool = False) -> None:
         theirs, ours = pair()
-        self.end = End(ours)
-        self.given = [End(theirs), *([End(os.dup(ours))] if lossy else [])]
+        self.end = PacketSocket(ours)
+        self.given = [PacketSocket(theirs), *([PacketSocket(os.dup(ours))] if lossy else [])]
 
     def read(self) -> list[str]:
         read = []
@@ -85,7 +85,7 @@ class FakeLink:
         self.end.send(packets.encode(packets.Credit(0, 0, taken, taken)))
 
     def ask(self, arrived: int) -> None:
-        self.end.send(packets.encode(Resume(arrived)))
+        self.end.send(packets.encode(ResumeAfter(arrived)))
 
     def die(self) -> None:
         self.end.close()
@@ -97,32 +97,32 @@ def _kind_of_channel() -> None:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    page = Page.make(1, 1)
+def page() -> Iterator[CounterPage]:
+    page = CounterPage.make(1, 1)
     yield page
     page.cells.release()  # its memory, which the test's arguments would hold
     page.close()
 
 
 @pytest.fixture
-def ends() -> Iterator[list[End]]:
+def ends() -> Iterator[list[PacketSocket]]:
     """Closed when the test has ended."""
-    ends: list[End] = []
+    ends: list[PacketSocket] = []
     yield ends
     for end in ends:
         end.close()
 
 
 @pytest.fixture
-def link(ends: list[End]) -> FakeLink:
+def link(ends: list[PacketSocket]) -> FakeLink:
     link = FakeLink()
     ends += [link.end, *link.given]
     return link
 
 
 @pytest.fixture
-def edge(link: FakeLink, page: Page) -> LinkedOutEdge:
-    return LinkedOutEdge(spec(), link.given[0], None, page, page.output(0))
+def edge(link: FakeLink, page: CounterPage) -> RemoteOutputEdge:
+    return RemoteOutputEdge(spec(), link.given[0], None, page, page.output(0))
 
 
 @pytest.fixture
@@ -132,13 +132,13 @@ def slots() -> Iterator[Slots]:
     os.close(slots.descriptor)
 
 
-def send(edge: LinkedOutEdge | LossyLinkedOutEdge, *numbers: int, lender: Lender | None = None) -> None:
+def send(edge: RemoteOutputEdge | LossyRemoteOutputEdge, *numbers: int, lender: SlotOwner | None = None) -> None:
     for number in numbers:
         packet = chunk(number, 0 if lender is None else lender.ident)
         edge.offer(packet, number, None if lender is None else (lender, number), len(packet))
 
 
-def replaced(edge: LinkedOutEdge | LossyLinkedOutEdge, ends: list[End], lossy: bool = False) -> FakeLink:
+def replaced(edge: RemoteOutputEdge | LossyRemoteOutputEdge, ends: list[PacketSocket], lossy: bool = False) -> FakeLink:
     link = FakeLink(lossy)
     ends += [link.end, *link.given]
     edge.rewire(*link.given)
@@ -148,7 +148,7 @@ def replaced(edge: LinkedOutEdge | LossyLinkedOutEdge, ends: list[End], lossy: b
 # --- a lossless edge out ---------------------------------------------------------------------------------------------
 
 
-def test_a_link_that_asks_is_sent_again_what_is_behind(edge: LinkedOutEdge, link: FakeLink) -> None:
+def test_a_link_that_asks_is_sent_again_what_is_behind(edge: RemoteOutputEdge, link: FakeLink) -> None:
     send(edge, 1, 2, 3, 4)
     assert link.read() == ["1", "2", "3", "4"]
     link.credit(1)
@@ -160,7 +160,7 @@ def test_a_link_that_asks_is_sent_again_what_is_behind(edge: LinkedOutEdge, link
     assert link.read() == ["5"]
 
 
-def test_what_was_taken_is_not_sent_again_whatever_is_asked(edge: LinkedOutEdge, link: FakeLink) -> None:
+def test_what_was_taken_is_not_sent_again_whatever_is_asked(edge: RemoteOutputEdge, link: FakeLink) -> None:
     send(edge, 1, 2, 3)
     link.credit(2)
     link.ask(0)
@@ -169,7 +169,7 @@ def test_what_was_taken_is_not_sent_again_whatever_is_asked(edge: LinkedOutEdge,
     assert link.read() == ["1", "2", "3", "behind 2", "3"]
 
 
-def test_a_link_that_has_lost_it_all_twice_is_sent_all_twice(edge: LinkedOutEdge, link: FakeLink) -> None:
+def test_a_link_that_has_lost_it_all_twice_is_sent_all_twice(edge: RemoteOutputEdge, link: FakeLink) -> None:
     send(edge, 1, 2, 3)
     for _ in range(2):
         link.read()
@@ -179,7 +179,9 @@ def test_a_link_that_has_lost_it_all_twice_is_sent_all_twice(edge: LinkedOutEdge
         assert link.read() == ["behind 0", "1", "2", "3"]
 
 
-def test_a_new_link_is_sent_all_that_was_not_taken(edge: LinkedOutEdge, link: FakeLink, ends: list[End]) -> None:
+def test_a_new_link_is_sent_all_that_was_not_taken(
+    edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket]
+) -> None:
     send(edge, 1, 2, 3)
     link.credit(1)
     link.die()
@@ -198,7 +200,7 @@ def test_a_new_link_is_sent_all_that_was_not_taken(edge: LinkedOutEdge, link: Fa
 
 
 def test_the_death_of_a_link_may_be_noticed_after_its_successor_is_there(
-    edge: LinkedOutEdge, link: FakeLink, ends: list[End]
+    edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket]
 ) -> None:
     send(edge, 1, 2)
     link.credit(1)
@@ -207,7 +209,7 @@ def test_the_death_of_a_link_may_be_noticed_after_its_successor_is_there(
 
 
 def test_marks_are_said_again_in_their_places_as_long_as_nothing_behind_them_was_taken(
-    edge: LinkedOutEdge, link: FakeLink, ends: list[End]
+    edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket]
 ) -> None:
     send(edge, 1)
     edge.mark(mark(DONE, 1), done=True)
@@ -227,7 +229,7 @@ def test_marks_are_said_again_in_their_places_as_long_as_nothing_behind_them_was
 
 
 def test_of_the_marks_that_come_while_there_is_no_link_the_newest_of_progress_is_kept(
-    edge: LinkedOutEdge, link: FakeLink, ends: list[End]
+    edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket]
 ) -> None:
     link.die()
     edge.collect()
@@ -238,7 +240,7 @@ def test_of_the_marks_that_come_while_there_is_no_link_the_newest_of_progress_is
 
 
 def test_slots_stay_lent_until_the_far_consumers_have_taken_them(
-    edge: LinkedOutEdge, link: FakeLink, ends: list[End], slots: Slots
+    edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket], slots: Slots
 ) -> None:
     send(edge, 1, 2, lender=slots)
     link.die()
@@ -255,7 +257,9 @@ def test_slots_stay_lent_until_the_far_consumers_have_taken_them(
     assert new.read() == ["5"]
 
 
-def test_the_window_holds_for_what_is_sent_again(edge: LinkedOutEdge, link: FakeLink, ends: list[End]) -> None:
+def test_the_window_holds_for_what_is_sent_again(
+    edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket]
+) -> None:
     send(edge, *range(1, DEPTH + 3))
     assert link.read() == [str(number) for number in range(1, DEPTH + 1)]
     link.die()
@@ -268,7 +272,7 @@ def test_the_window_holds_for_what_is_sent_again(edge: LinkedOutEdge, link: Fake
 
 
 def test_a_request_that_comes_while_the_window_is_full_is_answered_in_the_same_flush(
-    edge: LinkedOutEdge, link: FakeLink
+    edge: RemoteOutputEdge, link: FakeLink
 ) -> None:
     send(edge, *range(1, DEPTH + 1))
     link.read()
@@ -278,7 +282,7 @@ def test_a_request_that_comes_while_the_window_is_full_is_answered_in_the_same_f
     assert link.read() == [str(DEPTH + 1), f"behind {DEPTH - 1}", str(DEPTH), str(DEPTH + 1)]
 
 
-def test_a_second_request_replaces_a_first_that_was_not_answered(edge: LinkedOutEdge, link: FakeLink) -> None:
+def test_a_second_request_replaces_a_first_that_was_not_answered(edge: RemoteOutputEdge, link: FakeLink) -> None:
     send(edge, 1, 2, 3)
     link.read()
     while edge.end.send(mark(DONE)):
@@ -294,9 +298,9 @@ def test_a_second_request_replaces_a_first_that_was_not_answered(edge: LinkedOut
 
 
 def test_when_nobody_takes_anything_what_waits_is_dropped_and_counted(
-    edge: LinkedOutEdge, link: FakeLink, page: Page
+    edge: RemoteOutputEdge, link: FakeLink, page: CounterPage
 ) -> None:
-    link.end.send(packets.encode(packets.Close()))
+    link.end.send(packets.encode(packets.CloseEdge()))
     edge.collect()
     link.die()
     edge.collect()
@@ -309,19 +313,19 @@ def test_when_nobody_takes_anything_what_waits_is_dropped_and_counted(
 
 
 @pytest.fixture
-def lossy_link(ends: list[End]) -> FakeLink:
+def lossy_link(ends: list[PacketSocket]) -> FakeLink:
     link = FakeLink(lossy=True)
     ends += [link.end, *link.given]
     return link
 
 
 @pytest.fixture
-def lossy(lossy_link: FakeLink, page: Page) -> LossyLinkedOutEdge:
-    return LossyLinkedOutEdge(spec("drop_oldest", 2), *lossy_link.given, page, page.output(0))
+def lossy(lossy_link: FakeLink, page: CounterPage) -> LossyRemoteOutputEdge:
+    return LossyRemoteOutputEdge(spec("drop_oldest", 2), *lossy_link.given, page, page.output(0))
 
 
 def test_what_a_dead_link_had_not_taken_goes_to_the_next_one(
-    lossy: LossyLinkedOutEdge, lossy_link: FakeLink, ends: list[End]
+    lossy: LossyRemoteOutputEdge, lossy_link: FakeLink, ends: list[PacketSocket]
 ) -> None:
     send(lossy, 1, 2)
     lossy_link.die()
@@ -333,7 +337,7 @@ def test_what_a_dead_link_had_not_taken_goes_to_the_next_one(
 
 
 def test_what_a_dead_link_had_taken_is_counted_and_its_slots_are_free(
-    lossy: LossyLinkedOutEdge, lossy_link: FakeLink, ends: list[End], page: Page, slots: Slots
+    lossy: LossyRemoteOutputEdge, lossy_link: FakeLink, ends: list[PacketSocket], page: CounterPage, slots: Slots
 ) -> None:
     send(lossy, 1)
     assert lossy_link.read() == ["1"]
@@ -351,7 +355,7 @@ def test_what_a_dead_link_had_taken_is_counted_and_its_slots_are_free(
 
 
 def test_credit_may_overtake_a_chunk_that_was_taken_back_and_sent_again(
-    lossy: LossyLinkedOutEdge, lossy_link: FakeLink, page: Page
+    lossy: LossyRemoteOutputEdge, lossy_link: FakeLink, page: CounterPage
 ) -> None:
     send(lossy, 1)
     assert lossy_link.read() == ["1"]
@@ -364,7 +368,7 @@ def test_credit_may_overtake_a_chunk_that_was_taken_back_and_sent_again(
 
 
 def test_the_newest_marks_are_said_to_each_new_link(
-    lossy: LossyLinkedOutEdge, lossy_link: FakeLink, ends: list[End]
+    lossy: LossyRemoteOutputEdge, lossy_link: FakeLink, ends: list[PacketSocket]
 ) -> None:
     lossy.mark(mark(DONE, 1), done=True)
     send(lossy, 1)
@@ -384,7 +388,7 @@ class FakeDelivery:
 
     def __init__(self) -> None:
         self.given, ours = pair()
-        self.end = End(ours)
+        self.end = PacketSocket(ours)
 
     def send(self, *encoded: bytes) -> None:
         for packet in encoded:
@@ -397,13 +401,15 @@ class FakeDelivery:
         return read
 
 
-def in_edge(page: Page, delivery: FakeDelivery, policy: str = "lossless", again: bool = False) -> LinkedInEdge:
-    holder = Holder(1, 4, pytest.fail)
+def in_edge(
+    page: CounterPage, delivery: FakeDelivery, policy: str = "lossless", again: bool = False
+) -> RemoteInputEdge:
+    holder = LeaseHolder(1, 4, pytest.fail)
     edge = spec(policy, 1 if policy == "latest" else DEPTH, again)
-    return LinkedInEdge(edge, ("film", "show"), holder, End(delivery.given), page, page.input(0))
+    return RemoteInputEdge(edge, ("film", "show"), holder, PacketSocket(delivery.given), page, page.input(0))
 
 
-def arrive(edge: LinkedInEdge) -> list[str]:
+def arrive(edge: RemoteInputEdge) -> list[str]:
     """Read what has come, as the node's inputs do."""
     received = edge.receive()
     for packet in received:
@@ -413,28 +419,28 @@ def arrive(edge: LinkedInEdge) -> list[str]:
 
 
 @pytest.fixture
-def delivery(ends: list[End]) -> FakeDelivery:
+def delivery(ends: list[PacketSocket]) -> FakeDelivery:
     delivery = FakeDelivery()
     ends.append(delivery.end)
     return delivery
 
 
 @pytest.fixture
-def source(page: Page, delivery: FakeDelivery, ends: list[End]) -> Iterator[LinkedInEdge]:
+def source(page: CounterPage, delivery: FakeDelivery, ends: list[PacketSocket]) -> Iterator[RemoteInputEdge]:
     edge = in_edge(page, delivery)
     yield edge
     edge.end.close()
 
 
-def rewired(edge: LinkedInEdge, ends: list[End]) -> FakeDelivery:
+def rewired(edge: RemoteInputEdge, ends: list[PacketSocket]) -> FakeDelivery:
     new = FakeDelivery()
     ends.append(new.end)
-    edge.rewire(End(new.given))
+    edge.rewire(PacketSocket(new.given))
     return new
 
 
 def test_the_end_of_the_file_is_no_end_of_the_stream(
-    source: LinkedInEdge, delivery: FakeDelivery, ends: list[End]
+    source: RemoteInputEdge, delivery: FakeDelivery, ends: list[PacketSocket]
 ) -> None:
     delivery.send(chunk(1))
     delivery.end.close()
@@ -443,25 +449,25 @@ def test_the_end_of_the_file_is_no_end_of_the_stream(
     assert source.gone
     new = rewired(source, ends)
     assert not source.gone
-    assert new.read() == [Resume(1)]
+    assert new.read() == [ResumeAfter(1)]
     new.send(chunk(2), mark(END))
     assert arrive(source) == ["2", "end"]
 
 
 def test_what_the_old_link_had_sent_is_read_before_the_new_one_is_told(
-    source: LinkedInEdge, delivery: FakeDelivery, ends: list[End]
+    source: RemoteInputEdge, delivery: FakeDelivery, ends: list[PacketSocket]
 ) -> None:
     delivery.send(*(chunk(number) for number in range(1, DEPTH + 1)))
     delivery.end.close()
     new = rewired(source, ends)
-    assert new.read() == [Resume(DEPTH)]
+    assert new.read() == [ResumeAfter(DEPTH)]
     new.send(chunk(DEPTH + 1))
     assert arrive(source) == [str(number) for number in range(1, DEPTH + 1)]
     assert arrive(source) == [str(DEPTH + 1)]
 
 
 def test_what_comes_twice_is_skipped_and_given_credit_for(
-    source: LinkedInEdge, delivery: FakeDelivery, ends: list[End]
+    source: RemoteInputEdge, delivery: FakeDelivery, ends: list[PacketSocket]
 ) -> None:
     delivery.send(chunk(1), chunk(2))
     assert arrive(source) == ["1", "2"]
@@ -470,38 +476,40 @@ def test_what_comes_twice_is_skipped_and_given_credit_for(
     new = rewired(source, ends)
     new.send(chunk(1), mark(PAUSE, 1), chunk(2), chunk(3))
     assert arrive(source) == ["pause 1", "3"]
-    assert new.read() == [Resume(2), *[packets.Credit(0, 0, 1, 1)] * 2]
+    assert new.read() == [ResumeAfter(2), *[packets.Credit(0, 0, 1, 1)] * 2]
 
 
 def test_an_edge_that_was_closed_is_closed_on_the_new_channel_too(
-    source: LinkedInEdge, delivery: FakeDelivery, ends: list[End]
+    source: RemoteInputEdge, delivery: FakeDelivery, ends: list[PacketSocket]
 ) -> None:
     source.close()
-    assert delivery.read() == [packets.Close()]
+    assert delivery.read() == [packets.CloseEdge()]
     delivery.end.close()
     assert arrive(source) == []
-    assert rewired(source, ends).read() == [Resume(0), packets.Close()]
+    assert rewired(source, ends).read() == [ResumeAfter(0), packets.CloseEdge()]
 
 
 def test_a_node_that_is_set_up_after_its_link_has_died_says_so_at_once(
-    page: Page, delivery: FakeDelivery, ends: list[End]
+    page: CounterPage, delivery: FakeDelivery, ends: list[PacketSocket]
 ) -> None:
     edge = in_edge(page, delivery, again=True)
     ends.append(edge.end)
     assert edge.wants_room
     edge.retry()
     assert not edge.wants_room
-    assert delivery.read() == [Resume(0)]
+    assert delivery.read() == [ResumeAfter(0)]
 
 
-def test_on_a_lossy_edge_numbers_may_have_gaps(page: Page, delivery: FakeDelivery, ends: list[End]) -> None:
+def test_on_a_lossy_edge_numbers_may_have_gaps(
+    page: CounterPage, delivery: FakeDelivery, ends: list[PacketSocket]
+) -> None:
     edge = in_edge(page, delivery, "latest")
     delivery.send(chunk(3))
     assert arrive(edge) == ["3"]
     delivery.end.close()
     new = rewired(edge, ends)
     ends.append(edge.end)
-    assert new.read() == [Resume(3)]
+    assert new.read() == [ResumeAfter(3)]
     new.send(chunk(7))
     assert arrive(edge) == ["7"]
     assert page.cells[page.input(0) + REASON_CELL["superseded"]] == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flowmesh.chunk import DataChunk
-from flowmesh.edges.output_edge import OutEdge
+from flowmesh.edges.output_edge import OutputEdge
 
 from ..channel.fakes import Send, peer
 from ..isolated import alone
@@ -286,7 +286,7 @@ def test_the_manager_gives_slots_enough_when_everybody_holds_all_that_he_may(see
     actors: dict[str, Actor] = {}
     own: list[np.ndarray] = []
 
-    def wait(edges: list[OutEdge], bell: int) -> bool:
+    def wait(edges: list[OutputEdge], bell: int) -> bool:
         assert bell == -1, "a producer waits for a slot"
         for edge in edges:
             move(actors[edge.spec.peer])

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from flowmesh.channel.counters import Page
-from flowmesh.channel.packet_socket import LARGEST, End, pair
+from flowmesh.channel.counters import CounterPage
+from flowmesh.channel.packet_socket import LARGEST, PacketSocket, pair
 from flowmesh.chunk import DataChunk
-from flowmesh.edges.input_edge import Holder
-from flowmesh.edges.remote_input import LinkedInEdge
-from flowmesh.edges.remote_output import LinkedOutEdge, LossyLinkedOutEdge
-from flowmesh.edges.slot_allocator import Lending
+from flowmesh.edges.input_edge import LeaseHolder
+from flowmesh.edges.remote_input import RemoteInputEdge
+from flowmesh.edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
+from flowmesh.edges.slot_allocator import SlotAllocator
 from flowmesh.wire import packets, values
 from flowmesh.wire.messages import EdgeEnd
 from flowmesh.wire.plan_specs import Transfer
@@ -36,12 +36,12 @@ class Producer:
         spec = transfer.edges[0]
         lossy = spec.policy != "lossless"
         end = EdgeEnd(spec.index, spec.target, spec.policy, spec.depth, spec.slots, False, linked=True)
-        self.own = Page.make(1, 0)
-        self.page = Page.make(1, 0)
-        receiving = End(os.dup(self.theirs)) if lossy else None
-        kind = LossyLinkedOutEdge if lossy else LinkedOutEdge
-        self.edge = kind(end, End(ours), receiving, self.own, self.own.output(0))
-        self.lending = Lending(transfer.output, 12, self.edge.collect, self._wait_on)
+        self.own = CounterPage.make(1, 0)
+        self.page = CounterPage.make(1, 0)
+        receiving = PacketSocket(os.dup(self.theirs)) if lossy else None
+        kind = LossyRemoteOutputEdge if lossy else RemoteOutputEdge
+        self.edge = kind(end, PacketSocket(ours), receiving, self.own, self.own.output(0))
+        self.lending = SlotAllocator(transfer.output, 12, self.edge.collect, self._wait_on)
         self.number = 0
 
     def emit(self, value: Any, content_type: str = "other", within: float = WITHIN) -> None:
@@ -72,7 +72,7 @@ class Producer:
             arena, slot = lent = self.lending.slot(len(packet))
             arena.memory(slot)[: len(packet)] = packet
             arena.lend(slot, 1)
-            packet = packets.encode(packets.Long(self.number, arena.ident, slot, 0, len(packet)))
+            packet = packets.encode(packets.LongPacket(self.number, arena.ident, slot, 0, len(packet)))
         self.edge.offer(packet, self.number, lent, len(packet) + packed.size)
 
     def wait(self, within: float = WITHIN) -> None:
@@ -90,11 +90,11 @@ class Producer:
     def rewire(self) -> None:
         """The link was restarted."""
         ours, self.theirs = pair()
-        receiving = None if self.edge.lossless else End(os.dup(self.theirs))
-        self.edge.rewire(End(ours), receiving)
+        receiving = None if self.edge.lossless else PacketSocket(os.dup(self.theirs))
+        self.edge.rewire(PacketSocket(ours), receiving)
 
     def mark(self, kind: int, number: int) -> None:
-        self.edge.mark(packets.encode(packets.Mark(1, 1, kind, number, {})), kind == packets.DONE)
+        self.edge.mark(packets.encode(packets.Marker(1, 1, kind, number, {})), kind == packets.DONE)
 
     def close(self) -> None:
         self.edge.end.close()
@@ -116,12 +116,12 @@ class Consumer:
 
     def __init__(self, transfer: Transfer, place: int = 0, hold: int = 4) -> None:
         self.spec = transfer.edges[place]
-        self.page = Page.make(0, 1)
-        self.holder = Holder(NAMES.index(self.spec.target), hold, lambda text: None)
+        self.page = CounterPage.make(0, 1)
+        self.holder = LeaseHolder(NAMES.index(self.spec.target), hold, lambda text: None)
         self.waiting: deque[Any] = deque()
         self.marks: list[tuple[int, int]] = []  # kind, and how many chunks had come before
         self.arrived = 0
-        self.edge: LinkedInEdge = None  # type: ignore[assignment]
+        self.edge: RemoteInputEdge = None  # type: ignore[assignment]
         self.connect()
 
     def connect(self) -> None:
@@ -130,12 +130,12 @@ class Consumer:
         self.theirs = [theirs] if spec.policy == "lossless" else [theirs, os.dup(ours)]
         end = EdgeEnd(spec.index, spec.source, spec.policy, spec.depth, spec.slots, False, linked=True)
         if self.edge is None:
-            self.edge = LinkedInEdge(end, NAMES, self.holder, End(ours), self.page, self.page.input(0))
+            self.edge = RemoteInputEdge(end, NAMES, self.holder, PacketSocket(ours), self.page, self.page.input(0))
         else:
-            self.edge.rewire(End(ours))
+            self.edge.rewire(PacketSocket(ours))
 
     @property
-    def end(self) -> End:
+    def end(self) -> PacketSocket:
         return self.edge.end
 
     def receive(self) -> None:
@@ -144,7 +144,7 @@ class Consumer:
             if isinstance(packet, packets.CHUNKS):
                 self.waiting.append(self.edge.arrived(packet))
                 self.arrived += 1
-            elif isinstance(packet, packets.Mark):
+            elif isinstance(packet, packets.Marker):
                 self.marks.append((packet.kind, self.arrived))
 
     def take(self, within: float = WITHIN) -> DataChunk:

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from flowmesh.channel.message_socket import Pipe
+from flowmesh.channel.message_socket import MessageSocket
 from flowmesh.channel.packet_socket import PeerGone, pair
 from flowmesh.wire.messages import (
-    Incoming,
-    LinkOpened,
+    GatewayOpened,
+    LinkNews,
     Message,
-    OpenLink,
-    Outgoing,
-    PeerNews,
-    Peers,
+    OpenGateway,
+    OpenIncoming,
+    OpenOutgoing,
+    PeerGateways,
     decode,
     encode,
 )
@@ -43,12 +43,12 @@ class Host:
 
     def start(self) -> None:
         ours, theirs = pair()
-        self._pipe = Pipe(ours)
+        self._pipe = MessageSocket(ours)
         self._heard: list[Message] = []
         self.process = subprocess.Popen([sys.executable, "-c", START, str(theirs)], pass_fds=[theirs])
         os.close(theirs)
-        self.tell(OpenLink(self.name, ADDRESS))
-        self.link: LinkAddress = self.hears(LinkOpened).link
+        self.tell(OpenGateway(self.name, ADDRESS))
+        self.link: LinkAddress = self.hears(GatewayOpened).link
 
     def tell(self, message: Message, *files: int) -> None:
         self._pipe.send(encode(message), files)
@@ -76,24 +76,24 @@ class Host:
             raise AssertionError(f"the link of {self.name} has gone: {self.process.wait()}") from None
 
     def knows(self, *hosts: Host) -> None:
-        self.tell(Peers("g", {host.name: host.link for host in hosts}))
+        self.tell(PeerGateways("g", {host.name: host.link for host in hosts}))
 
     def sends(self, transfer: Transfer, page: int, end: int) -> None:
         """Takes over `end`."""
-        self.tell(Outgoing("g", 1, transfer, ()), page, end)
+        self.tell(OpenOutgoing("g", 1, transfer, ()), page, end)
         os.close(end)
 
     def receives(self, transfer: Transfer, page: int, ends: Sequence[int], again: int = 0) -> None:
         """Takes over `ends`."""
-        self.tell(Incoming("g", 1, transfer, (), again), page, *ends)
+        self.tell(OpenIncoming("g", 1, transfer, (), again), page, *ends)
         for end in ends:
             os.close(end)
 
     def is_up_with(self, other: Host, within: float = WITHIN) -> None:
-        self.hears(PeerNews, within, lambda news: news.peer == other.name and news.up)
+        self.hears(LinkNews, within, lambda news: news.peer == other.name and news.up)
 
-    def has_lost(self, other: Host, within: float = WITHIN) -> PeerNews:
-        return self.hears(PeerNews, within, lambda news: news.peer == other.name and not news.up)
+    def has_lost(self, other: Host, within: float = WITHIN) -> LinkNews:
+        return self.hears(LinkNews, within, lambda news: news.peer == other.name and not news.up)
 
     @property
     def cpu(self) -> float:

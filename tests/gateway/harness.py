@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowmesh.channel.counters import Page
+from flowmesh.channel.counters import CounterPage
 from flowmesh.wire.plan_specs import Transfer
 
 from .fakes import Consumer, Producer
@@ -24,7 +24,7 @@ class Site:
         self.hosts = {name: Host(name) for name in names}
         self.producers = [Producer(each) for each in transfers]
         self.consumers = [[Consumer(each, place, hold) for place in range(len(each.edges))] for each in transfers]
-        self.pages = [Page.make(len(each.edges), 0) for each in transfers]
+        self.pages = [CounterPage.make(len(each.edges), 0) for each in transfers]
         for place in range(len(transfers)):
             self.source_begins(place)
             self.target_begins(place)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from flowmesh.errors import ChunkError
-from flowmesh.gateway.codec_threads import LONG, SHORT, Pool
+from flowmesh.gateway.codec_threads import LONG, SHORT, CodecThreads
 
 from ..conftest import SCALE
 
@@ -18,13 +18,13 @@ DEADLINE = 20 * SCALE
 
 
 @pytest.fixture
-def pool() -> Iterator[Pool]:
-    made = Pool()
+def pool() -> Iterator[CodecThreads]:
+    made = CodecThreads()
     yield made
     made.close()
 
 
-def done_here(pool: Pool, size: int, lasts: float = 0.0) -> bool:
+def done_here(pool: CodecThreads, size: int, lasts: float = 0.0) -> bool:
     """Whether work on so many bytes is done in this thread."""
     found: list[threading.Thread | ChunkError] = []
 
@@ -41,7 +41,7 @@ def done_here(pool: Pool, size: int, lasts: float = 0.0) -> bool:
     return found == [threading.main_thread()]
 
 
-def test_who_is_alone_and_idle_need_not_wake_another_thread(pool: Pool) -> None:
+def test_who_is_alone_and_idle_need_not_wake_another_thread(pool: CodecThreads) -> None:
     assert done_here(pool, LONG)
     assert not done_here(pool, LONG + 1)
     pool.shared = True
@@ -50,12 +50,12 @@ def test_who_is_alone_and_idle_need_not_wake_another_thread(pool: Pool) -> None:
     assert done_here(pool, SHORT)
 
 
-def test_work_that_follows_at_once_is_handed_over(pool: Pool) -> None:
+def test_work_that_follows_at_once_is_handed_over(pool: CodecThreads) -> None:
     assert done_here(pool, LONG, lasts=1.0)
     assert not done_here(pool, LONG)
 
 
-def test_nothing_is_done_here_while_a_thread_works(pool: Pool) -> None:
+def test_nothing_is_done_here_while_a_thread_works(pool: CodecThreads) -> None:
     goes_on, found = threading.Event(), []
     pool.run(lambda: goes_on.wait(DEADLINE), found.append)
     assert not done_here(pool, LONG)
@@ -66,7 +66,7 @@ def test_nothing_is_done_here_while_a_thread_works(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_what_can_not_be_coded_is_told(pool: Pool, shared: bool) -> None:
+def test_what_can_not_be_coded_is_told(pool: CodecThreads, shared: bool) -> None:
     pool.shared = shared
     error, found = ChunkError("damaged"), []
 

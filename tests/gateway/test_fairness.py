@@ -7,8 +7,8 @@ import select
 import numpy as np
 from msgspec.structs import replace
 
-from flowmesh.channel.counters import Page
-from flowmesh.wire.messages import Peers
+from flowmesh.channel.counters import CounterPage
+from flowmesh.wire.messages import PeerGateways
 from flowmesh.wire.plan_specs import Transfer
 
 from ..isolated import alone
@@ -55,9 +55,9 @@ class Way:
         self.ends = [(Producer(each), Consumer(each)) for each in transfers]
         for each, (producer, consumer) in zip(transfers, self.ends, strict=True):
             self.a.sends(each, producer.page.descriptor, producer.theirs)
-            self.b.receives(each, Page.make(1, 0).descriptor, consumer.theirs)
+            self.b.receives(each, CounterPage.make(1, 0).descriptor, consumer.theirs)
         self.proxy = Proxy(self.b.link.port)
-        self.a.tell(Peers("g", {"b": replace(self.b.link, port=self.proxy.port)}))
+        self.a.tell(PeerGateways("g", {"b": replace(self.b.link, port=self.proxy.port)}))
         self.b.knows(self.a)
         self.a.is_up_with(self.b)
         self.b.is_up_with(self.a)
@@ -71,7 +71,7 @@ def test_who_can_not_be_reached_dials_back() -> None:
     producer, consumer = Producer(one), Consumer(one)
     a.sends(one, producer.page.descriptor, producer.theirs)
     b.receives(one, producer.page.descriptor, consumer.theirs)
-    a.tell(Peers("g", {"b": replace(b.link, port=1)}))
+    a.tell(PeerGateways("g", {"b": replace(b.link, port=1)}))
     b.knows(a)
     a.is_up_with(b)
     b.is_up_with(a)

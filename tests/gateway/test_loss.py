@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flowmesh.wire import packets
-from flowmesh.wire.messages import Peers
+from flowmesh.wire.messages import PeerGateways
 
 from ..conftest import SCALE
 from ..isolated import alone
@@ -156,7 +156,7 @@ def test_a_connection_that_is_cut_at_any_moment_loses_nothing(seed: int) -> None
     proxy = Proxy(b.link.port)
     a.sends(one, producer.page.descriptor, producer.theirs)
     b.receives(one, producer.page.descriptor, consumer.theirs)
-    a.tell(Peers("g", {"b": msgspec.structs.replace(b.link, port=proxy.port)}))
+    a.tell(PeerGateways("g", {"b": msgspec.structs.replace(b.link, port=proxy.port)}))
     b.knows(a)
     a.is_up_with(b)
     taken, cut_at = 0, 20_000

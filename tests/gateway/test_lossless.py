@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowmesh.wire import packets
-from flowmesh.wire.messages import Forget
+from flowmesh.wire.messages import CloseTransfers
 
 from ..isolated import alone
 from .fakes import frame
@@ -94,5 +94,5 @@ def test_a_link_leaves_in_order_whatever_is_under_way() -> None:
         for number in range(4):
             producer.start(frame(number), "image")
     for host in site.hosts.values():
-        host.tell(Forget("g"))
+        host.tell(CloseTransfers("g"))
         host.leave()

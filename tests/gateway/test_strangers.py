@@ -10,8 +10,17 @@ import pytest
 from flowmesh.channel.counters import ERRORS
 from flowmesh.transport.data_link import DataLink
 from flowmesh.wire import link_messages, packets
-from flowmesh.wire.link_messages import Blob, Bundle, Confirm, Fragment, Hello, Parcel, Resume, Use
-from flowmesh.wire.messages import PeerNews, Peers
+from flowmesh.wire.link_messages import (
+    Ack,
+    Activate,
+    BlobHeader,
+    EncodedChunk,
+    Fragment,
+    Hello,
+    PacketBatch,
+    ResumeTransfer,
+)
+from flowmesh.wire.messages import LinkNews, PeerGateways
 
 from ..conftest import SCALE
 from ..integration.failures.deadlines import until
@@ -45,7 +54,7 @@ class Peer:
     def say(self, *frames: bytes) -> None:
         assert self._data.send(self._connection, frames)
 
-    def hears(self, kind: type[link_messages.Said], within: float = 5.0) -> bool:
+    def hears(self, kind: type[link_messages.LinkMessage], within: float = 5.0) -> bool:
         """Whether that is said to it in time."""
         deadline = time.monotonic() + within * SCALE
         while (left := deadline - time.monotonic()) > 0:
@@ -60,11 +69,13 @@ def joins(name: str, site: Site) -> Peer:
     """A further worker's link, allowed by b and connected with it."""
     b = site.hosts["b"]
     peer = Peer(name, b)
-    b.tell(Peers("g", {"a": site.hosts["a"].link, name: peer.link}))
+    b.tell(PeerGateways("g", {"a": site.hosts["a"].link, name: peer.link}))
     peer.dial()
-    while not peer.hears(Use, within=0.5):  # a key that is not yet allowed is denied, and that connection is no more
+    while not peer.hears(
+        Activate, within=0.5
+    ):  # a key that is not yet allowed is denied, and that connection is no more
         peer.dial()
-    b.hears(PeerNews, which=lambda news: news.peer == name and news.up)
+    b.hears(LinkNews, which=lambda news: news.peer == name and news.up)
     return peer
 
 
@@ -79,34 +90,37 @@ def test_a_key_that_is_not_allowed_is_never_answered() -> None:
     site = Site(transfer("a", "b"))
     stranger = Peer("c", site.hosts["b"])
     stranger.dial()
-    assert not stranger.hears(Use, within=1)
+    assert not stranger.hears(Activate, within=1)
     still_works(site)
     friend = joins("c", site)
-    assert friend.hears(link_messages.Beat)
+    assert friend.hears(link_messages.KeepAlive)
 
 
 @alone
 def test_a_key_is_heard_no_more_when_its_worker_is_not_named() -> None:
     site = Site(transfer("a", "b"))
     peer = joins("c", site)
-    assert peer.hears(link_messages.Beat)
-    site.hosts["b"].tell(Peers("g", {"a": site.hosts["a"].link}))
-    site.hosts["b"].hears(PeerNews, which=lambda news: news.peer == "c" and not news.up)
+    assert peer.hears(link_messages.KeepAlive)
+    site.hosts["b"].tell(PeerGateways("g", {"a": site.hosts["a"].link}))
+    site.hosts["b"].hears(LinkNews, which=lambda news: news.peer == "c" and not news.up)
     peer.say(link_messages.encode(Hello()))
-    assert not peer.hears(Use, within=1)
+    assert not peer.hears(Activate, within=1)
     still_works(site)
 
 
 FOREIGN: Sequence[Sequence[bytes]] = [
-    [link_messages.encode(Bundle(0, [len(CHUNK)])), CHUNK],
-    [link_messages.encode(Parcel(0, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), bytes(10_000)],
+    [link_messages.encode(PacketBatch(0, [len(CHUNK)])), CHUNK],
+    [
+        link_messages.encode(EncodedChunk(0, IN_SLOT, 10_000, (BlobHeader(0, 10_000, 0, (), 10_000),), 10_000)),
+        bytes(10_000),
+    ],
     [link_messages.encode(Fragment(0, 0)), b"x" * 100],
-    [link_messages.encode(link_messages.Ended(0))],
-    [link_messages.encode(Confirm(0, {0: 5}))],
-    [link_messages.encode(link_messages.Close(0))],
-    [link_messages.encode(Resume(0, 3))],
-    [link_messages.encode(Bundle(9, [len(CHUNK)])), CHUNK],
-    [link_messages.encode(Confirm(0, {9: 5}))],
+    [link_messages.encode(link_messages.EndOfTransfer(0))],
+    [link_messages.encode(Ack(0, {0: 5}))],
+    [link_messages.encode(link_messages.CloseTransfer(0))],
+    [link_messages.encode(ResumeTransfer(0, 3))],
+    [link_messages.encode(PacketBatch(9, [len(CHUNK)])), CHUNK],
+    [link_messages.encode(Ack(0, {9: 5}))],
 ]
 
 
@@ -118,9 +132,9 @@ def test_a_peer_that_speaks_of_transfers_of_others_is_not_believed() -> None:
     still_works(site)
     for frames in FOREIGN:
         peer.say(*frames)
-        peer.say(link_messages.encode(Confirm(0, {1: 10**6})))
-        peer.say(link_messages.encode(link_messages.Close(1)))
-    assert peer.hears(link_messages.Beat)
+        peer.say(link_messages.encode(Ack(0, {1: 10**6})))
+        peer.say(link_messages.encode(link_messages.CloseTransfer(1)))
+    assert peer.hears(link_messages.KeepAlive)
     still_works(site)
     site.producers[1].emit("still here")
     assert site.consumers[1][0].value() == "still here"
@@ -134,23 +148,26 @@ DAMAGED: dict[str, Sequence[Sequence[bytes]]] = {
     "no frame": [[b""]],
     "three frames": [[link_messages.encode(Fragment(2, 0)), b"x", b"y"]],
     "too large a frame": [[b"x" * (link_messages.LARGEST_HEAD + 1)]],
-    "confirms what was not sent": [[link_messages.encode(Confirm(1))]],
-    "a bundle that is none": [[link_messages.encode(Bundle(2, [3])), b"\xc1\xc1\xc1"]],
-    "a bundle of another length": [[link_messages.encode(Bundle(2, [len(CHUNK) - 1])), CHUNK]],
-    "a slot in a bundle": [[link_messages.encode(Bundle(2, [len(IN_SLOT)])), IN_SLOT]],
+    "confirms what was not sent": [[link_messages.encode(Ack(1))]],
+    "a bundle that is none": [[link_messages.encode(PacketBatch(2, [3])), b"\xc1\xc1\xc1"]],
+    "a bundle of another length": [[link_messages.encode(PacketBatch(2, [len(CHUNK) - 1])), CHUNK]],
+    "a slot in a bundle": [[link_messages.encode(PacketBatch(2, [len(IN_SLOT)])), IN_SLOT]],
     "a fragment of nothing": [[link_messages.encode(Fragment(2, 0)), b"x"]],
-    "a number that skips": [[link_messages.encode(Bundle(2, [len(SKIPPING)])), SKIPPING]],
-    "a chunk that came before": [[link_messages.encode(Bundle(2, [len(CHUNK)])), CHUNK]] * 2,
+    "a number that skips": [[link_messages.encode(PacketBatch(2, [len(SKIPPING)])), SKIPPING]],
+    "a chunk that came before": [[link_messages.encode(PacketBatch(2, [len(CHUNK)])), CHUNK]] * 2,
     "a parcel in a parcel": [
-        [link_messages.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), b"x"]
+        [link_messages.encode(EncodedChunk(2, IN_SLOT, 10_000, (BlobHeader(0, 10_000, 0, (), 10_000),), 10_000)), b"x"]
     ] * 2,
     "a parcel of too much": [
-        [link_messages.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), bytes(10_001)]
+        [
+            link_messages.encode(EncodedChunk(2, IN_SLOT, 10_000, (BlobHeader(0, 10_000, 0, (), 10_000),), 10_000)),
+            bytes(10_001),
+        ]
     ],
     "a parcel of nothing yet": [
-        [link_messages.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 0, (), 10_000),), 10_000)), b""]
+        [link_messages.encode(EncodedChunk(2, IN_SLOT, 10_000, (BlobHeader(0, 10_000, 0, (), 10_000),), 10_000)), b""]
     ],
-    "a slot that is too small": [[link_messages.encode(Parcel(2, IN_SLOT, 9_999, (), 0)), b""]],
+    "a slot that is too small": [[link_messages.encode(EncodedChunk(2, IN_SLOT, 9_999, (), 0)), b""]],
     "more than is confirmed": [[link_messages.encode(Fragment(99, 0)), bytes(link_messages.FRAGMENT)]] * 40,
 }  # fmt: skip
 
@@ -163,14 +180,14 @@ def test_what_is_damaged_costs_the_connection(what: str) -> None:
     one = transfer("c", "b", index=2, producer="film", consumers=("sink3",), depth=4)
     consumer = Consumer(one)
     site.hosts["b"].receives(one, site.pages[0].descriptor, consumer.theirs)
-    assert peer.hears(Resume)
+    assert peer.hears(ResumeTransfer)
     still_works(site)
     for frames in DAMAGED[what]:
         peer.say(*frames)
-    site.hosts["b"].hears(PeerNews, which=lambda news: news.peer == "c" and not news.up)
+    site.hosts["b"].hears(LinkNews, which=lambda news: news.peer == "c" and not news.up)
     still_works(site)
     again = joins("d", site)
-    assert again.hears(link_messages.Beat)
+    assert again.hears(link_messages.KeepAlive)
 
 
 @alone
@@ -180,10 +197,10 @@ def test_what_can_not_be_decoded_ends_that_stream_alone() -> None:
     one = transfer("c", "b", index=2, producer="film", consumers=("sink3",))
     consumer = Consumer(one)
     site.hosts["b"].receives(one, site.pages[0].descriptor, consumer.theirs)
-    assert peer.hears(Resume)
-    peer.say(link_messages.encode(Parcel(2, IN_SLOT, 10_000, (Blob(0, 10_000, 1, (), 50),), 50)), b"?" * 20)
+    assert peer.hears(ResumeTransfer)
+    peer.say(link_messages.encode(EncodedChunk(2, IN_SLOT, 10_000, (BlobHeader(0, 10_000, 1, (), 50),), 50)), b"?" * 20)
     peer.say(link_messages.encode(Fragment(2, 20)), b"?" * 30)
     consumer.wait_for(lambda: consumer.edge.gone)
     assert consumer.marks == [(packets.END, 0)]
-    assert peer.hears(link_messages.Beat)
+    assert peer.hears(link_messages.KeepAlive)
     still_works(site)

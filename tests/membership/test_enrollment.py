@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import pytest
 
 from flowmesh.errors import LinkError
-from flowmesh.membership.enrollment import AbsentError, Access, DeniedError
+from flowmesh.membership.enrollment import AbsentError, DeniedError, Membership
 from flowmesh.security.keys import KeyPair, user_keys
-from flowmesh.security.tokens import Token
+from flowmesh.security.tokens import JoinToken
 from flowmesh.transport.control_link import ManagerLink, WorkerLink
-from flowmesh.wire.messages import Departure, Enrol, Enrolment, Heartbeat, Refusal
+from flowmesh.wire.messages import Departure, Enroll, Enrollment, Heartbeat, Refusal
 
 from ..conftest import SCALE
 from ..transport.conftest import DEADLINE, HOST, Site, hear
@@ -32,9 +32,9 @@ def shell(site: Site, refuse: bool = False) -> Iterator[None]:
     def serve() -> None:
         while end not in site.manager.wait([end], None):
             for key, message in site.manager.receive():
-                if isinstance(message, Enrol):
+                if isinstance(message, Enroll):
                     site.manager.send(key, Heartbeat())
-                    site.manager.send(key, Refusal("no") if refuse else Enrolment())
+                    site.manager.send(key, Refusal("no") if refuse else Enrollment())
                     if not refuse:
                         site.manager.allow(message.key)
                         site.manager.revoke(key)
@@ -49,15 +49,17 @@ def shell(site: Site, refuse: bool = False) -> Iterator[None]:
         os.close(end)
 
 
-def access(site: Site, keys: KeyPair | None = None, expires: float = 2e9, hosts: tuple[str, ...] = (HOST,)) -> Access:
+def access(
+    site: Site, keys: KeyPair | None = None, expires: float = 2e9, hosts: tuple[str, ...] = (HOST,)
+) -> Membership:
     """By a token whose key is on the list, unless `keys` are given."""
-    token = Token(hosts, site.manager.port, site.keys.public, keys or KeyPair.make(), expires)
+    token = JoinToken(hosts, site.manager.port, site.keys.public, keys or KeyPair.make(), expires)
     if keys is None:
         site.manager.allow(token.keys.public)
-    return Access.by_token(token.text)
+    return Membership.by_token(token.text)
 
 
-def joined(site: Site, access: Access, timeout: float = DEADLINE) -> WorkerLink:
+def joined(site: Site, access: Membership, timeout: float = DEADLINE) -> WorkerLink:
     link = access.join(timeout)
     site.links.append(link)
     return link
@@ -150,16 +152,16 @@ def test_a_manager_that_lets_us_in_and_says_nothing_is_absent_too(site: Site) ->
 
 def test_something_that_never_speaks_is_told(site: Site) -> None:
     with socket.create_server((HOST, 0)) as mute:
-        token = Token((HOST,), mute.getsockname()[1], site.keys.public, KeyPair.make(), 2e9)
+        token = JoinToken((HOST,), mute.getsockname()[1], site.keys.public, KeyPair.make(), 2e9)
         with pytest.raises(AbsentError, match="something listens there and does not answer"):
-            Access.by_token(token).join(CONNECTS)
+            Membership.by_token(token).join(CONNECTS)
 
 
 def test_another_manager_is_told_at_once(site: Site) -> None:
-    token = Token((HOST,), site.manager.port, KeyPair.make().public, KeyPair.make(), 2e9)
+    token = JoinToken((HOST,), site.manager.port, KeyPair.make().public, KeyPair.make(), 2e9)
     begun = time.monotonic()
     with shell(site), pytest.raises(LinkError, match="is not the Manager that this worker has a token of") as refusal:
-        Access.by_token(token).join(DEADLINE)
+        Membership.by_token(token).join(DEADLINE)
     assert not isinstance(refusal.value, AbsentError)
     assert time.monotonic() - begun < DEADLINE / 2
 
@@ -170,12 +172,12 @@ def test_without_a_token_only_the_same_user_gets_in(site: Site) -> None:
     mine = Site.__new__(Site)
     mine.manager, mine.keys, mine.links = own, user_keys(), []
     with shell(mine):
-        joined(mine, Access.by_user(HOST, own.port))
+        joined(mine, Membership.by_user(HOST, own.port))
     with shell(site), pytest.raises(LinkError, match="lets a worker in by a token only: .*flowmesh token new"):
-        Access.by_user(HOST, site.manager.port).join(DEADLINE)
+        Membership.by_user(HOST, site.manager.port).join(DEADLINE)
     own.revoke(user_keys().public)
     with shell(mine), pytest.raises(DeniedError, match="does not let this user's key in"):
-        Access.by_user(HOST, own.port).join(DEADLINE)
+        Membership.by_user(HOST, own.port).join(DEADLINE)
     mine.close()
 
 
@@ -189,11 +191,11 @@ def test_of_several_addresses_the_one_that_answers_is_taken(site: Site) -> None:
 
 
 def test_other_addresses_can_be_given_than_the_tokens() -> None:
-    token = Token(("one", "two"), 9000, KeyPair.make().public, KeyPair.make(), 2e9)
-    assert Access.by_token(token).address == "one:9000 or two:9000"
-    assert Access.by_token(token, "three").address == "three:9000"
-    assert Access.by_token(token, port=9001).address == "one:9001 or two:9001"
-    shown = repr(Access.by_token(token))
+    token = JoinToken(("one", "two"), 9000, KeyPair.make().public, KeyPair.make(), 2e9)
+    assert Membership.by_token(token).address == "one:9000 or two:9000"
+    assert Membership.by_token(token, "three").address == "three:9000"
+    assert Membership.by_token(token, port=9001).address == "one:9001 or two:9001"
+    shown = repr(Membership.by_token(token))
     assert shown == "<Access to the Manager at one:9000 or two:9000>"
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from flowmesh.errors import LinkError
-from flowmesh.membership.enrollment import Access
-from flowmesh.membership.keystore import KeptWorkers, load_access, save_access
+from flowmesh.membership.enrollment import Membership
+from flowmesh.membership.keystore import WorkerKeystore, load_access, save_access
 from flowmesh.security.keys import KeyPair
-from flowmesh.security.tokens import Token
+from flowmesh.security.tokens import JoinToken
 
 
 @pytest.fixture
@@ -21,43 +21,43 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "flowmesh"
 
 
-def access() -> Access:
-    return Access.by_token(Token(("10.0.0.1", "10.0.0.2"), 9001, KeyPair.make().public, KeyPair.make(), 2e9))
+def access() -> Membership:
+    return Membership.by_token(JoinToken(("10.0.0.1", "10.0.0.2"), 9001, KeyPair.make().public, KeyPair.make(), 2e9))
 
 
 def test_workers_are_kept_for_the_managers_to_come(home: Path) -> None:
     first, second = KeyPair.make().public, KeyPair.make().public
-    kept = KeptWorkers()
+    kept = WorkerKeystore()
     assert kept.load() == {}
     kept.add(first, "bench 3, the großer")
     kept.add(second, "other")
-    assert KeptWorkers().load() == {first: "bench 3, the großer", second: "other"}
+    assert WorkerKeystore().load() == {first: "bench 3, the großer", second: "other"}
     kept.remove(first)
     kept.remove(first)
-    assert KeptWorkers().load() == {second: "other"}
+    assert WorkerKeystore().load() == {second: "other"}
     assert stat.S_IMODE((home / "workers.keys").stat().st_mode) == 0o600
 
 
 def test_managers_that_keep_at_once_lose_nothing(home: Path) -> None:
-    threads = [threading.Thread(target=KeptWorkers().add, args=(f"key{n}", f"name{n}")) for n in range(20)]
+    threads = [threading.Thread(target=WorkerKeystore().add, args=(f"key{n}", f"name{n}")) for n in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert KeptWorkers().load() == {f"key{n}": f"name{n}" for n in range(20)}
+    assert WorkerKeystore().load() == {f"key{n}": f"name{n}" for n in range(20)}
 
 
 def test_what_is_no_key_in_the_file_is_passed_over(home: Path) -> None:
-    KeptWorkers().add("key", "name")
+    WorkerKeystore().add("key", "name")
     path = home / "workers.keys"
     path.write_text(f"\nnonsense\n{path.read_text()}a b c\n")
-    assert KeptWorkers().load() == {"key": "name"}
+    assert WorkerKeystore().load() == {"key": "name"}
 
 
 def test_files_that_others_can_read_are_refused(home: Path) -> None:
-    KeptWorkers().add("key", "name")
+    WorkerKeystore().add("key", "name")
     save_access("remote", access())
-    for path, load in ((home / "workers.keys", KeptWorkers().load), (home / "access/remote.key", _load)):
+    for path, load in ((home / "workers.keys", WorkerKeystore().load), (home / "access/remote.key", _load)):
         path.chmod(0o644)
         with pytest.raises(LinkError, match=f"chmod 600 {path}"):
             load()
@@ -65,7 +65,7 @@ def test_files_that_others_can_read_are_refused(home: Path) -> None:
         load()
 
 
-def _load() -> Access | None:
+def _load() -> Membership | None:
     return load_access("remote")
 
 
@@ -95,9 +95,9 @@ def test_a_damaged_key_is_told_without_showing_it(home: Path, text: str) -> None
 def test_a_place_that_can_not_be_used_is_told(home: Path) -> None:
     home.touch()
     with pytest.raises(LinkError, match="can't be written"):
-        KeptWorkers().add("key", "name")
+        WorkerKeystore().add("key", "name")
     with pytest.raises(LinkError, match="can't be read"):
-        KeptWorkers().load()
+        WorkerKeystore().load()
     with pytest.raises(LinkError, match="can't be kept"):
         save_access("remote", access())
     with pytest.raises(LinkError, match="can't be read"):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from flowmesh.membership import local_discovery
-from flowmesh.membership.local_discovery import Found, Presence, managers
+from flowmesh.membership.local_discovery import FoundManager, ManagerBeacon, managers
 from flowmesh.security.keys import KeyPair
 from flowmesh.wire.fingerprints import short
 
@@ -21,9 +21,9 @@ from ..conftest import SCALE
 
 
 @contextmanager
-def shown(host: str, port: int, key: str) -> Iterator[Presence]:
+def shown(host: str, port: int, key: str) -> Iterator[ManagerBeacon]:
     """A sign whose owner answers."""
-    sign = Presence(host, port, key)
+    sign = ManagerBeacon(host, port, key)
     ended = os.eventfd(0)
 
     def serve() -> None:
@@ -56,14 +56,17 @@ def key() -> str:
 def test_a_manager_is_found_while_it_runs_by_its_own_key(key: str) -> None:
     assert managers(key) == []
     with shown("10.1.2.3", 9000, key), shown("127.0.0.1", 8999, key), shown("127.0.0.1", 1, KeyPair.make().public):
-        assert managers(key) == [Found("127.0.0.1", 8999, os.getpid()), Found("10.1.2.3", 9000, os.getpid())]
+        assert managers(key) == [
+            FoundManager("127.0.0.1", 8999, os.getpid()),
+            FoundManager("10.1.2.3", 9000, os.getpid()),
+        ]
     assert managers(key) == []
 
 
 @pytest.mark.parametrize(("listens", "dialled"), [("0.0.0.0", "127.0.0.1"), ("*", "127.0.0.1"), ("::", "::1")])
 def test_one_that_listens_everywhere_is_dialled_here(listens: str, dialled: str, key: str) -> None:
     with shown(listens, 9000, key):
-        assert managers(key) == [Found(dialled, 9000, os.getpid())]
+        assert managers(key) == [FoundManager(dialled, 9000, os.getpid())]
 
 
 def test_one_port_at_two_addresses_is_two_managers(key: str) -> None:
@@ -78,7 +81,7 @@ def test_it_answers_any_number_of_times(key: str) -> None:
 
 
 def test_whoever_asked_and_has_gone_does_no_harm(key: str) -> None:
-    sign = Presence("127.0.0.1", 9000, key)
+    sign = ManagerBeacon("127.0.0.1", 9000, key)
     with socket.socket(fileno=os.dup(sign.fileno())) as twin:
         name = twin.getsockname()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:

@@ -8,13 +8,13 @@ import pytest
 
 import flowmesh as fm
 from flowmesh.errors import LinkError
-from flowmesh.membership.mdns import Announcement, look_around
+from flowmesh.membership.mdns import MdnsAnnouncement, look_around
 from flowmesh.security.keys import KeyPair
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zeroconf", None)
-    for use in (lambda: Announcement(("127.0.0.1",), 9000, KeyPair.make().public), look_around):
+    for use in (lambda: MdnsAnnouncement(("127.0.0.1",), 9000, KeyPair.make().public), look_around):
         with pytest.raises(LinkError, match=r"pip install flowmesh\[zeroconf\]"):
             use()
 
@@ -27,4 +27,4 @@ def test_a_manager_that_can_not_be_announced_leaves_nothing(monkeypatch: pytest.
 
 def test_a_name_that_is_none_can_not_be_announced() -> None:
     with pytest.raises(LinkError, match="can't be announced"):
-        Announcement(("no-such-host.invalid",), 9000, KeyPair.make().public)
+        MdnsAnnouncement(("no-such-host.invalid",), 9000, KeyPair.make().public)

@@ -11,7 +11,7 @@ import pytest
 
 from flowmesh.errors import FlowmeshError
 from flowmesh.nodes import reconnecting_reader
-from flowmesh.nodes.reconnecting_reader import LostError, Receiver, info
+from flowmesh.nodes.reconnecting_reader import ReconnectingReader, StreamLostError, info
 
 from .conftest import until
 
@@ -27,7 +27,7 @@ class Source:
     def connect(self) -> Source:
         self.attempts += 1
         if not self.reachable:
-            raise LostError("it is off")
+            raise StreamLostError("it is off")
         return self
 
     def read(self) -> int:
@@ -46,15 +46,19 @@ def source() -> Source:
 
 
 @pytest.fixture
-def receiving(source: Source, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver[int]]:
+def receiving(source: Source, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReconnectingReader[int]]:
     monkeypatch.setattr(reconnecting_reader, "FIRST_PAUSE", 0.01)
-    made: Receiver[int] = Receiver("it", source.connect, logging.getLogger("flowmesh.node.it"), longest_pause=0.04)
+    made: ReconnectingReader[int] = ReconnectingReader(
+        "it", source.connect, logging.getLogger("flowmesh.node.it"), longest_pause=0.04
+    )
     yield made
-    source.there.put(LostError("the test is over"))
+    source.there.put(StreamLostError("the test is over"))
     made.close()
 
 
-def test_the_newest_frame_is_taken_and_what_was_missed_is_counted(source: Source, receiving: Receiver[int]) -> None:
+def test_the_newest_frame_is_taken_and_what_was_missed_is_counted(
+    source: Source, receiving: ReconnectingReader[int]
+) -> None:
     for number in range(5):
         source.there.put(number)
     receiving.start()
@@ -64,13 +68,13 @@ def test_the_newest_frame_is_taken_and_what_was_missed_is_counted(source: Source
     assert info(receiving) == {"connected": True, "frames": 5, "missed": 4, "reconnects": 0}
 
 
-def test_whoever_waits_is_woken(source: Source, receiving: Receiver[int]) -> None:
+def test_whoever_waits_is_woken(source: Source, receiving: ReconnectingReader[int]) -> None:
     receiving.start()
     threading.Timer(0.05, source.there.put, [7]).start()
     assert receiving.take(20) == 7
 
 
-def test_a_connection_that_is_there_is_used_first(source: Source, receiving: Receiver[int]) -> None:
+def test_a_connection_that_is_there_is_used_first(source: Source, receiving: ReconnectingReader[int]) -> None:
     source.there.put(1)
     receiving.start(source)
     assert receiving.take(20) == 1
@@ -78,10 +82,10 @@ def test_a_connection_that_is_there_is_used_first(source: Source, receiving: Rec
 
 
 def test_after_a_loss_it_connects_again_and_says_both(
-    source: Source, receiving: Receiver[int], caplog: pytest.LogCaptureFixture
+    source: Source, receiving: ReconnectingReader[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     receiving.start()
-    for item in (1, LostError("a cable"), 2, LostError("a cable"), 3):
+    for item in (1, StreamLostError("a cable"), 2, StreamLostError("a cable"), 3):
         source.there.put(item)
     until(lambda: receiving.frames == 3)
     assert (receiving.reconnects, source.attempts, source.closed, receiving.connected) == (2, 3, 2, True)
@@ -90,7 +94,7 @@ def test_after_a_loss_it_connects_again_and_says_both(
 
 
 def test_what_was_never_there_is_tried_ever_more_seldom_and_is_no_reconnect(
-    source: Source, receiving: Receiver[int], caplog: pytest.LogCaptureFixture
+    source: Source, receiving: ReconnectingReader[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     source.reachable = False
     receiving.start()
@@ -103,15 +107,15 @@ def test_what_was_never_there_is_tried_ever_more_seldom_and_is_no_reconnect(
     assert receiving.reconnects == 0
 
 
-def test_a_connection_without_a_frame_shortens_no_pause(source: Source, receiving: Receiver[int]) -> None:
+def test_a_connection_without_a_frame_shortens_no_pause(source: Source, receiving: ReconnectingReader[int]) -> None:
     receiving.start()
     for _ in range(4):
-        source.there.put(LostError("nothing comes"))
+        source.there.put(StreamLostError("nothing comes"))
     until(lambda: source.closed == 4)
     until(lambda: receiving._pause == 0.04)
 
 
-def test_a_bug_in_the_reader_reaches_the_step(source: Source, receiving: Receiver[int]) -> None:
+def test_a_bug_in_the_reader_reaches_the_step(source: Source, receiving: ReconnectingReader[int]) -> None:
     source.there.put(ZeroDivisionError("oh"))
     receiving.start()
     with pytest.raises(FlowmeshError, match="it can't be read any more: ZeroDivisionError"):
@@ -120,7 +124,7 @@ def test_a_bug_in_the_reader_reaches_the_step(source: Source, receiving: Receive
 
 def test_its_end_does_not_wait_for_a_pause(source: Source) -> None:
     source.reachable = False
-    waiting: Receiver[int] = Receiver("it", source.connect, logging.getLogger("flowmesh.node.it"))
+    waiting: ReconnectingReader[int] = ReconnectingReader("it", source.connect, logging.getLogger("flowmesh.node.it"))
     waiting.start()
     until(lambda: source.attempts == 1)
     waiting.close()
@@ -128,4 +132,4 @@ def test_its_end_does_not_wait_for_a_pause(source: Source) -> None:
 
 
 def test_what_was_never_started_can_be_closed(source: Source) -> None:
-    Receiver("it", source.connect, logging.getLogger("flowmesh.node.it")).close()
+    ReconnectingReader("it", source.connect, logging.getLogger("flowmesh.node.it")).close()

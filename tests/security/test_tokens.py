@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from flowmesh.errors import LinkError
 from flowmesh.security.keys import KeyPair
-from flowmesh.security.tokens import PREFIX, Token
+from flowmesh.security.tokens import PREFIX, JoinToken
 from flowmesh.wire.fingerprints import short
 
 MANAGER, KEYS = KeyPair.make(), KeyPair.make()
 HOSTS = ("192.168.7.20", "10.0.0.5")
-TOKEN = Token(HOSTS, 9000, MANAGER.public, KEYS, 2_000_000_000.9)
+TOKEN = JoinToken(HOSTS, 9000, MANAGER.public, KEYS, 2_000_000_000.9)
 
 
 def packed(*inside: object, prefix: str = PREFIX) -> str:
@@ -26,7 +26,7 @@ def packed(*inside: object, prefix: str = PREFIX) -> str:
 
 
 def test_what_is_in_it_comes_out_again() -> None:
-    token = Token.parse(TOKEN.text)
+    token = JoinToken.parse(TOKEN.text)
     assert (token.hosts, token.port, token.server_key, token.keys, token.expires, token.id) == (
         HOSTS, 9000, MANAGER.public, KEYS, 2_000_000_000, short(KEYS.public),
     )  # fmt: skip
@@ -37,7 +37,7 @@ def test_what_is_in_it_comes_out_again() -> None:
 
 def test_it_needs_no_quotes_in_a_shell_and_white_space_does_no_harm() -> None:
     assert set(TOKEN.text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
-    assert Token.parse(f"  {TOKEN.text[:50]}\n  {TOKEN.text[50:]}\r\n").text == TOKEN.text
+    assert JoinToken.parse(f"  {TOKEN.text[:50]}\n  {TOKEN.text[50:]}\r\n").text == TOKEN.text
 
 
 def test_its_repr_shows_where_it_leads_and_no_secret() -> None:
@@ -48,7 +48,7 @@ def test_its_repr_shows_where_it_leads_and_no_secret() -> None:
 def test_a_wrong_letter_is_told(place: int, letter: str) -> None:
     text = TOKEN.text[:place] + letter + TOKEN.text[place + 1 :]
     try:
-        told = Token.parse(text).text  # it was that letter, or one of the last one's unused bits
+        told = JoinToken.parse(text).text  # it was that letter, or one of the last one's unused bits
     except LinkError as error:
         told = str(error)
     assert told == TOKEN.text or ("damaged" in told and text[8:] not in told)
@@ -57,24 +57,24 @@ def test_a_wrong_letter_is_told(place: int, letter: str) -> None:
 @given(st.integers(len(PREFIX), len(TOKEN.text) - 2))
 def test_a_text_that_was_cut_off_is_told(length: int) -> None:
     with pytest.raises(LinkError, match="damaged, a letter is wrong or missing: copy it whole"):
-        Token.parse(TOKEN.text[:length])
+        JoinToken.parse(TOKEN.text[:length])
 
 
 @given(st.binary(max_size=200))
 def test_whatever_has_the_right_beginning_is_told(noise: bytes) -> None:
     with pytest.raises(LinkError, match="damaged|can't be"):
-        Token.parse(PREFIX + base64.urlsafe_b64encode(noise).decode())
+        JoinToken.parse(PREFIX + base64.urlsafe_b64encode(noise).decode())
 
 
 @pytest.mark.parametrize("text", ["", "NAME", "fm1", "fm", TOKEN.text[1:]])
 def test_what_is_no_token_is_told(text: str) -> None:
     with pytest.raises(LinkError, match="this is no token, which begins with fm1-: copy it whole"):
-        Token.parse(text)
+        JoinToken.parse(text)
 
 
 def test_a_later_kind_of_token_is_told() -> None:
     with pytest.raises(LinkError, match="another version of flowmesh"):
-        Token.parse("fm2-" + TOKEN.text[4:])
+        JoinToken.parse("fm2-" + TOKEN.text[4:])
 
 
 KEY = bytes(range(32))
@@ -96,11 +96,11 @@ KEY = bytes(range(32))
 )
 def test_what_can_not_be_is_refused_although_the_checksum_fits(inside: tuple[object, ...]) -> None:
     with pytest.raises(LinkError, match="holds what can't be"):
-        Token.parse(packed(*inside))
-    Token.parse(packed(1, 9000, KEY, KEY, ["h"]))
+        JoinToken.parse(packed(*inside))
+    JoinToken.parse(packed(1, 9000, KEY, KEY, ["h"]))
 
 
 @pytest.mark.parametrize("inside", [(), (1, 9000, KEY, KEY), ("1", 9000, KEY, KEY, ["h"]), (1, 9000, KEY, KEY, [5])])
 def test_what_is_not_shaped_like_one_is_damaged(inside: tuple[object, ...]) -> None:
     with pytest.raises(LinkError, match="damaged"):
-        Token.parse(packed(*inside))
+        JoinToken.parse(packed(*inside))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from flowmesh.control.recovery.checkpoint import Page
+from flowmesh.control.recovery.checkpoint import Checkpoint
 
 from .world import Broken, Clock, Way
 
@@ -41,7 +41,7 @@ class Node:
     carries: dict[int, tuple[int, ...]] = field(default_factory=dict)
     forks: frozenset[int] = frozenset()
 
-    page: Page = field(default_factory=lambda: Page(()))
+    page: Checkpoint = field(default_factory=lambda: Checkpoint(()))
     newest: tuple[int, Chunk | None] | None = None
     committed: list[tuple[int, int, int]] = field(default_factory=list)  # of a sink: (input, number, content)
     epoch: int = 0

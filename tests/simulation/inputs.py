@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from flowmesh.control.node.joins import FollowJoin, Join
 from flowmesh.control.node.pairing import ZipJoin
-from flowmesh.control.node.watermarks import Cause, Progress
-from flowmesh.control.recovery.checkpoint import Page, Settling
-from flowmesh.control.recovery.connection_id import Report
-from flowmesh.control.recovery.replay_joins import WaitingJoin
+from flowmesh.control.node.watermarks import Cause, WatermarkTracker
+from flowmesh.control.recovery.checkpoint import Checkpoint, CommitTracker
+from flowmesh.control.recovery.connection_id import ResumePosition
+from flowmesh.control.recovery.replay_joins import ReplayFollowJoin
 
 from .graphs import Chunk, Edge, Node, Origins
 from .output import Output
@@ -24,7 +24,12 @@ class Inputs:
     """What one incarnation of a node receives. `write` takes a page that is to outlive it."""
 
     def __init__(
-        self, world: Simulation, node: Node, output: Output, settling: Settling, write: Callable[[Page], None]
+        self,
+        world: Simulation,
+        node: Node,
+        output: Output,
+        settling: CommitTracker,
+        write: Callable[[Checkpoint], None],
     ) -> None:
         self.world = world
         self.node = node
@@ -38,7 +43,7 @@ class Inputs:
             for edge, settled in zip(node.ins, page.settled, strict=True)
         ]
         self.join = self._make_join(page)
-        self.progress = Progress(node.carries, node.forks)
+        self.progress = WatermarkTracker(node.carries, node.forks)
         for place in node.carries:
             self.progress.marked(place, dict(page.mark))
         self._behind: list[tuple[int, int, Origins]] = []
@@ -83,10 +88,10 @@ class Inputs:
         for edge, inlet in zip(self.node.ins, self.inlets, strict=True):
             if inlet.connection is not None:
                 last = inlet.intake.arrived
-                edge.up.send(inlet.connection, "report", Report(last, last, last, closed=True))
+                edge.up.send(inlet.connection, "report", ResumePosition(last, last, last, closed=True))
                 yield from self.world.stop_here()
 
-    def _make_join(self, page: Page) -> Join[Chunk]:
+    def _make_join(self, page: Checkpoint) -> Join[Chunk]:
         node = self.node
         if node.join == "zip":
             return self._make_zip(page)
@@ -95,10 +100,10 @@ class Inputs:
             begun = page.begun and self.world.rules.waits_after_restart
             if not begun and not self.world.rules.keeps_nothing:
                 return FollowJoin(len(node.ins), followed, node.ins[followed].depth - 1)
-            return WaitingJoin(len(node.ins), followed, begun)
+            return ReplayFollowJoin(len(node.ins), followed, begun)
         return self.world.rules.repeating_join(len(node.ins), page.order)
 
-    def _make_zip(self, page: Page) -> ZipJoin[Chunk]:
+    def _make_zip(self, page: Checkpoint) -> ZipJoin[Chunk]:
         """What an input has settled is not given again; where that says how far the input is, nobody else will."""
         join: ZipJoin[Chunk] = ZipJoin(len(self.node.ins), self.node.number)
         for place, edge in enumerate(self.node.ins):

@@ -6,56 +6,56 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowmesh.control.node.joins import AnyJoin
-from flowmesh.control.recovery.checkpoint import Inlet, Page, Settling
-from flowmesh.control.recovery.connection_id import Connection, Report
-from flowmesh.control.recovery.retransmit import Keeping, KeptEdge
+from flowmesh.control.recovery.checkpoint import Checkpoint, CommitTracker, InputCursor
+from flowmesh.control.recovery.connection_id import ConnectionId, ResumePosition
+from flowmesh.control.recovery.retransmit import ReliableSender, RetransmitBuffer
 
 from .simulation import Rules
 
 
-class SettlesAtTaken(Settling):
+class SettlesAtTaken(CommitTracker):
     """A chunk is settled as soon as a step has taken it."""
 
-    def took(self, trigger: int, used: Any) -> Page:
+    def took(self, trigger: int, used: Any) -> Checkpoint:
         super().took(trigger, used)
         for place, number in used.items():
             self._done[place].add(number)
         return self._write()
 
 
-class SettlesAtEnd(Settling):
+class SettlesAtEnd(CommitTracker):
     """A chunk is settled when its step has ended, whatever has become of what the step emitted."""
 
     def _is_settled(self, step: Any, settled: int) -> bool:
         return step.highest is not None
 
 
-class ForgetsMarks(Settling):
+class ForgetsMarks(CommitTracker):
     """The page does not say how far the node's marks are."""
 
-    def _write(self, begun: bool = False, ended: bool = False) -> Page:
+    def _write(self, begun: bool = False, ended: bool = False) -> Checkpoint:
         super()._write(begun, ended)
         self.page = self.page._replace(mark={})
         return self.page
 
 
-class DropsQuietly(Settling):
+class DropsQuietly(CommitTracker):
     """What is dropped is settled, but not what that says downstream."""
 
-    def dropped(self, place: int, number: int, mark: Any) -> Page:
+    def dropped(self, place: int, number: int, mark: Any) -> Checkpoint:
         return super().dropped(place, number, {})
 
 
-class StartsBehind(Settling):
+class StartsBehind(CommitTracker):
     """The page says where the output is, not where its first unsettled step began."""
 
-    def _write(self, begun: bool = False, ended: bool = False) -> Page:
+    def _write(self, begun: bool = False, ended: bool = False) -> Checkpoint:
         super()._write(begun, ended)
         self.page = self.page._replace(next=self.page.highest + 1)
         return self.page
 
 
-class OneIsEnough(Keeping[Any]):
+class OneIsEnough(RetransmitBuffer[Any]):
     """A chunk is forgotten as soon as one of several edges has settled it."""
 
     @property
@@ -63,31 +63,31 @@ class OneIsEnough(Keeping[Any]):
         return max(self._settled.values(), default=self.highest)
 
 
-class KeepsOnlyNews(KeptEdge[Any]):
+class KeepsOnlyNews(ReliableSender[Any]):
     """What a consumer already has is forgotten, although it is not settled."""
 
-    def reported(self, connection: Connection, report: Report) -> list[int]:
+    def reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
         return super().reported(connection, report._replace(settled=report.last))
 
 
-class SendsAllAgain(KeptEdge[Any]):
+class SendsAllAgain(ReliableSender[Any]):
     """A new connection begins with all that is unsettled, not behind what the consumer has."""
 
-    def reported(self, connection: Connection, report: Report) -> list[int]:
+    def reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
         return super().reported(connection, report._replace(last=report.settled, taken=report.settled))
 
 
-class BelievesOldCredit(KeptEdge[Any]):
+class BelievesOldCredit(ReliableSender[Any]):
     """Credit of another connection counts."""
 
-    def credited(self, connection: Connection, taken: int, settled: int) -> list[int]:
+    def credited(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
         return super().credited(self.connection or connection, taken, settled)
 
 
-class BelievesOldChunks(Inlet):
+class BelievesOldChunks(InputCursor):
     """Chunks of another connection are taken."""
 
-    def arrive(self, connection: Connection, number: int) -> bool:
+    def arrive(self, connection: ConnectionId, number: int) -> bool:
         return super().arrive(self.connection or connection, number)
 
 

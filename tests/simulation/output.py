@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowmesh.control.recovery.retransmit import KeptEdge, SampledEdge
+from flowmesh.control.recovery.retransmit import LatestSender, ReliableSender
 
 from .graphs import Chunk, Edge, Node
 from .world import Broken, Message
@@ -12,7 +12,7 @@ from .world import Broken, Message
 if TYPE_CHECKING:
     from .simulation import Simulation
 
-Outlet = KeptEdge[Chunk | None] | SampledEdge[Chunk | None]
+Outlet = ReliableSender[Chunk | None] | LatestSender[Chunk | None]
 
 
 class Output:
@@ -27,7 +27,7 @@ class Output:
         self.outlets: list[Outlet] = [
             rules.kept_edge(place, self.keeping, edge.depth, edge.depth)
             if edge.lossless
-            else SampledEdge(node.newest if rules.newest_outlives else None)
+            else LatestSender(node.newest if rules.newest_outlives else None)
             for place, edge in enumerate(node.outs)
         ]
 
@@ -44,14 +44,14 @@ class Output:
         return not self.keeping.has_room
 
     def is_held_back(self) -> bool:
-        return any(isinstance(outlet, KeptEdge) and outlet.held_back for outlet in self.outlets)
+        return any(isinstance(outlet, ReliableSender) and outlet.held_back for outlet in self.outlets)
 
     def offer(self, chunk: Chunk) -> None:
         """Send a chunk that was given, as far as that goes."""
         for edge, outlet in zip(self.node.outs, self.outlets, strict=True):
             if outlet.closed:
                 edge.met(chunk.number, "after_end")
-            elif isinstance(outlet, SampledEdge):
+            elif isinstance(outlet, LatestSender):
                 self.node.newest = max(self.node.newest or (0, None), (chunk.number, chunk))
                 if dropped := outlet.give(chunk.number, chunk):
                     edge.met(dropped, "superseded")
@@ -61,7 +61,7 @@ class Output:
         """Give the end; it is not sent yet."""
         number = self.keeping.give_end(None)
         for outlet in self.outlets:
-            if isinstance(outlet, SampledEdge):
+            if isinstance(outlet, LatestSender):
                 outlet.give_end(number, None)
 
     def receive(self) -> None:
@@ -74,14 +74,14 @@ class Output:
         for edge, outlet in zip(self.node.outs, self.outlets, strict=True):
             while (due := outlet.due()) is not None:
                 number, chunk = due
-                if isinstance(outlet, SampledEdge) and chunk is not None:
+                if isinstance(outlet, LatestSender) and chunk is not None:
                     self._make_room(edge)
                 assert outlet.connection is not None
                 gone = edge.down.send(outlet.connection, "end" if chunk is None else "chunk", chunk or number)
                 if not gone and not edge.lossless and chunk is not None:
                     edge.lost.add(number)
                 outlet.sent(number)
-            if isinstance(outlet, KeptEdge) and (mark := outlet.mark_due()) is not None:
+            if isinstance(outlet, ReliableSender) and (mark := outlet.mark_due()) is not None:
                 assert outlet.connection is not None
                 edge.down.send(outlet.connection, "mark", mark)
 
@@ -95,7 +95,7 @@ class Output:
             else:
                 edge.lost.add(message.body.number)
 
-    def _heard(self, edge: Edge, outlet: KeptEdge[Any] | SampledEdge[Any], message: Message) -> None:
+    def _heard(self, edge: Edge, outlet: ReliableSender[Any] | LatestSender[Any], message: Message) -> None:
         if message.kind == "connected":
             outlet.connected(message.connection)
             return
@@ -105,7 +105,7 @@ class Output:
             gone = outlet.reported(message.connection, message.body) or []
             if outlet.closed and message.body.closed:
                 self.world.closed(edge, message.body.last)
-        elif isinstance(outlet, KeptEdge):
+        elif isinstance(outlet, ReliableSender):
             gone = outlet.credited(message.connection, *message.body)
         if gone and not fresh and outlet.connection == edge.connection:
             raise Broken(f"{edge}: {message} of another connection was believed")

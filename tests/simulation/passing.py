@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from flowmesh.control.node.flow_control import Window
+from flowmesh.control.node.flow_control import SendWindow
 
 from .world import Broken
 
@@ -34,7 +34,7 @@ class SlotRules:
 class Hop:
     """A process that takes frames and passes some of them on. `table` is its page, `window` the edge to it."""
 
-    window: Window
+    window: SendWindow
     table: list[int]
     channel: deque[tuple[int, int, int]] = field(default_factory=deque)  # (number on the edge, frame, slot)
     credit: deque[int] = field(default_factory=deque)
@@ -51,7 +51,7 @@ class SlotWorld:
         self.random = Random(seed)
         self.rules = rules
         self.slots = [0] * self.random.randint(2, 7)  # the frame that each holds
-        self.hops = [Hop(Window(DEPTH, self.random.randint(1, DEPTH)), [0] * len(self.slots)) for _ in range(HOPS)]
+        self.hops = [Hop(SendWindow(DEPTH, self.random.randint(1, DEPTH)), [0] * len(self.slots)) for _ in range(HOPS)]
         self.on_edges = [0] * len(self.slots)  # how many sendings of our own edge hold the slot
         self.frames = self.random.randint(5, 25)
 

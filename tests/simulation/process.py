@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowmesh.control.node.machine import NodeMachine
 from flowmesh.control.node.watermarks import Cause
-from flowmesh.control.recovery.checkpoint import Page
+from flowmesh.control.recovery.checkpoint import Checkpoint
 from flowmesh.wire.states import NodeState
 
 from .graphs import Chunk, Node, Origins
@@ -62,7 +62,7 @@ class Process:
     def _ended(self) -> bool:
         return self.machine.state is NodeState.ENDED
 
-    def _write(self, page: Page) -> None:
+    def _write(self, page: Checkpoint) -> None:
         old = self.node.page
         if any(new < before for new, before in zip(page.settled, old.settled, strict=True)) or page.next < old.next:
             raise Broken(f"{self.node.name}: its page went back: {old} {page}")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flowmesh.control.recovery.checkpoint import Inlet, Page, Settling
-from flowmesh.control.recovery.connection_id import Connection, Report
-from flowmesh.control.recovery.replay_joins import RepeatingJoin
-from flowmesh.control.recovery.retransmit import Keeping, KeptEdge
+from flowmesh.control.recovery.checkpoint import Checkpoint, CommitTracker, InputCursor
+from flowmesh.control.recovery.connection_id import ConnectionId, ResumePosition
+from flowmesh.control.recovery.replay_joins import ReplayAnyJoin
+from flowmesh.control.recovery.retransmit import ReliableSender, RetransmitBuffer
 
 from .expected import check_results
 from .graphs import Edge, Node
@@ -27,11 +27,11 @@ EVENTS = 60_000  # what goes on for longer never ends
 class Rules:
     """The Machines that are tried; a test that the simulator can fail puts a broken one in."""
 
-    keeping: Callable[..., Keeping[Any]] = Keeping
-    kept_edge: Callable[..., KeptEdge[Any]] = KeptEdge
-    settling: Callable[..., Settling] = Settling
-    inlet: Callable[..., Inlet] = Inlet
-    repeating_join: Callable[..., Any] = RepeatingJoin
+    keeping: Callable[..., RetransmitBuffer[Any]] = RetransmitBuffer
+    kept_edge: Callable[..., ReliableSender[Any]] = ReliableSender
+    settling: Callable[..., CommitTracker] = CommitTracker
+    inlet: Callable[..., InputCursor] = InputCursor
+    repeating_join: Callable[..., Any] = ReplayAnyJoin
     page_first: bool = True  # whether the page is written before it is told what is settled
     marks: bool = True  # whether nodes say how far they are
     newest_outlives: bool = True  # whether the newest chunk of a sampled edge outlives its producer
@@ -59,7 +59,7 @@ class Simulation:
             edge.down = Way(clock, edge.latency, partial(self._wake, edge.target))
             edge.up = Way(clock, edge.latency, partial(self._wake, edge.source))
         for node in nodes:
-            node.page = Page((0,) * len(node.ins))
+            node.page = Checkpoint((0,) * len(node.ins))
 
     def run(self, deaths: list[int], cuts: list[int]) -> None:
         """Run to the end; at these events a node dies, or a link is cut.
@@ -148,7 +148,7 @@ class Simulation:
         if edge.connection is not None or source.process is None or not (target.process or target.left):
             return
         edge.serial += self.rules.serials
-        name = Connection(source.epoch, target.epoch, edge.serial)
+        name = ConnectionId(source.epoch, target.epoch, edge.serial)
         edge.connection = name
         edge.up.open(name, notify=True)
         edge.down.open(name, notify=not target.left)
@@ -159,7 +159,7 @@ class Simulation:
         """The worker of a consumer that has left reports for it."""
         if edge.connection is not None and self.rules.worker_answers:
             last = edge.target.page.settled[edge.target.ins.index(edge)]
-            edge.up.send(Connection(*edge.connection), "report", Report(last, last, last, closed=True))
+            edge.up.send(ConnectionId(*edge.connection), "report", ResumePosition(last, last, last, closed=True))
 
     def _break(self, edge: Edge, consumer_died: bool) -> None:
         if edge.connection is None:
@@ -198,7 +198,7 @@ class Simulation:
         if len(keeping) > keeping.cap + (keeping.end > 0):
             raise Broken(f"{node.name} keeps {len(keeping)} chunks, its cap is {keeping.cap}")
         for edge, outlet in zip(node.outs, process.output.outlets, strict=True):
-            if isinstance(outlet, KeptEdge):
+            if isinstance(outlet, ReliableSender):
                 _look_at_edge(edge, keeping, outlet)
         for edge, inlet in zip(node.ins, process.inputs.inlets, strict=True):
             if edge.lossless and inlet.intake.arrived - inlet.intake.taken > edge.depth + 1:
@@ -211,7 +211,7 @@ class Simulation:
         )
 
 
-def _look_at_edge(edge: Edge, keeping: Keeping[Any], outlet: KeptEdge[Any]) -> None:
+def _look_at_edge(edge: Edge, keeping: RetransmitBuffer[Any], outlet: ReliableSender[Any]) -> None:
     window, target = outlet.window, edge.target
     inlet = target.process.inputs.inlets[target.ins.index(edge)] if target.process is not None else None
     if window is not None and window.sent - window.taken > window.depth + 1:  # the end needs no room

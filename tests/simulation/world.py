@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple
 
-from flowmesh.control.recovery.connection_id import Connection
+from flowmesh.control.recovery.connection_id import ConnectionId
 
 
 class Broken(AssertionError):
@@ -48,7 +48,7 @@ class Message(NamedTuple):
 
     at: float
     serial: int
-    connection: Connection
+    connection: ConnectionId
     kind: str  # "connected" | "chunk" | "mark" | "end" | "report" | "credit"
     body: Any
 
@@ -62,10 +62,10 @@ class Way:
         self._wake = wake
         self._last = 0.0
         self._serial = count()
-        self._open: Connection | None = None
+        self._open: ConnectionId | None = None
         self.messages: list[Message] = []
 
-    def send(self, connection: Connection, kind: str, body: Any) -> bool:
+    def send(self, connection: ConnectionId, kind: str, body: Any) -> bool:
         """Send; False when the connection is lost already, and with it what is sent."""
         if connection != self._open:
             return False
@@ -75,7 +75,7 @@ class Way:
         self._clock.later(self._last - self._clock.now, self._wake)
         return True
 
-    def open(self, connection: Connection, notify: bool) -> None:
+    def open(self, connection: ConnectionId, notify: bool) -> None:
         """A new connection; its receiver, if there is one, learns it at once."""
         self._open = connection
         if not notify:

@@ -11,14 +11,23 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from flowmesh.control.effects import Allow, Note, Revoke, Send, Serve
-from flowmesh.control.manager.admins import Operators
+from flowmesh.control.effect import Log
+from flowmesh.control.manager.admins import AdminClients
+from flowmesh.control.manager.effects import AllowKey, HandleAdminRequest, RevokeKey, SendToPeer
 from flowmesh.errors import FlowmeshError, LinkError
 from flowmesh.security.keys import KeyPair, user_keys
 from flowmesh.transport import admin_link
-from flowmesh.transport.admin_link import OperatorLink
+from flowmesh.transport.admin_link import AdminLink
 from flowmesh.transport.control_link import ManagerLink
-from flowmesh.wire.messages import Follow, Halt, ListTokens, Logged, Message, Outcome, Survey
+from flowmesh.wire.messages import (
+    AdminLogLine,
+    AdminReply,
+    LogRequest,
+    Message,
+    StatusRequest,
+    StopRequest,
+    TokenListRequest,
+)
 
 from ..conftest import SCALE
 from .conftest import DEADLINE, HOST
@@ -31,8 +40,8 @@ class Site:
     def __init__(self, keys: KeyPair) -> None:
         self.link = ManagerLink(HOST, 0, keys)
         self.link.allow(keys.public)
-        self.operators = Operators(keys.public)
-        self.notes: list[Note] = []
+        self.operators = AdminClients(keys.public)
+        self.notes: list[Log] = []
         self.dismissing = False
         self.ended = False
         self.bell = os.eventfd(0, os.EFD_NONBLOCK)
@@ -63,22 +72,22 @@ class Site:
     def _do(self, effects: list[object]) -> None:  # type: ignore[type-arg]
         for effect in effects:
             match effect:
-                case Send(key=key, message=message):
+                case SendToPeer(key=key, message=message):
                     self.link.send(key, message)
-                case Allow(key=key):
+                case AllowKey(key=key):
                     self.link.allow(key)
-                case Revoke(key=key):
+                case RevokeKey(key=key):
                     self.link.revoke(key)
-                case Serve(key=key, request=request) if answer := _answer(request):
+                case HandleAdminRequest(key=key, request=request) if answer := _answer(request):
                     self.link.send(key, answer)
 
 
 def _answer(request: Message) -> Message | None:
     match request:
-        case Survey(number=number):
-            return Outcome(number, msgspec.msgpack.encode(f"survey {number}"))
-        case Halt(number=number):
-            return Outcome(number, error="it does not want to")
+        case StatusRequest(number=number):
+            return AdminReply(number, msgspec.msgpack.encode(f"survey {number}"))
+        case StopRequest(number=number):
+            return AdminReply(number, error="it does not want to")
     return None
 
 
@@ -92,8 +101,8 @@ def site(keys: KeyPair | None = None) -> Iterator[Site]:
 
 
 @contextmanager
-def operator(site: Site) -> Iterator[OperatorLink]:
-    link = OperatorLink(HOST, site.link.port)
+def operator(site: Site) -> Iterator[AdminLink]:
+    link = AdminLink(HOST, site.link.port)
     try:
         yield link
     finally:
@@ -105,13 +114,13 @@ def test_it_joins_asks_and_leaves() -> None:
     with site() as there:
         with operator(there) as link:
             assert len(there.operators._heard_at) == 1
-            assert link.ask(Survey, str, DEADLINE) == "survey 1"
-            assert link.ask(Survey, str, DEADLINE) == "survey 2"
+            assert link.ask(StatusRequest, str, DEADLINE) == "survey 1"
+            assert link.ask(StatusRequest, str, DEADLINE) == "survey 2"
             with pytest.raises(FlowmeshError, match="does not want to"):
-                link.ask(Halt, str, DEADLINE)
+                link.ask(StopRequest, str, DEADLINE)
             with pytest.raises(LinkError, match=r"did not answer within 0\.2 s"):
-                link.ask(ListTokens, str, 0.2)
-            assert link.ask(Survey, str, DEADLINE) == "survey 5"
+                link.ask(TokenListRequest, str, 0.2)
+            assert link.ask(StatusRequest, str, DEADLINE) == "survey 5"
         deadline = time.monotonic() + DEADLINE
         while there.operators._heard_at:
             assert time.monotonic() < deadline, "its leaving was not heard"
@@ -119,22 +128,22 @@ def test_it_joins_asks_and_leaves() -> None:
 
 def test_a_manager_of_another_version_is_told() -> None:
     with site() as there, operator(there) as link, pytest.raises(LinkError, match="another version of flowmesh"):
-        link.ask(Survey, int)
+        link.ask(StatusRequest, int)
 
 
 def test_several_operate_at_once() -> None:
     with site() as there, operator(there) as one, operator(there) as two:
-        assert one.ask(Survey, str) == two.ask(Survey, str)
+        assert one.ask(StatusRequest, str) == two.ask(StatusRequest, str)
 
 
 def test_lines_come_while_it_listens_and_while_it_asks() -> None:
     with site() as there, operator(there) as link:
-        assert link.ask(lambda number: Follow(number, 0, on=True), list[Logged]) == []
-        there.notes += [Note(20, "one"), Note(20, "two")]
+        assert link.ask(lambda number: LogRequest(number, 0, on=True), list[AdminLogLine]) == []
+        there.notes += [Log(20, "one"), Log(20, "two")]
         there.ring()
         while len(link.lines) < 2:
             assert not link.listen(DEADLINE)
-        assert link.lines == [Logged(5.0, 20, "one"), Logged(5.0, 20, "two")]
+        assert link.lines == [AdminLogLine(5.0, 20, "one"), AdminLogLine(5.0, 20, "two")]
         begun = time.monotonic()
         assert not link.listen(0.1)
         assert time.monotonic() - begun >= 0.1
@@ -151,7 +160,7 @@ def test_it_gives_signs_of_life_and_notices_the_managers_end(monkeypatch: pytest
     monkeypatch.setattr(admin_link, "_BEAT", 0.05)
     monkeypatch.setattr(admin_link, "_SILENCE", 2.0 * SCALE)
     with site() as there:
-        link = OperatorLink(HOST, there.link.port)
+        link = AdminLink(HOST, there.link.port)
         assert not link.listen(2.5 * SCALE)  # longer than the silence: the answers to its signs come
     with pytest.raises(LinkError, match="has gone"):
         link.listen(DEADLINE)
@@ -169,4 +178,4 @@ def test_a_manager_that_says_that_it_leaves_is_believed_at_once() -> None:
 def test_another_users_manager_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_link, "_JOINS_WITHIN", 0.5)
     with site(KeyPair.make()) as there, pytest.raises(LinkError, match="no Manager of this user answers"):
-        OperatorLink(HOST, there.link.port)
+        AdminLink(HOST, there.link.port)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from flowmesh.transport.poller import Readiness
+from flowmesh.transport.poller import Poller
 from flowmesh.transport.sockets import Context, Socket
 
 from .conftest import DEADLINE
@@ -28,7 +28,7 @@ def ends() -> Iterator[Ends]:
     context.destroy(linger=0)
 
 
-def until_readable(readiness: Readiness) -> None:
+def until_readable(readiness: Poller) -> None:
     """libzmq's descriptor may also tell of what is nobody's affair."""
     deadline = time.monotonic() + DEADLINE
     while not readiness.readable:
@@ -37,7 +37,7 @@ def until_readable(readiness: Readiness) -> None:
         assert readiness.wait(left) == {}
 
 
-def received(readiness: Readiness, descriptor: int) -> list[bytes]:
+def received(readiness: Poller, descriptor: int) -> list[bytes]:
     """Everything that waits at a socket, as its owner reads it."""
     found = []
     readiness.used(descriptor)
@@ -48,7 +48,7 @@ def received(readiness: Readiness, descriptor: int) -> list[bytes]:
 
 def test_a_message_is_told_until_it_is_read(ends: Ends) -> None:
     listener, dialler = ends
-    readiness = Readiness()
+    readiness = Poller()
     descriptor = readiness.add(listener)
     assert (readiness.wait(0.0), readiness.readable) == ({}, {})
     dialler.send(b"one")
@@ -63,9 +63,9 @@ def test_a_message_is_told_until_it_is_read(ends: Ends) -> None:
 def test_what_a_socket_noticed_while_it_was_used_is_not_slept_over(ends: Ends) -> None:
     """libzmq's descriptor says nothing of it any more: every send looks for what has come."""
     listener, dialler = ends
-    readiness = Readiness()
+    readiness = Poller()
     descriptor = readiness.add(listener)
-    answer = Readiness()
+    answer = Poller()
     answering = answer.add(dialler)
     for number in range(500):
         dialler.send(b"%d" % number)
@@ -82,7 +82,7 @@ def test_what_a_socket_noticed_while_it_was_used_is_not_slept_over(ends: Ends) -
 
 def test_file_descriptors_are_told_with_what_they_are_ready_for(ends: Ends) -> None:
     listener, dialler = ends
-    readiness = Readiness()
+    readiness = Poller()
     readiness.add(listener)
     reading, writing = os.pipe()
     readiness.watch(reading, True, False)
@@ -101,7 +101,7 @@ def test_file_descriptors_are_told_with_what_they_are_ready_for(ends: Ends) -> N
 
 def test_a_socket_that_was_removed_is_not_waited_for(ends: Ends) -> None:
     listener, dialler = ends
-    readiness = Readiness()
+    readiness = Poller()
     descriptor = readiness.add(listener)
     dialler.send(b"one")
     until_readable(readiness)
@@ -114,7 +114,7 @@ def test_a_socket_that_was_removed_is_not_waited_for(ends: Ends) -> None:
 def test_a_socket_that_got_the_number_of_what_was_closed_is_waited_for(ends: Ends) -> None:
     """The link closes a channel first and says later that it watches it no more: a number may be a new socket's by then."""
     listener, dialler = ends
-    readiness = Readiness()
+    readiness = Poller()
     taken = int(listener.getsockopt(zmq.FD))
     readiness.watch(taken, True, False)
     descriptor = readiness.add(listener)

@@ -18,13 +18,13 @@ from flowmesh.wire.packets import (
     DONE,
     END,
     PAUSE,
-    Announce,
+    ArenaAnnouncement,
+    ArenaDescriptor,
     Chunk,
-    Close,
+    CloseEdge,
     Credit,
-    Descriptor,
-    Long,
-    Mark,
+    LongPacket,
+    Marker,
     Packet,
     decode,
     encode,
@@ -53,14 +53,14 @@ PACKETS: dict[str, Packet] = {
     "long bytes in a slot": chunk([("b", bytes(5000), "bytes")], payload=b"", arena=70000, slot=3, size=5000),
     "an empty chunk": chunk([]),
     "the largest numbers": chunk([], number=MOST, trigger=MOST, created=MOST, offset=2**62, bound=MOST, size=MOST),
-    "a mark": Mark(1, 2, DONE, 300, {0: (7, NOW)}),
-    "a pause": Mark(1, 2, PAUSE, 0, {}),
-    "an end": Mark(1, 2, END, 0, {}),
-    "an announcement": Announce(1, 4, 1 << 23),
-    "a descriptor": Descriptor(1),
+    "a mark": Marker(1, 2, DONE, 300, {0: (7, NOW)}),
+    "a pause": Marker(1, 2, PAUSE, 0, {}),
+    "an end": Marker(1, 2, END, 0, {}),
+    "an announcement": ArenaAnnouncement(1, 4, 1 << 23),
+    "a descriptor": ArenaDescriptor(1),
     "credit": Credit(1, 2, 300, 299),
-    "a close": Close(),
-    "a long chunk": Long(300, 1, 3, 64, 200_000),
+    "a close": CloseEdge(),
+    "a long chunk": LongPacket(300, 1, 3, 64, 200_000),
 }
 each_packet = pytest.mark.parametrize("packet", PACKETS.values(), ids=PACKETS.keys())
 
@@ -113,7 +113,10 @@ def test_an_inline_payload_need_not_be_bytes(kind: Any) -> None:
 
 
 def test_every_packet_has_a_tag_of_its_own() -> None:
-    tags = {kind: index for index, kind in enumerate([Chunk, Mark, Announce, Descriptor, Credit, Close, Long])}
+    tags = {
+        kind: index
+        for index, kind in enumerate([Chunk, Marker, ArenaAnnouncement, ArenaDescriptor, Credit, CloseEdge, LongPacket])
+    }
     assert all(fields(packet)[0] == tags[type(packet)] for packet in PACKETS.values())
 
 
@@ -241,7 +244,7 @@ def test_a_chunk_with_an_impossible_field_is_refused(name: str, wrong: Any) -> N
 @pytest.mark.parametrize("kind", [-1, 3])
 def test_a_mark_of_no_kind_is_refused(kind: int) -> None:
     with pytest.raises(ChunkError):
-        decode(encode(Mark(1, 1, kind, 1, {})))
+        decode(encode(Marker(1, 1, kind, 1, {})))
 
 
 @pytest.mark.parametrize(

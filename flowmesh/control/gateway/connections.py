@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from itertools import count
 from typing import NamedTuple
 
-from ...wire.link_messages import AnySaid, Beat, Hello, Said, Use
+from ...wire.link_messages import Activate, AnyLinkMessage, Hello, KeepAlive, LinkMessage
 from ...wire.plan_specs import LinkAddress
 
 BEAT = 0.5  # seconds between two signs of life
@@ -25,19 +25,19 @@ SETTLES = 1.0  # seconds in which another Hello is an old one: the peer has not 
 Connection = Hashable
 
 
-class Allow(NamedTuple):
+class AllowPeer(NamedTuple):
     """Let this key connect."""
 
     key: str
 
 
-class Revoke(NamedTuple):
+class RevokePeer(NamedTuple):
     """Hear this key no more."""
 
     key: str
 
 
-class Dial(NamedTuple):
+class DialPeer(NamedTuple):
     """Connect to the peer; the connection has this name. Say Hello on it."""
 
     peer: str
@@ -50,37 +50,37 @@ class HangUp(NamedTuple):
     connection: Connection
 
 
-class Tell(NamedTuple):
+class SendOnConnection(NamedTuple):
     """Send on a connection."""
 
     connection: Connection
-    said: Said
+    said: LinkMessage
 
 
-class Up(NamedTuple):
+class LinkUp(NamedTuple):
     """The peer is there, on this connection."""
 
     peer: str
     connection: Connection
 
 
-class Lost(NamedTuple):
+class LinkLost(NamedTuple):
     """The connection in use is lost."""
 
     peer: str
     text: str
 
 
-class Gone(NamedTuple):
+class PeerRemoved(NamedTuple):
     """The peer will never be there again."""
 
     peer: str
 
 
-Effect = Allow | Revoke | Dial | HangUp | Tell | Up | Lost | Gone
+ConnectionEffect = AllowPeer | RevokePeer | DialPeer | HangUp | SendOnConnection | LinkUp | LinkLost | PeerRemoved
 
 
-class Peer:
+class PeerConnection:
     """One of the others."""
 
     def __init__(self, name: str, link: LinkAddress, dials: bool, now: float) -> None:
@@ -97,13 +97,13 @@ class Peer:
         self.attempts = 0
 
 
-class Linking:
+class PeerConnections:
     """All peers of one link. `name` is its worker's, `address` where it listens."""
 
     def __init__(self, name: str, address: str) -> None:
         self._name = name
         self._address = address
-        self._peers: dict[str, Peer] = {}
+        self._peers: dict[str, PeerConnection] = {}
         self._sources: set[str] = set()  # peers that send to us
         self._targets: set[str] = set()  # peers that we send to
         self._serials = count(1)
@@ -122,29 +122,29 @@ class Linking:
         """The connection that is in use."""
         return self._peers[peer].using if peer in self._peers else None
 
-    def exchanges(self, peer: str, sends: bool, now: float) -> list[Effect]:
+    def exchanges(self, peer: str, sends: bool, now: float) -> list[ConnectionEffect]:
         """There is a transfer to the peer (`sends`) or from it."""
         (self._targets if sends else self._sources).add(peer)
         if peer in self._peers:
             self._peers[peer].dials = self._dials(peer, self._peers[peer].link)
         return self.tick(now)
 
-    def named(self, links: Mapping[str, LinkAddress], now: float) -> list[Effect]:
+    def named(self, links: Mapping[str, LinkAddress], now: float) -> list[ConnectionEffect]:
         """These are all peers, and where their links are now."""
-        effects: list[Effect] = []
+        effects: list[ConnectionEffect] = []
         for name, peer in list(self._peers.items()):
             link = links.get(name)
             if link == peer.link:
                 continue
             effects += self._lose(peer, "its link was ended" if link is None else "its link was restarted", now)
-            effects += [*self._stop_dialling(peer), Revoke(peer.link.key)]
+            effects += [*self._stop_dialling(peer), RevokePeer(peer.link.key)]
             del self._peers[name]
             if link is None:
-                effects.append(Gone(name))
+                effects.append(PeerRemoved(name))
         for name, link in links.items():
             if name not in self._peers and name != self._name:
-                self._peers[name] = Peer(name, link, self._dials(name, link), now)
-                effects.append(Allow(link.key))
+                self._peers[name] = PeerConnection(name, link, self._dials(name, link), now)
+                effects.append(AllowPeer(link.key))
         return effects + self.tick(now)
 
     def _dials(self, name: str, link: LinkAddress) -> bool:
@@ -155,31 +155,31 @@ class Linking:
             return name in self._targets
         return self._name < name
 
-    def heard(self, name: str, connection: Connection, said: AnySaid, now: float) -> list[Effect]:
+    def heard(self, name: str, connection: Connection, said: AnyLinkMessage, now: float) -> list[ConnectionEffect]:
         """The peer has said something on a connection."""
         peer = self._peers[name]
         if connection == peer.using:
             peer.heard = now
         elif isinstance(said, Hello) and self._name > name:
-            return [] if connection == peer.dialling else [Tell(connection, Hello())]
-        elif isinstance(said, Use) and self._name > name:
+            return [] if connection == peer.dialling else [SendOnConnection(connection, Hello())]
+        elif isinstance(said, Activate) and self._name > name:
             return self._take(peer, connection, now)
         elif isinstance(said, Hello) and (peer.using is None or now >= peer.up_since + SETTLES):
-            return [Tell(connection, Use()), *self._take(peer, connection, now)]
+            return [SendOnConnection(connection, Activate()), *self._take(peer, connection, now)]
         return []
 
     def alive(self, name: str, now: float) -> None:
         """Something else has come on the connection in use."""
         self._peers[name].heard = now
 
-    def broken(self, name: str, connection: Connection, text: str, now: float) -> list[Effect]:
+    def broken(self, name: str, connection: Connection, text: str, now: float) -> list[ConnectionEffect]:
         """A connection can't be used any more."""
         peer = self._peers.get(name)
         if peer is None or connection != peer.using:
             return [HangUp(connection)]
         return self._lose(peer, text, now) + self.tick(now)
 
-    def tick(self, now: float) -> list[Effect]:
+    def tick(self, now: float) -> list[ConnectionEffect]:
         """Time has passed: who is silent, who has to be dialled, who has to be told that we are alive?"""
         return [effect for peer in self._peers.values() for effect in self._look_after(peer, now)]
 
@@ -188,23 +188,23 @@ class Linking:
         """When `tick` has something to do; None for never."""
         return min((self._due(peer) for peer in self._peers.values()), default=None)
 
-    def _due(self, peer: Peer) -> float:
+    def _due(self, peer: PeerConnection) -> float:
         if peer.using is not None:
             return min(peer.next_beat, peer.heard + SILENCE)
         if peer.dialling is not None:
             return self._gives_up(peer)
         return peer.down_since + (0.0 if peer.dials else DIAL_BACK)
 
-    def _gives_up(self, peer: Peer) -> float:
+    def _gives_up(self, peer: PeerConnection) -> float:
         return peer.dialled + min(RETRY * 2.0 ** (peer.attempts - 1), PATIENCE)
 
-    def _look_after(self, peer: Peer, now: float) -> Iterable[Effect]:
+    def _look_after(self, peer: PeerConnection, now: float) -> Iterable[ConnectionEffect]:
         if peer.using is not None and now >= peer.heard + SILENCE:
             yield from self._lose(peer, f"nothing was heard for {SILENCE:g} s", now)
         if peer.using is not None:
             if now >= peer.next_beat:
                 peer.next_beat = now + BEAT
-                yield Tell(peer.using, Beat())
+                yield SendOnConnection(peer.using, KeepAlive())
             return
         if peer.dialling is not None and now >= self._gives_up(peer):
             yield from self._stop_dialling(peer)
@@ -212,9 +212,9 @@ class Linking:
             peer.dialling = next(self._serials)
             peer.dialled = now
             peer.attempts += 1
-            yield Dial(peer.name, peer.dialling)
+            yield DialPeer(peer.name, peer.dialling)
 
-    def _take(self, peer: Peer, connection: Connection, now: float) -> list[Effect]:
+    def _take(self, peer: PeerConnection, connection: Connection, now: float) -> list[ConnectionEffect]:
         effects = self._lose(peer, "the peer has connected anew", now)
         if peer.dialling != connection:
             effects += self._stop_dialling(peer)
@@ -223,16 +223,16 @@ class Linking:
         peer.using = connection
         peer.up_since = peer.heard = now
         peer.next_beat = now + BEAT
-        return [*effects, Up(peer.name, connection)]
+        return [*effects, LinkUp(peer.name, connection)]
 
-    def _lose(self, peer: Peer, text: str, now: float) -> list[Effect]:
+    def _lose(self, peer: PeerConnection, text: str, now: float) -> list[ConnectionEffect]:
         if peer.using is None:
             return []
         connection, peer.using = peer.using, None
         peer.down_since = now + PAUSE
-        return [HangUp(connection), Lost(peer.name, text)]
+        return [HangUp(connection), LinkLost(peer.name, text)]
 
-    def _stop_dialling(self, peer: Peer) -> list[Effect]:
+    def _stop_dialling(self, peer: PeerConnection) -> list[ConnectionEffect]:
         dialling, peer.dialling = peer.dialling, None
         return [] if dialling is None else [HangUp(dialling)]
 

@@ -6,15 +6,15 @@ Nothing is allocated for what was only announced: a parcel's memory grows with i
 from __future__ import annotations
 
 from ...errors import LinkError
-from ...wire.link_messages import Data, Fragment, Parcel
+from ...wire.link_messages import Data, EncodedChunk, Fragment
 
-Complete = tuple[Parcel, Data]
+Complete = tuple[EncodedChunk, Data]
 
 CONFIRM = 16 * 1024  # bytes after which the source is told; it may be AHEAD of that, so it never has to wait for it
 SLACK = 2 * 1024 * 1024  # bytes that a source may be ahead at most: its limit, and a parcel's head beyond it
 
 
-class Arriving:
+class ReceiveBudget:
     """How much has come from one peer on one connection."""
 
     def __init__(self) -> None:
@@ -39,14 +39,14 @@ class Arriving:
         return self.received
 
 
-class Assembly:
+class Reassembly:
     """The parcel of one transfer that is coming, if one is."""
 
     def __init__(self) -> None:
-        self._parcel: Parcel | None = None
+        self._parcel: EncodedChunk | None = None
         self._data = bytearray()
 
-    def begin(self, parcel: Parcel, data: Data) -> Complete | None:
+    def begin(self, parcel: EncodedChunk, data: Data) -> Complete | None:
         """A parcel and its first bytes; what `add` returns.
 
         Raises:
@@ -75,7 +75,7 @@ class Assembly:
             raise LinkError(f"a fragment at {fragment.offset} is not the next of a parcel")
         return self._take(self._parcel, data)
 
-    def _take(self, parcel: Parcel, data: Data) -> Complete | None:
+    def _take(self, parcel: EncodedChunk, data: Data) -> Complete | None:
         missing = parcel.length - len(self._data)
         if len(data) > missing or (missing and not data):
             raise LinkError(f"{len(data)} bytes are not the next of a parcel that lacks {missing}")

@@ -17,7 +17,7 @@ AHEAD = 256 * 1024  # bytes under way: at 100 Mbit/s 21 ms, and 250 MB/s when an
 QUANTUM = 32 * 1024  # bytes by which a transfer's share grows in each round
 
 
-class Piece(NamedTuple):
+class Segment(NamedTuple):
     """One message of a transfer: its head and its data."""
 
     head: bytes
@@ -29,13 +29,13 @@ class Piece(NamedTuple):
         return len(self.head) + len(self.data)
 
 
-class Sending:
+class SendScheduler:
     """The parcels and bundles that go to one peer on one connection."""
 
     def __init__(self, ahead: int = AHEAD, quantum: int = QUANTUM) -> None:
         self._ahead = ahead
         self._quantum = quantum
-        self._queues: dict[int, deque[Piece]] = {}
+        self._queues: dict[int, deque[Segment]] = {}
         self._waiting: dict[int, int] = {}  # bytes, by transfer
         self._turns: deque[int] = deque()  # those that have something to send
         self._shares: dict[int, int] = {}
@@ -43,7 +43,7 @@ class Sending:
         self.sent = 0
         self.confirmed = 0
 
-    def put(self, transfer: int, pieces: Sequence[Piece]) -> None:
+    def put(self, transfer: int, pieces: Sequence[Segment]) -> None:
         """These, one at least, go when it is their turn, in order."""
         queue = self._queues.setdefault(transfer, deque())
         if not queue:
@@ -52,7 +52,7 @@ class Sending:
         queue.extend(pieces)
         self._waiting[transfer] = self._waiting.get(transfer, 0) + sum(piece.size for piece in pieces)
 
-    def next(self) -> Piece | None:
+    def next(self) -> Segment | None:
         """What goes now; None when nothing waits, or the peer has to confirm something first."""
         while self._turns:
             transfer = self._turns[0]
@@ -66,7 +66,7 @@ class Sending:
             self._turns.rotate(-1)
         return None
 
-    def _take(self, transfer: int, size: int) -> Piece:
+    def _take(self, transfer: int, size: int) -> Segment:
         queue = self._queues[transfer]
         piece = queue.popleft()
         self.sent += size

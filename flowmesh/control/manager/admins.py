@@ -11,25 +11,26 @@ from collections import deque
 import msgspec
 
 from ...wire.messages import (
+    AdminHello,
+    AdminLogLine,
+    AdminReply,
+    AdminRequest,
     AnyMessage,
     Departure,
     Dismiss,
-    Enrolment,
-    Follow,
+    Enrollment,
     Heartbeat,
-    Logged,
-    Operate,
-    Outcome,
+    LogRequest,
     Request,
-    Served,
 )
-from ..effects import Allow, ManagerEffect, Note, Revoke, Send, Serve
+from ..effect import Log
+from ..manager.effects import AllowKey, HandleAdminRequest, ManagerEffect, RevokeKey, SendToPeer
 
 KEPT = 1000  # lines of the log
 SILENCE = 10.0  # seconds after which an operator that says nothing is struck off: it was killed
 
 
-class Operators:
+class AdminClients:
     """The operators, by their keys, and the log that they may read.
 
     Args:
@@ -39,39 +40,39 @@ class Operators:
     def __init__(self, standing: str) -> None:
         self._standing = standing
         self._heard_at: dict[str, float] = {}
-        self._followers: dict[str, Follow] = {}
-        self._lines: deque[Logged] = deque(maxlen=KEPT)
+        self._followers: dict[str, LogRequest] = {}
+        self._lines: deque[AdminLogLine] = deque(maxlen=KEPT)
 
     def __contains__(self, key: object) -> bool:
         return key in self._heard_at
 
     def concerns(self, key: str, message: AnyMessage) -> bool:
         """Whether this is the talk of an operator, or of one who would like to be one."""
-        return key in self._heard_at or isinstance(message, Operate | Request)
+        return key in self._heard_at or isinstance(message, AdminHello | Request)
 
     def heard(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
         """The holder of `key` has said what concerns operating."""
-        if isinstance(message, Operate):
+        if isinstance(message, AdminHello):
             return self._admit(key, message.key, now)
         if key not in self._heard_at:
             refusal = "this key may not operate the Manager: only its own user may, from a command of flowmesh"
-            return [Send(key, Outcome(message.number, error=refusal))] if isinstance(message, Request) else []
+            return [SendToPeer(key, AdminReply(message.number, error=refusal))] if isinstance(message, Request) else []
         self._heard_at[key] = now
         match message:
-            case Follow():
+            case LogRequest():
                 return self._follow(key, message)
             case Heartbeat():
-                return [Send(key, Heartbeat())]
+                return [SendToPeer(key, Heartbeat())]
             case Departure():
                 return self._forget(key)
             case _:
-                return [Serve(key, message)] if isinstance(message, Served) else []
+                return [HandleAdminRequest(key, message)] if isinstance(message, AdminRequest) else []
 
-    def noted(self, note: Note, time: float) -> list[ManagerEffect]:
+    def noted(self, note: Log, time: float) -> list[ManagerEffect]:
         """The user was told something, at `time` seconds since 1970: those who follow the log are told, too."""
-        line = Logged(time, note.level, note.text, note.node, note.worker)
+        line = AdminLogLine(time, note.level, note.text, note.node, note.worker)
         self._lines.append(line)
-        return [Send(key, line) for key, follow in self._followers.items() if _wants(follow, line)]
+        return [SendToPeer(key, line) for key, follow in self._followers.items() if _wants(follow, line)]
 
     def tick(self, now: float) -> list[ManagerEffect]:
         """Time has passed."""
@@ -80,26 +81,26 @@ class Operators:
 
     def dismiss(self) -> list[ManagerEffect]:
         """The Manager shuts down."""
-        return [Send(key, Dismiss()) for key in self._heard_at]
+        return [SendToPeer(key, Dismiss()) for key in self._heard_at]
 
     def _admit(self, by: str, key: str, now: float) -> list[ManagerEffect]:
         if not self._standing or by != self._standing or key == by:
             return []
         self._heard_at[key] = now
-        return [Allow(key), Send(by, Enrolment())]
+        return [AllowKey(key), SendToPeer(by, Enrollment())]
 
-    def _follow(self, key: str, follow: Follow) -> list[ManagerEffect]:
+    def _follow(self, key: str, follow: LogRequest) -> list[ManagerEffect]:
         if follow.on:
             self._followers[key] = follow
         chosen = [line for line in self._lines if _wants(follow, line)]
         last = chosen[-follow.last :] if follow.last else []
-        return [Send(key, Outcome(follow.number, msgspec.msgpack.encode(last)))]
+        return [SendToPeer(key, AdminReply(follow.number, msgspec.msgpack.encode(last)))]
 
     def _forget(self, key: str) -> list[ManagerEffect]:
         del self._heard_at[key]
         self._followers.pop(key, None)
-        return [Revoke(key)]
+        return [RevokeKey(key)]
 
 
-def _wants(follow: Follow, line: Logged) -> bool:
+def _wants(follow: LogRequest, line: AdminLogLine) -> bool:
     return line.level >= follow.level and follow.node in ("", line.node)

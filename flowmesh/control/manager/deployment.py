@@ -8,12 +8,12 @@ from __future__ import annotations
 from ...wire.messages import NodeNews
 from ...wire.plan_specs import Plan
 from ...wire.states import NodeState
-from .link_table import Links
+from .link_table import LinkTable
 
 _QUIET = (NodeState.READY, NodeState.ENDED, NodeState.FAILED, NodeState.CLOSED, NodeState.DEAD)
 
 
-class Member:
+class NodeView:
     """A node as the Manager sees it. `turn` is the last start that it has paused after."""
 
     def __init__(self, name: str, worker: str) -> None:
@@ -25,7 +25,7 @@ class Member:
         self.gone = False
 
 
-class Committed:
+class Deployment:
     """One run of a graph; without a plan, nothing is committed.
 
     Attributes:
@@ -35,8 +35,8 @@ class Committed:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan
-        self.members = {node.name: Member(node.name, node.worker) for node in (plan.nodes if plan else ())}
-        self.links = Links(plan.transfers if plan else ())
+        self.members = {node.name: NodeView(node.name, node.worker) for node in (plan.nodes if plan else ())}
+        self.links = LinkTable(plan.transfers if plan else ())
         self.turn = 0
 
     @property
@@ -57,7 +57,7 @@ class Committed:
 
     # --- what is told ------------------------------------------------------------------------------------------------
 
-    def heard(self, news: NodeNews) -> Member | None:
+    def heard(self, news: NodeNews) -> NodeView | None:
         """A node has said how far it is; None if it was given up: what it still says comes too late."""
         member = self.members.get(news.node)
         if member is None or member.gone:
@@ -68,7 +68,7 @@ class Committed:
         member.pid = news.pid
         return member
 
-    def lost(self, worker: str, *, needed: bool) -> list[Member]:
+    def lost(self, worker: str, *, needed: bool) -> list[NodeView]:
         """A worker has gone, and these nodes with it. Unless all are `needed`, those that have left in order are no loss."""
         theirs = [member for member in self.members.values() if member.worker == worker and (needed or not member.gone)]
         for member in theirs:
@@ -78,7 +78,7 @@ class Committed:
                 member.state = NodeState.DEAD
         return theirs
 
-    def give_up(self) -> list[Member]:
+    def give_up(self) -> list[NodeView]:
         """The end of these nodes will not be reported any more."""
         stuck = [member for member in self.members.values() if not member.gone]
         for member in stuck:
@@ -92,7 +92,7 @@ class Committed:
         return all(member.state is state for member in self.members.values())
 
     @property
-    def busy(self) -> list[Member]:
+    def busy(self) -> list[NodeView]:
         """The nodes that have neither paused since the last start nor ended."""
         return [member for member in self.members.values() if not self._has_paused(member)]
 
@@ -110,7 +110,7 @@ class Committed:
         """Whether no node is there any more."""
         return all(member.gone for member in self.members.values())
 
-    def outrun(self, member: Member) -> list[Member]:
+    def outrun(self, member: NodeView) -> list[NodeView]:
         """Those who send to a node and have not paused, although it has."""
         if self.plan is None or member.state is not NodeState.READY or not 0 < self.turn == member.turn:
             return []
@@ -124,5 +124,5 @@ class Committed:
         nodes = [f"setup did not end within {timeout:g} s in: {names}"] if late else []
         return "\n".join([*nodes, *(f"after {timeout:g} s {text}" for text in self.links.missing())])
 
-    def _has_paused(self, member: Member) -> bool:
+    def _has_paused(self, member: NodeView) -> bool:
         return member.state is NodeState.ENDED or (member.state is NodeState.READY and member.turn == self.turn)

@@ -12,21 +12,22 @@ from collections.abc import Iterable
 import msgspec
 
 from ...errors import DeadlineError, FlowmeshError, StateError, WorkerError
-from ...wire.messages import Deploy, Message, NodeNews, Report, Start, Stop, TearDown, Yield
+from ...wire.messages import Deploy, Message, MetricsReport, NodeNews, PauseBlocked, Start, Stop, TearDown
 from ...wire.plan_specs import Plan
 from ...wire.states import GRAPH, GraphState, NodeState, move
-from ..effects import Answer, Fail, ManagerEffect, Note
-from .deployment import Committed, Member
-from .requests import Requests
-from .waiters import Verbs
-from .workers import Roster
+from ..effect import Log
+from ..manager.effects import AnswerCall, FailCall, ManagerEffect
+from .deployment import Deployment, NodeView
+from .requests import PendingRequests
+from .waiters import Waiters
+from .workers import WorkerRegistry
 
 _NEEDED = (GraphState.COMMITTING, GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)
 _ACTIVE = (*_NEEDED, GraphState.ENDING)
 _SHIP_AGAIN = 2.0  # seconds: a worker tells of its first process long before
 
 
-class Life:
+class GraphRun:
     """Of the graph that is committed, if one is.
 
     Args:
@@ -38,18 +39,18 @@ class Life:
     """
 
     def __init__(
-        self, roster: Roster, requests: Requests, *, drain: float, stop_timeout: float, address: str = ""
+        self, roster: WorkerRegistry, requests: PendingRequests, *, drain: float, stop_timeout: float, address: str = ""
     ) -> None:
         self._roster = roster
         self._requests = requests
         self._drain = drain
         self._stop_timeout = stop_timeout
         self._address = address
-        self._verbs = Verbs()
+        self._verbs = Waiters()
         self.state = GraphState.EMPTY
-        self.committed = Committed()
+        self.committed = Deployment()
         self.error: FlowmeshError | None = None
-        self.reports: dict[str, Report] = {}
+        self.reports: dict[str, MetricsReport] = {}
         self._ship_again = 0.0
         self._setup_timeout = 60.0
         self._deadline: float | None = None  # of the state that the graph is in
@@ -61,7 +62,9 @@ class Life:
     def commit(self, token: int, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
         """Ship the plan and set its nodes up."""
         if self.state not in (GraphState.EMPTY, GraphState.FINISHED):
-            return [Fail(token, StateError(f"the graph is {self.state.value}: reset() it before another is committed"))]
+            return [
+                FailCall(token, StateError(f"the graph is {self.state.value}: reset() it before another is committed"))
+            ]
         return self._deploy(token, "commit", plan, timeout, now)
 
     def start(self, token: int, now: float) -> list[ManagerEffect]:
@@ -69,8 +72,8 @@ class Life:
         if self.state is GraphState.FINISHED and self.committed.plan is not None:
             return self._deploy(token, "start", _next_run(self.committed.plan), self._setup_timeout, now)
         if self.state is GraphState.RUNNING:
-            return [Answer(token)]
-        return self._refuse(token, "start", (GraphState.READY,)) or [*self._begin(None), Answer(token)]
+            return [AnswerCall(token)]
+        return self._refuse(token, "start", (GraphState.READY,)) or [*self._begin(None), AnswerCall(token)]
 
     def step(self, token: int, now: float) -> list[ManagerEffect]:
         """Let every source do one step, and what follows from it."""
@@ -83,7 +86,7 @@ class Life:
     def stop(self, token: int, now: float) -> list[ManagerEffect]:
         """Pause the sources and work off what is in flight."""
         if self.state in (GraphState.READY, GraphState.FINISHED):
-            return [Answer(token)]
+            return [AnswerCall(token)]
         refusal = self._refuse(token, "stop", (GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING))
         if refusal:
             return refusal
@@ -112,18 +115,18 @@ class Life:
     def wait(self, token: int) -> list[ManagerEffect]:
         """Answer when the graph has finished, fail when it has failed."""
         if self.state is GraphState.FINISHED:
-            return [Answer(token, True)]
+            return [AnswerCall(token, True)]
         if self.state is GraphState.FAILED and self.error is not None:
-            return [Fail(token, self.error)]
+            return [FailCall(token, self.error)]
         if self.state in (GraphState.EMPTY, GraphState.RESETTING):
-            return [Fail(token, StateError("there is no graph to wait for: commit_graph() and start() come first"))]
+            return [FailCall(token, StateError("there is no graph to wait for: commit_graph() and start() come first"))]
         self._verbs.add("wait", token)
         return []
 
     def reset(self, token: int, now: float) -> list[ManagerEffect]:
         """Tear down whatever there is, and forget it."""
         if self.state is GraphState.EMPTY:
-            return [Answer(token)]
+            return [AnswerCall(token)]
         self._verbs.add("reset", token)
         return [] if self.state is GraphState.RESETTING else self._forget(now)
 
@@ -136,16 +139,16 @@ class Life:
             return []
         effects: list[ManagerEffect] = []
         for sender in self.committed.outrun(member):  # it will not make room for what they still emit
-            effects += self._roster.tell([sender.worker], Yield(news.graph, sender.name))
+            effects += self._roster.tell([sender.worker], PauseBlocked(news.graph, sender.name))
         return effects + self.look(now)
 
-    def lost(self, worker: str) -> list[Member]:
+    def lost(self, worker: str) -> list[NodeView]:
         """A worker has gone: the nodes that are lost with it."""
         return self.committed.lost(worker, needed=self.state in _NEEDED)
 
     def failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
         """A node has failed, or is lost."""
-        note = Note(logging.ERROR, str(error))
+        note = Log(logging.ERROR, str(error))
         if self.state not in _ACTIVE:
             if self.error is not None and self.state is GraphState.FAILING:
                 self.error.add_note(f"afterwards: {error}")
@@ -185,7 +188,7 @@ class Life:
             self._deadline = None
             effects += self._late(now)
         if self.state is GraphState.COMMITTING:
-            effects += [Note(logging.WARNING, sentence) for sentence in self.committed.links.late(now)]
+            effects += [Log(logging.WARNING, sentence) for sentence in self.committed.links.late(now)]
             if now >= self._ship_again:
                 effects += self._ship(self.committed.unheard, now)
         return effects
@@ -206,10 +209,12 @@ class Life:
         self._told_now = False
 
     def _deploy(self, token: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
-        committed = Committed(plan)
+        committed = Deployment(plan)
         lost = ", ".join(repr(name) for name in committed.workers if name not in self._roster.workers)
         if lost:
-            return [Fail(token, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more"))]
+            return [
+                FailCall(token, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more"))
+            ]
         self._become("commit" if self.state is GraphState.EMPTY else "start", now + timeout)
         self._verbs.add(verb, token)
         self._setup_timeout = timeout
@@ -260,7 +265,7 @@ class Life:
         if self.state is GraphState.FAILED and self.error is not None:
             return verbs.fail("commit", "start", "wait", error=self.error) + verbs.answer("halt", self.state.value)
         if self.state is GraphState.EMPTY:
-            self.committed, self.error = Committed(), None
+            self.committed, self.error = Deployment(), None
             return verbs.answer("reset") + verbs.answer("halt", self.state.value)
         return verbs.answer("stop") + verbs.answer("wait", True) + verbs.answer("halt", self.state.value)
 
@@ -294,14 +299,14 @@ class Life:
     def _give_up(self, now: float) -> list[ManagerEffect]:
         """A worker has not reported the end of its nodes although it had to kill them: go on without."""
         names = ", ".join(f"{member.name!r} on {member.worker!r}" for member in self.committed.give_up())
-        return [Note(logging.ERROR, f"the end of these nodes was not reported: {names}"), *self.look(now)]
+        return [Log(logging.ERROR, f"the end of these nodes was not reported: {names}"), *self.look(now)]
 
     def _refuse(self, token: int, verb: str, allowed: Iterable[GraphState]) -> list[ManagerEffect]:
         if self.state in allowed:
             return []
         if self.state in (GraphState.FAILED, GraphState.FAILING) and self.error is not None:
-            return [Fail(token, self.error)]
-        return [Fail(token, StateError(f"{verb}() is not possible while the graph is {self.state.value}"))]
+            return [FailCall(token, self.error)]
+        return [FailCall(token, StateError(f"{verb}() is not possible while the graph is {self.state.value}"))]
 
 
 def _next_run(plan: Plan) -> Plan:

@@ -14,7 +14,7 @@ PATIENCE = 5.0  # seconds that two links get to come up before the user is told 
 PeersOf = dict[str, dict[str, LinkAddress]]  # {worker: the links that its own is to exchange chunks with, by worker}
 
 
-class Links:
+class LinkTable:
     """Those between the workers of a graph's transfers; none where nothing crosses hosts."""
 
     def __init__(self, transfers: Iterable[Transfer] = ()) -> None:

@@ -14,28 +14,29 @@ from ...wire.messages import (
     Call,
     Departure,
     Dismiss,
-    Failure,
+    GatewayOpened,
     Gather,
     Heartbeat,
-    Inspect,
-    LinkOpened,
+    LinkNews,
     LogLine,
+    MetricsReport,
+    MetricsRequest,
+    NodeFailure,
     NodeNews,
-    PeerNews,
-    Peers,
+    PeerGateways,
     Rejoin,
     Reply,
-    Report,
 )
 from ...wire.plan_specs import Plan, Versions
 from ...wire.states import GraphState
-from ..effects import Answer, Fail, ManagerEffect, Note, Send
-from .admins import Operators
-from .deployment import Member
-from .graph_run import Life
-from .link_table import Links, PeersOf
-from .requests import Requests
-from .workers import Admit, Registered, Roster, everybody
+from ..effect import Log
+from ..manager.effects import AnswerCall, FailCall, ManagerEffect, SendToPeer
+from .admins import AdminClients
+from .deployment import NodeView
+from .graph_run import GraphRun
+from .link_table import LinkTable, PeersOf
+from .requests import PendingRequests
+from .workers import Approve, RegisteredWorker, WorkerRegistry, everybody
 
 _ASKABLE = (GraphState.READY, GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING)
 _LINKED = (GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)  # before and behind these, links come and go
@@ -58,14 +59,14 @@ class ManagerMachine:
         drain: float = 5.0,
         stop_timeout: float = 5.0,
         standing: str = "",
-        admit: Admit = everybody,
+        admit: Approve = everybody,
         kept: Mapping[str, str] | None = None,
         address: str = "",
     ) -> None:
-        self.operators = Operators(standing)
-        self.roster = Roster(versions, frozenset({standing} - {""}), admit, kept or {})
-        self._requests = Requests()
-        self._life = Life(self.roster, self._requests, drain=drain, stop_timeout=stop_timeout, address=address)
+        self.operators = AdminClients(standing)
+        self.roster = WorkerRegistry(versions, frozenset({standing} - {""}), admit, kept or {})
+        self._requests = PendingRequests()
+        self._life = GraphRun(self.roster, self._requests, drain=drain, stop_timeout=stop_timeout, address=address)
         self._farewell: tuple[int, float] | None = None
 
     # --- the graph: its life decides ---------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ class ManagerMachine:
         return self._life.committed.plan
 
     @property
-    def members(self) -> dict[str, Member]:
+    def members(self) -> dict[str, NodeView]:
         """Its nodes, by name."""
         return self._life.committed.members
 
@@ -90,7 +91,7 @@ class ManagerMachine:
         return self._life.error
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> dict[str, MetricsReport]:
         """The counters that workers have reported last, by worker."""
         return self._life.reports
 
@@ -131,7 +132,7 @@ class ManagerMachine:
 
     def dismiss(self, *, at_once: bool = False) -> list[ManagerEffect]:
         """Send all workers home, and tell the operators; `at_once`, without any teardown."""
-        workers = [Send(worker.key, Dismiss(at_once)) for worker in self.roster.workers.values()]
+        workers = [SendToPeer(worker.key, Dismiss(at_once)) for worker in self.roster.workers.values()]
         return [*workers, *self.operators.dismiss()]
 
     def make_token(
@@ -139,11 +140,11 @@ class ManagerMachine:
     ) -> list[ManagerEffect]:
         """Let the holder of `key`, a token's public half, hand in a key of its own, once, within so many seconds; `keep`:
         which is then let in by later Managers, too."""
-        return [*self.roster.tokens.made(key, lifetime, now, keep=keep), Answer(token)]
+        return [*self.roster.tokens.made(key, lifetime, now, keep=keep), AnswerCall(token)]
 
     def list_tokens(self, token: int, now: float) -> list[ManagerEffect]:
         """Answer with the TokenStatus of each."""
-        return [Answer(token, self.roster.tokens.listing(now))]
+        return [AnswerCall(token, self.roster.tokens.listing(now))]
 
     def revoke(self, token: int, which: str, now: float) -> list[ManagerEffect]:
         """Strike off a worker, by its name, or a token, by its id, with the worker that it let in."""
@@ -151,13 +152,15 @@ class ManagerMachine:
         if struck is None:
             there = ", ".join(map(repr, self.roster.workers)) or "none"
             ids = ", ".join(each.id for each in self.roster.tokens.listing(now)) or "none"
-            return [Fail(token, WorkerError(f"nothing to revoke is called {which!r}; workers: {there}; tokens: {ids}"))]
+            return [
+                FailCall(token, WorkerError(f"nothing to revoke is called {which!r}; workers: {there}; tokens: {ids}"))
+            ]
         effects, worker = struck
         if worker is None:
-            return [*effects, Answer(token)]
+            return [*effects, AnswerCall(token)]
         # The last word goes out before nothing more is sent to it; whether it obeys does not matter.
-        dismissed = Send(worker.key, Dismiss(at_once=True, reason="its access was revoked"))
-        return [dismissed, *effects, *self._worker_gone(worker, "was revoked", now), Answer(token)]
+        dismissed = SendToPeer(worker.key, Dismiss(at_once=True, reason="its access was revoked"))
+        return [dismissed, *effects, *self._worker_gone(worker, "was revoked", now), AnswerCall(token)]
 
     def all_gone(self, token: int, deadline: float) -> list[ManagerEffect]:
         """Answer when no worker is registered any more, or at the deadline."""
@@ -168,7 +171,7 @@ class ManagerMachine:
         if self._farewell is None or (self.roster.workers and now < self._farewell[1]):
             return []
         token, self._farewell = self._farewell[0], None
-        return [Answer(token)]
+        return [AnswerCall(token)]
 
     # --- what is asked of nodes and workers --------------------------------------------------------------------------
 
@@ -178,7 +181,7 @@ class ManagerMachine:
         """Call a registered method of a node."""
 
         def ask(part: str, number: int) -> ManagerEffect:
-            return Send(self._key_of(part), Call(self._graph, number, part, timeout, method, arguments))
+            return SendToPeer(self._key_of(part), Call(self._graph, number, part, timeout, method, arguments))
 
         return self._ask(token, f"{node}.{method}()", [node], timeout, now, ask)
 
@@ -186,7 +189,7 @@ class ManagerMachine:
         """Ask every node for its newest value."""
 
         def ask(part: str, number: int) -> ManagerEffect:
-            return Send(self._key_of(part), Gather(self._graph, number, part, timeout))
+            return SendToPeer(self._key_of(part), Gather(self._graph, number, part, timeout))
 
         return self._ask(token, "gather()", list(self.members), timeout, now, ask)
 
@@ -195,7 +198,7 @@ class ManagerMachine:
         concerned = {member.worker for member in self.members.values()} & self.roster.workers.keys()
 
         def ask(part: str, number: int) -> ManagerEffect:
-            return Send(self.roster.workers[part].key, Inspect(number))
+            return SendToPeer(self.roster.workers[part].key, MetricsRequest(number))
 
         return self._requests.ask(token, "status()", sorted(concerned), now + timeout, ask, partial=True)
 
@@ -209,12 +212,14 @@ class ManagerMachine:
         ask: Callable[[str, int], ManagerEffect],
     ) -> list[ManagerEffect]:
         if self.state not in _ASKABLE:
-            return [Fail(token, StateError(f"{what} needs a graph that is ready or running; it is {self.state.value}"))]
+            return [
+                FailCall(token, StateError(f"{what} needs a graph that is ready or running; it is {self.state.value}"))
+            ]
         for node in nodes:
             if node not in self.members:
-                return [Fail(token, GraphError(f"{what}: no node {node!r} is committed"))]
+                return [FailCall(token, GraphError(f"{what}: no node {node!r} is committed"))]
             if self.members[node].gone:
-                return [Fail(token, NodeError(f"{what}: node {node!r} does not run any more", node=node))]
+                return [FailCall(token, NodeError(f"{what}: node {node!r} does not run any more", node=node))]
         # The worker answers for a node that is busy; this deadline is for a worker that does not answer either.
         return self._requests.ask(token, what, nodes, now + timeout + 0.7, ask)
 
@@ -228,26 +233,26 @@ class ManagerMachine:
         worker = self.roster.by_key(key)
         if worker is None:
             if isinstance(message, Heartbeat):  # it was given up, and so were its nodes: none may run on unseen
-                effects.append(Send(key, Rejoin()))
+                effects.append(SendToPeer(key, Rejoin()))
             return effects
         match message:
             case NodeNews() if message.graph == self._graph:
                 effects += self._life.news(message, now)
-            case Failure() if message.graph == self._graph:
+            case NodeFailure() if message.graph == self._graph:
                 effects += self._life.failed(_error_of(message), now)
             case Reply(token=number, value=value, error=""):
                 effects += self._requests.answered(number, value)
             case Reply(token=number, error=error):
                 effects += self._requests.failed(number, NodeError(error, worker=worker.name))
-            case Report(token=number):
+            case MetricsReport(token=number):
                 self.reports[worker.name] = message
                 effects += self._requests.answered(number, message)
-            case LinkOpened(link=link) if message.graph == self._graph:
+            case GatewayOpened(link=link) if message.graph == self._graph:
                 effects += self._tell_peers(self._links.opened(worker.name, link, now))
-            case PeerNews() if message.graph == self._graph:
+            case LinkNews() if message.graph == self._graph:
                 effects += self._peer_news(worker, message, now)
             case LogLine(node=node, level=level, text=text):
-                effects.append(Note(level, text, node, worker.name))
+                effects.append(Log(level, text, node, worker.name))
             case Departure():
                 effects += self.roster.departed(worker)
                 effects += self._worker_gone(worker, "left", now) + self._take_leave(now)
@@ -267,18 +272,18 @@ class ManagerMachine:
         effects += self._life.tick(now)
         return effects + self._take_leave(now)
 
-    def _peer_news(self, worker: Registered, news: PeerNews, now: float) -> list[ManagerEffect]:
+    def _peer_news(self, worker: RegisteredWorker, news: LinkNews, now: float) -> list[ManagerEffect]:
         text = self._links.told(worker.name, news.peer, news.up)
         notes: list[ManagerEffect] = []
         if text and self.state in _LINKED:
-            notes.append(Note(logging.INFO if news.up else logging.WARNING, text))
+            notes.append(Log(logging.INFO if news.up else logging.WARNING, text))
         return notes + self._life.look(now)
 
-    def _worker_gone(self, worker: Registered, how: str, now: float) -> list[ManagerEffect]:
+    def _worker_gone(self, worker: RegisteredWorker, how: str, now: float) -> list[ManagerEffect]:
         text = f"worker {worker.name!r} (pid {worker.pid}) {how}"
         theirs = self._life.lost(worker.name)
         error = WorkerError(f"{text}; it ran {', '.join(repr(member.name) for member in theirs) or 'no node'}")
-        effects: list[ManagerEffect] = [Note(logging.WARNING if theirs else logging.INFO, text)]
+        effects: list[ManagerEffect] = [Log(logging.WARNING if theirs else logging.INFO, text)]
         effects += self._requests.lost([worker.name, *(member.name for member in theirs)], error)
         if theirs:
             effects += self._life.failed(error, now)
@@ -289,7 +294,7 @@ class ManagerMachine:
 
     def _tell_peers(self, peers: PeersOf) -> list[ManagerEffect]:
         tell, graph = self.roster.tell, self._graph
-        return [effect for name, theirs in peers.items() for effect in tell([name], Peers(graph, theirs))]
+        return [effect for name, theirs in peers.items() for effect in tell([name], PeerGateways(graph, theirs))]
 
     def _key_of(self, node: str) -> str:
         return self.roster.workers[self.members[node].worker].key
@@ -299,11 +304,11 @@ class ManagerMachine:
         return self._life.committed.graph
 
     @property
-    def _links(self) -> Links:
+    def _links(self) -> LinkTable:
         return self._life.committed.links
 
 
-def _error_of(failure: Failure) -> NodeError:
+def _error_of(failure: NodeFailure) -> NodeError:
     if failure.phase == "process":
         text = f"the process of node {failure.node!r} on worker {failure.worker!r} {failure.text}"
         return NodeDied(text, node=failure.node, worker=failure.worker, phase="process", number=failure.number)

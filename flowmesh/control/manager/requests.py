@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from ...errors import DeadlineError, FlowmeshError
-from ..effects import Answer, Fail, ManagerEffect
+from ..manager.effects import AnswerCall, FailCall, ManagerEffect
 
 
-class Request:
+class PendingRequest:
     """One verb that waits. `parts` maps what was asked (a node's or a worker's name) to its answer, once it is there."""
 
     def __init__(self, token: int, what: str, deadline: float, partial: bool) -> None:
@@ -21,12 +21,12 @@ class Request:
         self.missing: dict[int, str] = {}
 
 
-class Requests:
+class PendingRequests:
     """All requests under way. The number sent along with each part is told apart from the verbs' own tokens."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._waiting: dict[int, Request] = {}
+        self._waiting: dict[int, PendingRequest] = {}
 
     def ask(
         self,
@@ -39,14 +39,14 @@ class Requests:
         partial: bool = False,
     ) -> list[ManagerEffect]:
         """Begin a request: `message(part, number)` is what asks for one part."""
-        request = Request(token, what, deadline, partial)
+        request = PendingRequest(token, what, deadline, partial)
         effects: list[ManagerEffect] = []
         for part in parts:
             number = next(self._numbers)
             request.missing[number] = part
             self._waiting[number] = request
             effects.append(message(part, number))
-        return effects if effects else [Answer(token, {})]
+        return effects if effects else [AnswerCall(token, {})]
 
     def answered(self, number: int, value: object) -> list[ManagerEffect]:
         """A part is there."""
@@ -54,7 +54,7 @@ class Requests:
         if request is None:
             return []
         request.parts[request.missing.pop(number)] = value
-        return [] if request.missing else [Answer(request.token, request.parts)]
+        return [] if request.missing else [AnswerCall(request.token, request.parts)]
 
     def failed(self, number: int, error: FlowmeshError) -> list[ManagerEffect]:
         """A part will never be there."""
@@ -62,7 +62,7 @@ class Requests:
         if request is None:
             return []
         self._forget(request)
-        return [Fail(request.token, error)]
+        return [FailCall(request.token, error)]
 
     def lost(self, parts: Iterable[str], error: FlowmeshError) -> list[ManagerEffect]:
         """These nodes or workers will answer no more."""
@@ -82,10 +82,10 @@ class Requests:
                 effects += self._give_up(request, DeadlineError(f"{request.what}: no answer in time from {silent}"))
         return effects
 
-    def _give_up(self, request: Request, error: FlowmeshError) -> list[ManagerEffect]:
+    def _give_up(self, request: PendingRequest, error: FlowmeshError) -> list[ManagerEffect]:
         self._forget(request)
-        return [Answer(request.token, request.parts) if request.partial else Fail(request.token, error)]
+        return [AnswerCall(request.token, request.parts) if request.partial else FailCall(request.token, error)]
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: PendingRequest) -> None:
         for number in request.missing:
             self._waiting.pop(number, None)

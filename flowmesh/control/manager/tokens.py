@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 from ...wire.fingerprints import short
 from ...wire.plan_specs import TokenStatus
-from ..effects import Allow, Keep, ManagerEffect, Note, Revoke
+from ..effect import Log
+from ..manager.effects import AllowKey, ManagerEffect, PersistKey, RevokeKey
 
 ENDED = 100  # tokens that are used, expired or revoked and still listed: the list must not grow for ever
 
 
-class Token:
+class IssuedToken:
     """A one-use key. `own` is the key that was handed in with it, `worker` the name that this one registered under."""
 
     def __init__(self, key: str, expires: float, keep: bool) -> None:
@@ -28,7 +29,7 @@ class Token:
         self.worker = ""
 
 
-class Tokens:
+class TokenRegistry:
     """All tokens of a Manager; and `standing`, the user's own key, which is one that never ends.
 
     Args:
@@ -40,7 +41,7 @@ class Tokens:
         self.kept = dict(kept or {})
         self._standing = standing
         self._vouched: set[str] = set()  # keys that a standing one has let in
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, IssuedToken] = {}
 
     def __contains__(self, key: object) -> bool:
         """Whether this key is there to enrol others with, and for nothing else."""
@@ -48,8 +49,8 @@ class Tokens:
 
     def made(self, key: str, lifetime: float, now: float, *, keep: bool = False) -> list[ManagerEffect]:
         """A token was made: its public half may enrol one key within so many seconds; for good, if that is to be kept."""
-        self._tokens[key] = Token(key, now + lifetime, keep)
-        return [Allow(key)]
+        self._tokens[key] = IssuedToken(key, now + lifetime, keep)
+        return [AllowKey(key)]
 
     def keeps(self, key: str) -> bool:
         """Whether what is enrolled with this token is to be kept."""
@@ -59,12 +60,12 @@ class Tokens:
         """The holder of `key` hands in `own`. None: it may not."""
         if key in self._standing and own not in self:
             self._vouched.add(own)
-            return [Allow(own)]
+            return [AllowKey(own)]
         token = self._tokens.get(key)
         if token is None or token.state != "open" or now >= token.expires or own in self:
             return None
         token.own = own
-        return [Allow(own), *self._end(token, "used")]
+        return [AllowKey(own), *self._end(token, "used")]
 
     def registered(self, own: str, name: str) -> list[ManagerEffect]:
         """The holder of a key that was handed in has told its name."""
@@ -74,20 +75,20 @@ class Tokens:
                 token.worker = name
                 if token.keep and own not in self.kept:
                     self.kept[own] = name
-                    effects.append(Keep(own, name))
+                    effects.append(PersistKey(own, name))
         return effects
 
     def strike(self, own: str) -> list[ManagerEffect]:
         """Let in the holder of `own` no more, now and later."""
         kept = self.kept.pop(own, None)
-        return [Revoke(own)] if kept is None else [Revoke(own), Keep(own, "")]
+        return [RevokeKey(own)] if kept is None else [RevokeKey(own), PersistKey(own, "")]
 
     def left(self, own: str) -> list[ManagerEffect]:
         """The holder of `own` has gone for good: what a standing key has let in, it can let in again."""
         if own not in self._vouched:
             return []
         self._vouched.remove(own)
-        return [Revoke(own)]
+        return [RevokeKey(own)]
 
     def revoke(self, which: str) -> tuple[list[ManagerEffect], str] | None:
         """Strike off the token with this id; with it what it let in, whose key is given back; or a worker that is kept, by its
@@ -106,7 +107,7 @@ class Tokens:
             if token.state == "open" and now >= token.expires:
                 effects += [
                     *self._end(token, "expired"),
-                    Note(logging.INFO, f"the token {token.id} has expired unused"),
+                    Log(logging.INFO, f"the token {token.id} has expired unused"),
                 ]
         return effects
 
@@ -118,9 +119,9 @@ class Tokens:
         ]
         return (*tokens, *(TokenStatus(short(key), "kept", 0.0, name) for key, name in self.kept.items()))
 
-    def _end(self, token: Token, state: str) -> list[ManagerEffect]:
+    def _end(self, token: IssuedToken, state: str) -> list[ManagerEffect]:
         token.state = state
         ended = [key for key, each in self._tokens.items() if each.state != "open"]
         for key in ended[:-ENDED]:
             del self._tokens[key]
-        return [Revoke(token.key)]
+        return [RevokeKey(token.key)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ...errors import FlowmeshError
-from ..effects import Answer, Fail, ManagerEffect
+from ..manager.effects import AnswerCall, FailCall, ManagerEffect
 
 _VERBS = ("commit", "start", "stop", "wait", "halt", "reset")
 
 
-class Verbs:
+class Waiters:
     """Who waits, by the verb; a step waits as a stop does."""
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class Verbs:
 
     def answer(self, verb: str, value: object = None) -> list[ManagerEffect]:
         """What they have waited for is there."""
-        return [Answer(token, value) for token in self._take(verb)]
+        return [AnswerCall(token, value) for token in self._take(verb)]
 
     def fail(self, *verbs: str, error: FlowmeshError) -> list[ManagerEffect]:
         """What they wait for will not come."""
-        return [Fail(token, error) for verb in verbs for token in self._take(verb)]
+        return [FailCall(token, error) for verb in verbs for token in self._take(verb)]
 
     def _take(self, verb: str) -> list[int]:
         tokens, self._waiting[verb] = self._waiting[verb], set()

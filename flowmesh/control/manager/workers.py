@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from ...errors import GraphError
 from ...node import check_name
 from ...wire.fingerprints import fingerprint
-from ...wire.messages import Enrol, Enrolment, Heartbeat, Message, Refusal, Registration, Welcome
+from ...wire.messages import Enroll, Enrollment, Heartbeat, Message, Refusal, Registration, Welcome
 from ...wire.plan_specs import Host, Versions
-from ..effects import ManagerEffect, Note, Send, TellTime
-from .tokens import Tokens
+from ..effect import Log
+from ..manager.effects import ManagerEffect, SendClock, SendToPeer
+from .tokens import TokenRegistry
 
 SILENCE = 1.5  # seconds without a heartbeat after which a worker counts as lost: three of its heartbeats
 
-Admit = Callable[[str, str], bool]
+Approve = Callable[[str, str], bool]
 
 
 def everybody(name: str, key: str) -> bool:
@@ -23,7 +24,7 @@ def everybody(name: str, key: str) -> bool:
     return True
 
 
-class Registered:
+class RegisteredWorker:
     """A worker that may be given nodes."""
 
     def __init__(self, registration: Registration, key: str, now: float) -> None:
@@ -36,7 +37,7 @@ class Registered:
         self.heard_at = now
 
 
-class Roster:
+class WorkerRegistry:
     """The registered workers, by name; and the tokens that others may join with.
 
     Args:
@@ -50,20 +51,20 @@ class Roster:
         self,
         versions: Versions,
         standing: frozenset[str] = frozenset(),
-        admit: Admit = everybody,
+        admit: Approve = everybody,
         kept: Mapping[str, str] | None = None,
     ) -> None:
         self._versions = versions
         self._admit = admit
-        self.tokens = Tokens(standing, kept or {})
-        self.workers: dict[str, Registered] = {}
+        self.tokens = TokenRegistry(standing, kept or {})
+        self.workers: dict[str, RegisteredWorker] = {}
 
-    def by_key(self, key: str) -> Registered | None:
+    def by_key(self, key: str) -> RegisteredWorker | None:
         return next((worker for worker in self.workers.values() if worker.key == key), None)
 
     def tell(self, names: Iterable[str], message: Message) -> list[ManagerEffect]:
         """To those of these workers that are still registered."""
-        return [Send(self.workers[name].key, message) for name in names if name in self.workers]
+        return [SendToPeer(self.workers[name].key, message) for name in names if name in self.workers]
 
     def heard(self, key: str, message: Message, now: float) -> list[ManagerEffect]:
         """A message that concerns joining has come from the holder of `key`; any message proves that it lives."""
@@ -71,21 +72,21 @@ class Roster:
         if worker is not None:
             worker.heard_at = now
         match message:
-            case Enrol(key=own):
+            case Enroll(key=own):
                 return self._enrol(key, own, now)
             case Registration():
                 return self._register(key, message, now)
             case Heartbeat(sent=sent) if worker is not None:
-                return [TellTime(key, sent)]
+                return [SendClock(key, sent)]
             case _:
                 return []
 
     def _enrol(self, key: str, own: str, now: float) -> list[ManagerEffect]:
         effects = self.tokens.used(key, own, now)
         if effects is None:
-            return [Send(key, Refusal("this key may not enrol others")), Note(logging.WARNING, _cheat(key))]
+            return [SendToPeer(key, Refusal("this key may not enrol others")), Log(logging.WARNING, _cheat(key))]
         return [
-            Send(key, Enrolment(self.tokens.keeps(key))),
+            SendToPeer(key, Enrollment(self.tokens.keeps(key))),
             *effects,
         ]  # the answer first: the token hears nothing once it is struck off
 
@@ -94,10 +95,10 @@ class Roster:
         refusal = self._refusal(key, registration)
         if refusal:
             text = f"worker {name!r} was refused: {refusal}"
-            return [Send(key, Refusal(reason=refusal)), Note(logging.WARNING, text)]
-        self.workers[name] = Registered(registration, key, now)
+            return [SendToPeer(key, Refusal(reason=refusal)), Log(logging.WARNING, text)]
+        self.workers[name] = RegisteredWorker(registration, key, now)
         keep = self.tokens.registered(key, name)
-        return [Send(key, Welcome()), *keep, Note(logging.INFO, f"worker {name!r} registered")]
+        return [SendToPeer(key, Welcome()), *keep, Log(logging.INFO, f"worker {name!r} registered")]
 
     def _refusal(self, key: str, registration: Registration) -> str:
         """Why it may not register; empty if it may."""
@@ -130,12 +131,12 @@ class Roster:
     def _unwanted(self, key: str, name: str) -> str:
         return "" if self._admit(name, key) else "the Manager's allow= does not want it"
 
-    def departed(self, worker: Registered) -> list[ManagerEffect]:
+    def departed(self, worker: RegisteredWorker) -> list[ManagerEffect]:
         """A worker leaves in order."""
         self.workers.pop(worker.name, None)
         return self.tokens.left(worker.key)
 
-    def revoked(self, which: str) -> tuple[list[ManagerEffect], Registered | None] | None:
+    def revoked(self, which: str) -> tuple[list[ManagerEffect], RegisteredWorker | None] | None:
         """Strike off a token, by its id, or a worker, by its name; with the worker that was registered and is no more."""
         if (worker := self.workers.get(which)) is not None:
             effects = self.tokens.strike(worker.key)
@@ -153,7 +154,7 @@ class Roster:
         for worker in self.workers.values():
             worker.heard_at += seconds
 
-    def silent(self, now: float) -> list[Registered]:
+    def silent(self, now: float) -> list[RegisteredWorker]:
         """The workers that have been silent for too long; they are registered no more."""
         lost = [worker for worker in self.workers.values() if now - worker.heard_at > SILENCE]
         for worker in lost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import ChunkError
 
 
-class Window:
+class SendWindow:
     """The producer's side of an edge: how far it may go beyond what the consumer has taken.
 
     A chunk takes one place of `depth`, and one of `slots` as well when its payload lies in shared memory. With `bytes`, what
@@ -69,7 +69,7 @@ class Window:
         self._sizes = {sent: size for sent, size in self._sizes.items() if sent <= number}
 
 
-class Intake:
+class ReceiveWindow:
     """The consumer's side of an edge: is it the next chunk, and when is credit due?
 
     Credit is returned in batches of a quarter of the window: the producer is woken once for many chunks, and three

@@ -37,7 +37,7 @@ class Join(Protocol[Item]):
     def over(self) -> bool: ...
 
 
-class Pairing(Join[Item], Protocol):
+class PairingJoin(Join[Item], Protocol):
     """A join that looks for partners; see `pairing`."""
 
     def mark(self, place: int, progress: int) -> None: ...

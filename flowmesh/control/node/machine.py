@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ...wire.messages import NodeNews
 from ...wire.packets import END, PAUSE
 from ...wire.states import NODE, NodeState, move
-from ..effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
+from ..node.effects import CloseInputs, ExitProcess, NodeEffect, RunTearDown, SendMarker, SendToWorker
 
 
 class NodeMachine:
@@ -78,24 +78,24 @@ class NodeMachine:
         """No step will ever come again: the source said so, the inputs are over, or nobody takes what it sends."""
         if self.state is not NodeState.RUNNING:
             return []
-        return [CloseInputs("after_end"), Pass(END, 0), *self._become("ended")]
+        return [CloseInputs("after_end"), SendMarker(END, 0), *self._become("ended")]
 
     def failed(self) -> list[NodeEffect]:
         """The user's code has raised, and that ends the node."""
         if self.state not in (NodeState.STARTING, NodeState.READY, NodeState.RUNNING, NodeState.ENDED):
             return []
-        return [CloseInputs("failed"), Pass(END, 0), *self._become("failed")]
+        return [CloseInputs("failed"), SendMarker(END, 0), *self._become("failed")]
 
     def tear_down(self) -> list[NodeEffect]:
         """The Manager says: tear down; or the worker has gone."""
         if self.state is NodeState.CLOSED:
             return []
-        return [RunTearDown(), *self._become("closed"), Leave()]
+        return [RunTearDown(), *self._become("closed"), ExitProcess()]
 
     def _pause(self) -> list[NodeEffect]:
-        return [Pass(PAUSE, self._turn), *self._become("paused")]
+        return [SendMarker(PAUSE, self._turn), *self._become("paused")]
 
     def _become(self, event: str) -> list[NodeEffect]:
         self.state = move(NODE, self.state, event)
         self.may_step = self.state is NodeState.RUNNING
-        return [Say(NodeNews(graph=self._graph, node=self._name, state=self.state, turn=self._turn))]
+        return [SendToWorker(NodeNews(graph=self._graph, node=self._name, state=self.state, turn=self._turn))]

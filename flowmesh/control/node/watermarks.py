@@ -37,7 +37,7 @@ class Cause(NamedTuple):
         return min((time for _, time in self.origin.values()), default=self.time)
 
 
-class Progress:
+class WatermarkTracker:
     """One node's marks.
 
     Args:

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...wire.packets import Origins
-from ..node.flow_control import Intake
-from .connection_id import Connection, Report
-from .retransmit import Keeping
+from ..node.flow_control import ReceiveWindow
+from .connection_id import ConnectionId, ResumePosition
+from .retransmit import RetransmitBuffer
 
 
-class Page(NamedTuple):
+class Checkpoint(NamedTuple):
     """What outlives an incarnation: the next one starts here.
 
     Attributes:
@@ -49,7 +49,7 @@ class _Step:
         self.mark: Origins = {}
 
 
-class Settling:
+class CommitTracker:
     """The steps of one incarnation of a node.
 
     Args:
@@ -59,7 +59,7 @@ class Settling:
         ordered: whether the order in which inputs are taken must be repeated (`any`).
     """
 
-    def __init__(self, page: Page, keeping: Keeping[Any], lossy: frozenset[int], ordered: bool) -> None:
+    def __init__(self, page: Checkpoint, keeping: RetransmitBuffer[Any], lossy: frozenset[int], ordered: bool) -> None:
         self.page = page
         self._keeping = keeping
         self._lossy = lossy
@@ -69,7 +69,7 @@ class Settling:
         self._order = deque(page.order)
         self._repeated = 0  # how many places of the order this incarnation has taken
 
-    def took(self, trigger: int, used: Mapping[int, int]) -> Page:
+    def took(self, trigger: int, used: Mapping[int, int]) -> Checkpoint:
         """A step is about to begin; `used` are the chunks' numbers by input."""
         self._steps.append(_Step({place: number for place, number in used.items() if place not in self._lossy}))
         for place in used.keys() & self._lossy:
@@ -80,17 +80,17 @@ class Settling:
                 self._order.append(trigger)
         return self._write(begun=True)
 
-    def gave(self) -> Page:
+    def gave(self) -> Checkpoint:
         """The step has emitted; the chunk is not sent yet."""
         return self._write()
 
-    def stepped(self, mark: Origins) -> Page:
+    def stepped(self, mark: Origins) -> Checkpoint:
         """The step has ended, with the node's marks at `mark`."""
         self._steps[-1].highest = self._keeping.highest
         self._steps[-1].mark = mark
         return self.advance()
 
-    def dropped(self, place: int, number: int, mark: Origins) -> Page:
+    def dropped(self, place: int, number: int, mark: Origins) -> Checkpoint:
         """A chunk has come that no step will ever use: it is settled at once, and with it what that says downstream: nobody
         will be given it again who could say so."""
         self._done[place].add(number)
@@ -100,7 +100,7 @@ class Settling:
             self.page = self.page._replace(mark=mark)
         return self._write()
 
-    def advance(self) -> Page:
+    def advance(self) -> Checkpoint:
         """Consumers may have settled more of the output."""
         settled = self._keeping.settled
         page = self.page
@@ -115,7 +115,7 @@ class Settling:
         self.page = page
         return self._write()
 
-    def closed(self) -> Page:
+    def closed(self) -> Checkpoint:
         """The node has ended, and all its consumers have settled its end."""
         self._steps.clear()
         return self._write(ended=True)
@@ -123,7 +123,7 @@ class Settling:
     def _is_settled(self, step: _Step, settled: int) -> bool:
         return step.highest is not None and step.highest <= settled
 
-    def _write(self, begun: bool = False, ended: bool = False) -> Page:
+    def _write(self, begun: bool = False, ended: bool = False) -> Checkpoint:
         page = self.page
         self.page = page._replace(
             settled=tuple(map(self._cut, range(len(page.settled)))),
@@ -146,7 +146,7 @@ class Settling:
         return cut
 
 
-class Inlet:
+class InputCursor:
     """The consumer's side of one edge, over several connections.
 
     Args:
@@ -154,18 +154,18 @@ class Inlet:
     """
 
     def __init__(self, depth: int, lossless: bool, settled: int) -> None:
-        self.connection: Connection | None = None
-        self.intake = Intake(depth, lossless)
+        self.connection: ConnectionId | None = None
+        self.intake = ReceiveWindow(depth, lossless)
         self.intake.arrived = self.intake.taken = settled
         self._credited = settled
 
-    def connected(self, connection: Connection, settled: int) -> Report:
+    def connected(self, connection: ConnectionId, settled: int) -> ResumePosition:
         """There is a new connection; any other is over. What to say first on it."""
         self.connection = connection
         self._credited = self.intake.taken
-        return Report(self.intake.arrived, self.intake.taken, settled)
+        return ResumePosition(self.intake.arrived, self.intake.taken, settled)
 
-    def arrive(self, connection: Connection, number: int) -> bool:
+    def arrive(self, connection: ConnectionId, number: int) -> bool:
         """A chunk or the end has come; False when it is of another connection, and refused.
 
         Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Connection(NamedTuple):
+class ConnectionId(NamedTuple):
     """The name of one connection of an edge.
 
     Attributes:
@@ -22,7 +22,7 @@ class Connection(NamedTuple):
     serial: int = 0
 
 
-class Report(NamedTuple):
+class ResumePosition(NamedTuple):
     """Consumer → Producer, first on each connection: where to go on.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..node.joins import AnyJoin, Dropped, FollowJoin, Item
 
 
-class RepeatingJoin(AnyJoin[Item]):
+class ReplayAnyJoin(AnyJoin[Item]):
     """An AnyJoin that first repeats an order, waiting for the input whose turn it is, and then takes what comes.
 
     Args:
@@ -30,7 +30,7 @@ class RepeatingJoin(AnyJoin[Item]):
         return None
 
 
-class WaitingJoin(FollowJoin[Item]):
+class ReplayFollowJoin(FollowJoin[Item]):
     """A FollowJoin that drops nothing as `before_first` once the node has stepped in any incarnation: its sampled inputs
     give their newest again. Before that it keeps nothing: what waits is not settled, and a producer above that may go no
     further until it is may be the one that the sample descends from.

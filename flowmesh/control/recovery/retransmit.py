@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 
 from ...errors import ChunkError
 from ...wire.packets import Origins
-from ..node.flow_control import Window
-from .connection_id import Connection, Report
+from ..node.flow_control import SendWindow
+from .connection_id import ConnectionId, ResumePosition
 
 Item = TypeVar("Item")
 
 
-class Keeping(Generic[Item]):
+class RetransmitBuffer(Generic[Item]):
     """The numbers of an output, and its chunks that some lossless edge has not settled.
 
     Args:
@@ -103,16 +103,16 @@ class Keeping(Generic[Item]):
         return gone
 
 
-class KeptEdge(Generic[Item]):
+class ReliableSender(Generic[Item]):
     """One lossless edge, over several connections. Nothing is sent until the consumer has reported."""
 
-    def __init__(self, place: int, keeping: Keeping[Item], depth: int, slots: int) -> None:
+    def __init__(self, place: int, keeping: RetransmitBuffer[Item], depth: int, slots: int) -> None:
         self._place = place
         self._keeping = keeping
         self._depth = depth
         self._slots = slots
-        self.connection: Connection | None = None
-        self.window: Window | None = None  # of this connection, once the consumer has reported
+        self.connection: ConnectionId | None = None
+        self.window: SendWindow | None = None  # of this connection, once the consumer has reported
         self.closed = False
         self._told: Origins = {}  # the mark that was sent on this connection
 
@@ -121,17 +121,17 @@ class KeptEdge(Generic[Item]):
         """Whether the window keeps something from being sent; without a connection, only the output's cap does."""
         return self.window is not None and not self.closed and self.window.sent < self._keeping.highest
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: ConnectionId) -> None:
         """There is a new connection; any other is over."""
         self.connection = connection
         self.window = None
         self._told = {}
 
-    def reported(self, connection: Connection, report: Report) -> list[int]:
+    def reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
         """The consumer says what it has; returns the numbers that are forgotten for it."""
         if connection != self.connection:
             return []
-        self.window = Window(self._depth, self._slots)
+        self.window = SendWindow(self._depth, self._slots)
         self.window.sent = report.last
         self.window.taken = report.taken
         if report.closed:
@@ -139,7 +139,7 @@ class KeptEdge(Generic[Item]):
             return self._keeping.close(self._place)
         return self._keeping.settle(self._place, report.settled)
 
-    def credited(self, connection: Connection, taken: int, settled: int) -> list[int]:
+    def credited(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
         """The consumer has taken, and settled, all up to these numbers; returns the numbers that are forgotten for it.
 
         Raises:
@@ -178,7 +178,7 @@ class KeptEdge(Generic[Item]):
             self.window.send(number, shared)
 
 
-class SampledEdge(Generic[Item]):
+class LatestSender(Generic[Item]):
     """One lossy edge, over several connections: only the newest chunk is kept, and given to each new incarnation of the
     consumer that wants one.
 
@@ -187,7 +187,7 @@ class SampledEdge(Generic[Item]):
 
     def __init__(self, newest: tuple[int, Item] | None = None) -> None:
         self.newest = newest
-        self.connection: Connection | None = None
+        self.connection: ConnectionId | None = None
         self.closed = False
         self._end: tuple[int, Item] | None = None
         self._sent: int | None = None  # None until the consumer has reported
@@ -207,12 +207,12 @@ class SampledEdge(Generic[Item]):
         """Nothing follows."""
         self._end = number, item
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: ConnectionId) -> None:
         """There is a new connection; any other is over."""
         self.connection = connection
         self._sent = None
 
-    def reported(self, connection: Connection, report: Report) -> None:
+    def reported(self, connection: ConnectionId, report: ResumePosition) -> None:
         """The consumer says what it has."""
         if connection == self.connection:
             self._sent = report.last

@@ -15,7 +15,7 @@ DRIFT = 100e-6  # two quartzes part by at most so much: what was measured become
 LONGEST = 10**9  # ns: a trip that took longer says nothing worth knowing
 
 
-class Clock:
+class ClockSync:
     """The Manager's clock as seen from this host's monotonic one."""
 
     def __init__(self) -> None:

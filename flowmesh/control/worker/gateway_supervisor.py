@@ -10,15 +10,23 @@ from math import inf
 
 import msgspec
 
-from ...wire.messages import AnyMessage, LinkOpened, LogLine, PeerNews, Peers
+from ...wire.messages import AnyMessage, GatewayOpened, LinkNews, LogLine, PeerGateways
 from ...wire.plan_specs import Plan
-from ..effects import Deliver, EndLink, Say, StartLink, Tap, TellLink, WorkerEffect
+from ..worker.effects import (
+    ConnectConsumers,
+    ConnectProducer,
+    EndGateway,
+    SendToGateway,
+    SendToManager,
+    StartGateway,
+    WorkerEffect,
+)
 
 _SHORT = 1.0  # seconds: a process that lived less is not started again at once
 _PAUSE = 1.0  # but after so many: what can't live must not take the processor
 
 
-class LinkKeeper:
+class GatewaySupervisor:
     """The link of the worker of that name.
 
     Attributes:
@@ -46,21 +54,21 @@ class LinkKeeper:
         """The graph has gone, or nothing of it is left here."""
         ran, self._runs = self._runs, False
         self._plan, self.due = None, inf
-        return [EndLink()] if ran else []
+        return [EndGateway()] if ran else []
 
-    def heard(self, message: Peers) -> list[WorkerEffect]:
+    def heard(self, message: PeerGateways) -> list[WorkerEffect]:
         """The Manager has said whom the link exchanges chunks with."""
-        return [TellLink(message)] if self._runs else []  # one that is started anew is told when it has opened
+        return [SendToGateway(message)] if self._runs else []  # one that is started anew is told when it has opened
 
     def said(self, message: AnyMessage) -> list[WorkerEffect]:
         """The link has said something."""
         if self._plan is None:
             return []
         match message:
-            case LinkOpened() | PeerNews():
-                return [Say(msgspec.structs.replace(message, worker=self._worker, graph=self._plan.graph))]
+            case GatewayOpened() | LinkNews():
+                return [SendToManager(msgspec.structs.replace(message, worker=self._worker, graph=self._plan.graph))]
             case LogLine(level=level, text=text):
-                return [Say(LogLine("", self._worker, level, text))]
+                return [SendToManager(LogLine("", self._worker, level, text))]
             case _:
                 return []
 
@@ -71,7 +79,7 @@ class LinkKeeper:
         self._runs = False
         self.again += 1
         text = f"the link's process of worker {self._worker!r} {how}; it is started again"
-        warning = Say(LogLine("", self._worker, logging.WARNING, text))
+        warning = SendToManager(LogLine("", self._worker, logging.WARNING, text))
         if now - self._started_at >= _SHORT:
             return [warning, *self._start(now)]
         self.due = now + _PAUSE
@@ -85,7 +93,9 @@ class LinkKeeper:
         assert self._plan is not None
         self._runs, self._started_at, self.due = True, now, inf
         given: list[WorkerEffect] = [
-            Tap(part.index) if part.source_worker == self._worker else Deliver(part.index, self.again)
+            ConnectProducer(part.index)
+            if part.source_worker == self._worker
+            else ConnectConsumers(part.index, self.again)
             for part in self._plan.transfers
         ]
-        return [StartLink(self._address), *given]
+        return [StartGateway(self._address), *given]

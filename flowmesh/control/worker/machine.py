@@ -7,11 +7,12 @@ from ...wire.messages import (
     Call,
     Deploy,
     Dismiss,
-    Failure,
     Gather,
-    Inspect,
+    MetricsRequest,
+    NodeFailure,
     NodeNews,
-    Peers,
+    PauseBlocked,
+    PeerGateways,
     Refusal,
     Rejoin,
     Reply,
@@ -19,29 +20,28 @@ from ...wire.messages import (
     Start,
     Stop,
     TearDown,
-    Yield,
 )
 from ...wire.plan_specs import Plan
 from ...wire.states import NODE, NodeState, move
-from ..effects import (
+from ..worker.effects import (
     AnswerBusy,
-    Claim,
-    Fork,
-    Kill,
+    ExpectChannel,
+    ForkNode,
+    KillNode,
     Leave,
-    Open,
-    Register,
-    Release,
-    Report,
+    OpenChannel,
+    RegisterAgain,
+    ReleaseGraph,
+    ReportMetrics,
     RewireNode,
-    Say,
+    SendToManager,
+    SendToNode,
     SetUpNode,
-    Tell,
     WorkerEffect,
 )
 from .exit_reasons import cause, ended_by
-from .gateway_supervisor import LinkKeeper
-from .node_record import Member, edge_end
+from .gateway_supervisor import GatewaySupervisor
+from .node_record import NodeRecord, edge_end
 
 
 class WorkerMachine:
@@ -50,9 +50,9 @@ class WorkerMachine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.plan: Plan | None = None
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, NodeRecord] = {}
         self._stop_timeout = 5.0
-        self._link = LinkKeeper(name)
+        self._link = GatewaySupervisor(name)
         self._ending = False  # what is here is being torn down
         self._rejoining = False
         self._leaving = False
@@ -65,22 +65,22 @@ class WorkerMachine:
         match message:
             case Deploy(plan=plan):
                 return [] if self._leaving or self._is_mine(plan.graph) else self._deploy(message, now)
-            case Inspect(token=token):
-                return [Report(token)]
+            case MetricsRequest(token=token):
+                return [ReportMetrics(token)]
             case Start() | Stop():
                 return self._tell_all(message) if self._is_mine(message.graph) else []
-            case Yield(graph=graph, node=node):
+            case PauseBlocked(graph=graph, node=node):
                 there = self._is_mine(graph) and node in self.members and not self.members[node].gone
-                return [Tell(node, message)] if there else []
+                return [SendToNode(node, message)] if there else []
             case TearDown(graph=graph):
                 return self.tear_down(now) if self._is_mine(graph) else []
             case Call(graph=graph, node=node, token=token) | Gather(graph=graph, node=node, token=token):
                 member = self.members.get(node) if self._is_mine(graph) else None
                 if member is None or member.state in (NodeState.CLOSED, NodeState.DEAD):
-                    return [Say(_no_more(token, node))]
+                    return [SendToManager(_no_more(token, node))]
                 self._asked[token] = (node, now + message.timeout)
-                return [Tell(node, message)]
-            case Peers(graph=graph):
+                return [SendToNode(node, message)]
+            case PeerGateways(graph=graph):
                 return self._link.heard(message) if self._is_mine(graph) else []
             case Rejoin():
                 self._rejoining = True
@@ -96,24 +96,24 @@ class WorkerMachine:
         return self.plan is not None and self.plan.graph == graph
 
     def _tell_all(self, message: Start | Stop) -> list[WorkerEffect]:
-        return [Tell(name, message) for name, member in self.members.items() if not member.gone]
+        return [SendToNode(name, message) for name, member in self.members.items() if not member.gone]
 
     def _deploy(self, deploy: Deploy, now: float) -> list[WorkerEffect]:
         plan = deploy.plan
-        effects: list[WorkerEffect] = [Kill(name) for name, member in self.members.items() if not member.gone]
+        effects: list[WorkerEffect] = [KillNode(name) for name, member in self.members.items() if not member.gone]
         effects += self._link.end()
         self.plan = plan
         self._stop_timeout = deploy.stop_timeout
         self._ending = False
         self._asked = {}
-        self.members = {spec.name: Member(spec, plan) for spec in plan.nodes}
-        effects.append(Release())
-        effects += [Fork(spec.name) for spec in plan.nodes]
+        self.members = {spec.name: NodeRecord(spec, plan) for spec in plan.nodes}
+        effects.append(ReleaseGraph())
+        effects += [ForkNode(spec.name) for spec in plan.nodes]
         effects += [SetUpNode(spec.name) for spec in plan.nodes if not self.members[spec.name].missing]
         channels = [edge for edge in plan.edges if edge.transport != "link"]
         ours = [edge for edge in channels if edge.source_worker == self.name]
-        effects += [Open(edge.spec.index) for edge in ours]
-        effects += [Claim(edge.spec.index) for edge in channels if edge not in ours]
+        effects += [OpenChannel(edge.spec.index) for edge in ours]
+        effects += [ExpectChannel(edge.spec.index) for edge in channels if edge not in ours]
         return effects + self._link.begin(plan, deploy.address, now)
 
     def set_up_message(self, name: str) -> SetUp:
@@ -144,10 +144,10 @@ class WorkerMachine:
             if member.kill_at is None:
                 member.kill_at = now + self._stop_timeout
             if member.missing:  # it was never set up: it has no stepper that could listen
-                effects.append(Kill(name))
+                effects.append(KillNode(name))
                 member.killed = True
             else:
-                effects.append(Tell(name, TearDown(graph=self.plan.graph if self.plan else "")))
+                effects.append(SendToNode(name, TearDown(graph=self.plan.graph if self.plan else "")))
         return effects
 
     def leave(self, now: float, *, at_once: bool = False) -> list[WorkerEffect]:
@@ -161,7 +161,7 @@ class WorkerMachine:
         for name, member in self.members.items():
             if not member.gone and not member.killed:
                 member.killed = True
-                effects.append(Kill(name))
+                effects.append(KillNode(name))
         return effects
 
     # --- from the nodes ----------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class WorkerMachine:
         """The node's process is there."""
         member = self.members[node]
         member.pid = pid
-        return [Say(self._news(node, member))]
+        return [SendToManager(self._news(node, member))]
 
     def node_said(self, node: str, message: AnyMessage) -> list[WorkerEffect]:
         """A node has said something; its news is what the worker and the Manager know it by."""
@@ -190,10 +190,10 @@ class WorkerMachine:
         if isinstance(message, NodeNews):
             member.state = message.state
             member.turn = message.turn
-            return [Say(self._news(node, member))]
+            return [SendToManager(self._news(node, member))]
         if isinstance(message, Reply):
             self._asked.pop(message.token, None)
-        return [Say(message)]
+        return [SendToManager(message)]
 
     def link_said(self, message: AnyMessage) -> list[WorkerEffect]:
         """The link's process has said something."""
@@ -220,11 +220,11 @@ class WorkerMachine:
         elif member.state is not NodeState.CLOSED and self.plan is not None:
             before, member.state = member.state, move(NODE, member.state, "died")
             text = cause(status, before, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
-            effects.append(Say(Failure(self.plan.graph, node, self.name, "process", 0, text)))
+            effects.append(SendToManager(NodeFailure(self.plan.graph, node, self.name, "process", 0, text)))
         for token in [token for token, (name, _) in self._asked.items() if name == node]:
             del self._asked[token]
-            effects.append(Say(_no_more(token, node)))
-        return [*effects, Say(self._news(node, member)), *self._left()]
+            effects.append(SendToManager(_no_more(token, node)))
+        return [*effects, SendToManager(self._news(node, member)), *self._left()]
 
     @property
     def due(self) -> float:
@@ -239,7 +239,7 @@ class WorkerMachine:
         for name, member in self.members.items():
             if member.kill_at is not None and now >= member.kill_at and not member.gone and not member.killed:
                 member.killed = True
-                effects.append(Kill(name))
+                effects.append(KillNode(name))
         for token, (name, deadline) in list(self._asked.items()):
             if now >= deadline:
                 del self._asked[token]
@@ -254,9 +254,9 @@ class WorkerMachine:
         if self._leaving:
             return [*effects, Leave()]
         again, self._rejoining = self._rejoining, False
-        return [*effects, Register()] if again else effects
+        return [*effects, RegisterAgain()] if again else effects
 
-    def _news(self, node: str, member: Member) -> NodeNews:
+    def _news(self, node: str, member: NodeRecord) -> NodeNews:
         graph = self.plan.graph if self.plan else ""
         return NodeNews(graph, node, member.state, member.turn, member.pid, member.gone)
 

@@ -7,7 +7,7 @@ from ...wire.plan_specs import EdgePlan, NodeSpec, Plan
 from ...wire.states import NodeState
 
 
-class Member:
+class NodeRecord:
     """A node, from its fork to its end.
 
     Attributes:

@@ -17,17 +17,17 @@ from flowmesh.control.gateway.connections import (
     RETRY,
     SETTLES,
     SILENCE,
-    Allow,
-    Dial,
-    Gone,
+    AllowPeer,
+    DialPeer,
     HangUp,
-    Linking,
-    Lost,
-    Revoke,
-    Tell,
-    Up,
+    LinkLost,
+    LinkUp,
+    PeerConnections,
+    PeerRemoved,
+    RevokePeer,
+    SendOnConnection,
 )
-from flowmesh.wire.link_messages import Beat, Hello, Use
+from flowmesh.wire.link_messages import Activate, Hello, KeepAlive
 from flowmesh.wire.plan_specs import LinkAddress
 
 A = LinkAddress("key of a", "10.0.0.1", 1)
@@ -36,41 +36,41 @@ B = LinkAddress("key of b", "10.0.0.2", 2)
 
 def a_knows_b(
     sends: bool = True, own: str = "10.0.0.1", other: LinkAddress = B
-) -> tuple[Linking, list[connections.Effect]]:
-    machine = Linking("a", own)
+) -> tuple[PeerConnections, list[connections.ConnectionEffect]]:
+    machine = PeerConnections("a", own)
     machine.exchanges("b", sends, 0.0)
     return machine, machine.named({"a": A, "b": other}, 0.0)
 
 
-def b_knows_a() -> Linking:
-    machine = Linking("b", "10.0.0.2")
+def b_knows_a() -> PeerConnections:
+    machine = PeerConnections("b", "10.0.0.2")
     machine.exchanges("a", False, 0.0)
-    assert machine.named({"a": A}, 0.0) == [Allow(A.key)]
+    assert machine.named({"a": A}, 0.0) == [AllowPeer(A.key)]
     return machine
 
 
 def test_the_source_dials_and_the_target_waits_before_it_dials_back() -> None:
     machine, effects = a_knows_b(sends=True)
-    assert effects == [Allow(B.key), Dial("b", 1)]
+    assert effects == [AllowPeer(B.key), DialPeer("b", 1)]
     assert (machine.peer_of(B.key), machine.peer_of("another"), machine.address_of("b")) == ("b", None, B)
     machine, effects = a_knows_b(sends=False)
-    assert effects == [Allow(B.key)]
+    assert effects == [AllowPeer(B.key)]
     assert machine.due == DIAL_BACK
     assert machine.tick(DIAL_BACK - 0.01) == []
-    assert machine.tick(DIAL_BACK) == [Dial("b", 1)]
+    assert machine.tick(DIAL_BACK) == [DialPeer("b", 1)]
 
 
 def test_of_two_that_send_to_each_other_the_smaller_name_dials() -> None:
     machine, _ = a_knows_b(sends=False)
-    assert machine.exchanges("b", True, 0.1) == [Dial("b", 1)]
+    assert machine.exchanges("b", True, 0.1) == [DialPeer("b", 1)]
     other = b_knows_a()
     assert other.exchanges("a", True, 0.1) == []
 
 
 @pytest.mark.parametrize("loopback", ["127.0.0.1", "::1", "localhost"])
 def test_whoever_can_not_be_reached_from_elsewhere_dials(loopback: str) -> None:
-    assert a_knows_b(sends=False, own=loopback)[1] == [Allow(B.key), Dial("b", 1)]
-    assert a_knows_b(sends=True, other=LinkAddress("key", loopback, 1))[1] == [Allow("key")]
+    assert a_knows_b(sends=False, own=loopback)[1] == [AllowPeer(B.key), DialPeer("b", 1)]
+    assert a_knows_b(sends=True, other=LinkAddress("key", loopback, 1))[1] == [AllowPeer("key")]
 
 
 def test_what_is_not_up_in_time_is_dialled_anew_and_more_patiently() -> None:
@@ -79,42 +79,46 @@ def test_what_is_not_up_in_time_is_dialled_anew_and_more_patiently() -> None:
     for patience in (RETRY, 2 * RETRY, 4 * RETRY, PATIENCE, PATIENCE):
         assert machine.due == now + patience
         now += patience
-        assert machine.tick(now) == [HangUp(serial), Dial("b", serial + 1)]
+        assert machine.tick(now) == [HangUp(serial), DialPeer("b", serial + 1)]
         serial += 1
 
 
 def test_the_smaller_name_decides() -> None:
     machine, _ = a_knows_b()
-    assert machine.heard("b", 1, Beat(), 0.1) == []
-    assert machine.heard("b", 1, Use(), 0.1) == []
-    assert machine.heard("b", 1, Hello(), 0.2) == [Tell(1, Use()), Up("b", 1)]
+    assert machine.heard("b", 1, KeepAlive(), 0.1) == []
+    assert machine.heard("b", 1, Activate(), 0.1) == []
+    assert machine.heard("b", 1, Hello(), 0.2) == [SendOnConnection(1, Activate()), LinkUp("b", 1)]
     assert (machine.using("b"), machine.using("nobody")) == (1, None)
     other = b_knows_a()
-    assert other.heard("a", b"in", Hello(), 0.1) == [Tell(b"in", Hello())]
-    assert other.heard("a", b"in", Use(), 0.2) == [Up("a", b"in")]
-    assert other.heard("a", b"in", Use(), 0.3) == []
+    assert other.heard("a", b"in", Hello(), 0.1) == [SendOnConnection(b"in", Hello())]
+    assert other.heard("a", b"in", Activate(), 0.2) == [LinkUp("a", b"in")]
+    assert other.heard("a", b"in", Activate(), 0.3) == []
 
 
 def test_who_has_dialled_in_vain_hangs_up_when_the_other_was_quicker() -> None:
     machine, _ = a_knows_b()
-    assert machine.heard("b", b"in", Hello(), 0.1) == [Tell(b"in", Use()), HangUp(1), Up("b", b"in")]
+    assert machine.heard("b", b"in", Hello(), 0.1) == [
+        SendOnConnection(b"in", Activate()),
+        HangUp(1),
+        LinkUp("b", b"in"),
+    ]
     other = b_knows_a()
-    assert other.tick(DIAL_BACK) == [Dial("a", 1)]
+    assert other.tick(DIAL_BACK) == [DialPeer("a", 1)]
     assert other.heard("a", 1, Hello(), DIAL_BACK) == []
-    assert other.heard("a", 1, Use(), DIAL_BACK) == [Up("a", 1)]
+    assert other.heard("a", 1, Activate(), DIAL_BACK) == [LinkUp("a", 1)]
 
 
 def test_beats_are_said_and_missed() -> None:
     machine, _ = a_knows_b()
     machine.heard("b", 1, Hello(), 1.0)
     assert machine.due == 1.0 + BEAT
-    assert machine.tick(1.0 + BEAT) == [Tell(1, Beat())]
-    machine.heard("b", 1, Beat(), 2.0)
+    assert machine.tick(1.0 + BEAT) == [SendOnConnection(1, KeepAlive())]
+    machine.heard("b", 1, KeepAlive(), 2.0)
     machine.alive("b", 2.1)
-    assert machine.tick(2.1) == [Tell(1, Beat())]
-    assert machine.tick(2.1 + SILENCE) == [HangUp(1), Lost("b", "nothing was heard for 1.5 s")]
+    assert machine.tick(2.1) == [SendOnConnection(1, KeepAlive())]
+    assert machine.tick(2.1 + SILENCE) == [HangUp(1), LinkLost("b", "nothing was heard for 1.5 s")]
     assert machine.due == 2.1 + SILENCE + PAUSE
-    assert machine.tick(machine.due) == [Dial("b", 2)]
+    assert machine.tick(machine.due) == [DialPeer("b", 2)]
 
 
 def test_a_hello_on_another_connection_is_believed_when_it_can_not_be_an_old_one() -> None:
@@ -122,10 +126,10 @@ def test_a_hello_on_another_connection_is_believed_when_it_can_not_be_an_old_one
     machine.heard("b", 1, Hello(), 0.0)
     assert machine.heard("b", b"in", Hello(), SETTLES - 0.1) == []
     assert machine.heard("b", b"in", Hello(), SETTLES) == [
-        Tell(b"in", Use()),
+        SendOnConnection(b"in", Activate()),
         HangUp(1),
-        Lost("b", "the peer has connected anew"),
-        Up("b", b"in"),
+        LinkLost("b", "the peer has connected anew"),
+        LinkUp("b", b"in"),
     ]
 
 
@@ -134,8 +138,8 @@ def test_a_connection_that_is_broken_is_lost_at_once() -> None:
     machine.heard("b", 1, Hello(), 0.0)
     assert machine.broken("b", 7, "damaged", 0.1) == [HangUp(7)]
     assert machine.broken("nobody", 7, "damaged", 0.1) == [HangUp(7)]
-    assert machine.broken("b", 1, "damaged", 0.1) == [HangUp(1), Lost("b", "damaged")]
-    assert machine.tick(0.1 + PAUSE) == [Dial("b", 2)]
+    assert machine.broken("b", 1, "damaged", 0.1) == [HangUp(1), LinkLost("b", "damaged")]
+    assert machine.tick(0.1 + PAUSE) == [DialPeer("b", 2)]
 
 
 def test_a_link_that_was_restarted_has_another_key() -> None:
@@ -145,12 +149,12 @@ def test_a_link_that_was_restarted_has_another_key() -> None:
     new = LinkAddress("new key", "10.0.0.2", 3)
     assert machine.named({"b": new}, 0.2) == [
         HangUp(1),
-        Lost("b", "its link was restarted"),
-        Revoke(B.key),
-        Allow("new key"),
-        Dial("b", 2),
+        LinkLost("b", "its link was restarted"),
+        RevokePeer(B.key),
+        AllowPeer("new key"),
+        DialPeer("b", 2),
     ]
-    assert machine.named({}, 0.3) == [HangUp(2), Revoke("new key"), Gone("b")]
+    assert machine.named({}, 0.3) == [HangUp(2), RevokePeer("new key"), PeerRemoved("b")]
     assert machine.due is None
 
 
@@ -160,7 +164,7 @@ class World:
     def __init__(self, choose: Callable[[int], int]) -> None:
         self.now = 0.0
         self.choose = choose
-        self.machines = {"a": Linking("a", "10.0.0.1"), "b": Linking("b", "10.0.0.2")}
+        self.machines = {"a": PeerConnections("a", "10.0.0.1"), "b": PeerConnections("b", "10.0.0.2")}
         self.ways: list[tuple[str, object, object]] = []  # who, its name of a connection, the other's name of it
         self.said: list[tuple[str, object, object]] = []  # to whom, on which connection, what
         self.up: dict[str, object] = {"a": None, "b": None}
@@ -169,25 +173,25 @@ class World:
             self.act(name, self.machines[name].exchanges(peer, False, 0.0))
             self.act(name, self.machines[name].named({peer: link}, 0.0))
 
-    def act(self, name: str, effects: list[connections.Effect]) -> None:
+    def act(self, name: str, effects: list[connections.ConnectionEffect]) -> None:
         other = "b" if name == "a" else "a"
         for effect in effects:
             match effect:
-                case Dial(connection=connection):
+                case DialPeer(connection=connection):
                     self.ways += [(name, connection, (name, connection)), (other, (name, connection), connection)]
                     self.say(name, connection, Hello())
                 case HangUp(connection=connection):
                     self.cut(name, connection)
-                case Tell(connection=connection, said=said):
+                case SendOnConnection(connection=connection, said=said):
                     self.say(name, connection, said)
-                case Up(connection=connection):
+                case LinkUp(connection=connection):
                     assert self.up[name] is None
                     self.up[name] = connection
-                case Lost():
+                case LinkLost():
                     assert self.up[name] is not None
                     self.up[name] = None
                 case _:
-                    assert isinstance(effect, Allow)
+                    assert isinstance(effect, AllowPeer)
 
     def say(self, name: str, connection: object, said: object) -> None:
         for who, own, others in self.ways:

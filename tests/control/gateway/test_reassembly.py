@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.control.gateway.reassembly import CONFIRM, SLACK, Arriving, Assembly
+from flowmesh.control.gateway.reassembly import CONFIRM, SLACK, Reassembly, ReceiveBudget
 from flowmesh.errors import LinkError
-from flowmesh.wire.link_messages import Blob, Fragment, Parcel
+from flowmesh.wire.link_messages import BlobHeader, EncodedChunk, Fragment
 
 
-def parcel(length: int) -> Parcel:
-    return Parcel(1, b"packet", 100, (Blob(0, 100, 0, (), length),), length)
+def parcel(length: int) -> EncodedChunk:
+    return EncodedChunk(1, b"packet", 100, (BlobHeader(0, 100, 0, (), length),), length)
 
 
 def test_much_is_confirmed_at_once_and_little_when_somebody_waits() -> None:
-    arriving = Arriving()
+    arriving = ReceiveBudget()
     assert arriving.confirm(at_once=True) is None
     arriving.came(CONFIRM - 1)
     assert arriving.confirm(at_once=False) is None
@@ -30,7 +30,7 @@ def test_much_is_confirmed_at_once_and_little_when_somebody_waits() -> None:
 
 
 def test_who_sends_on_without_being_confirmed_is_refused() -> None:
-    arriving = Arriving()
+    arriving = ReceiveBudget()
     arriving.came(SLACK)
     with pytest.raises(LinkError, match="more than was confirmed"):
         arriving.came(1)
@@ -38,7 +38,7 @@ def test_who_sends_on_without_being_confirmed_is_refused() -> None:
 
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(1, 199), max_size=10))
 def test_fragments_make_the_parcel(content: bytes, cuts: list[int]) -> None:
-    assembly = Assembly()
+    assembly = Reassembly()
     expected = parcel(len(content))
     for _ in range(2):
         places = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
@@ -50,7 +50,7 @@ def test_fragments_make_the_parcel(content: bytes, cuts: list[int]) -> None:
 
 
 def test_a_parcel_without_data_is_complete() -> None:
-    assembly = Assembly()
+    assembly = Reassembly()
     for _ in range(2):
         assert assembly.begin(parcel(0), b"") == (parcel(0), b"")
 
@@ -58,11 +58,11 @@ def test_a_parcel_without_data_is_complete() -> None:
 @pytest.mark.parametrize("size", [0, 11])
 def test_a_parcel_begins_with_some_of_its_data_and_no_more(size: int) -> None:
     with pytest.raises(LinkError, match="not the next"):
-        Assembly().begin(parcel(10), bytes(size))
+        Reassembly().begin(parcel(10), bytes(size))
 
 
 def test_a_parcel_is_not_cut_short() -> None:
-    assembly = Assembly()
+    assembly = Reassembly()
     assembly.begin(parcel(10), b"1")
     with pytest.raises(LinkError, match="cut short"):
         assembly.begin(parcel(10), b"1")
@@ -72,7 +72,7 @@ def test_a_parcel_is_not_cut_short() -> None:
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 1), (1, 1), (6, 1), (5, 0), (5, 6)])
 def test_a_fragment_that_is_not_the_next_is_refused(offset: int, size: int) -> None:
-    assembly = Assembly()
+    assembly = Reassembly()
     assembly.begin(parcel(10), b"12345")
     with pytest.raises(LinkError, match="not the next"):
         assembly.add(Fragment(1, offset), bytes(size))
@@ -80,4 +80,4 @@ def test_a_fragment_that_is_not_the_next_is_refused(offset: int, size: int) -> N
 
 def test_a_fragment_of_nothing_is_refused() -> None:
     with pytest.raises(LinkError, match="not the next"):
-        Assembly().add(Fragment(1, 0), b"x")
+        Reassembly().add(Fragment(1, 0), b"x")

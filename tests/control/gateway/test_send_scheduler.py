@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.control.gateway.send_scheduler import Piece, Sending
+from flowmesh.control.gateway.send_scheduler import Segment, SendScheduler
 from flowmesh.errors import LinkError
 
 
-def piece(size: int, name: bytes = b"") -> Piece:
-    return Piece(name, bytes(size - len(name)))
+def piece(size: int, name: bytes = b"") -> Segment:
+    return Segment(name, bytes(size - len(name)))
 
 
 def test_a_transfer_goes_in_order() -> None:
-    sending = Sending()
+    sending = SendScheduler()
     sending.put(3, [piece(100, b"a"), piece(200, b"b")])
     sending.put(3, [piece(50, b"c")])
     assert sending.waiting(3) == 350
@@ -24,7 +24,7 @@ def test_a_transfer_goes_in_order() -> None:
 
 
 def test_no_more_is_under_way_than_allowed_and_confirming_lets_more_go() -> None:
-    sending = Sending(ahead=250, quantum=100)
+    sending = SendScheduler(ahead=250, quantum=100)
     sending.put(1, [piece(100) for _ in range(4)])
     assert [sending.next() is not None for _ in range(3)] == [True, True, False]
     sending.confirm(50)
@@ -36,7 +36,7 @@ def test_no_more_is_under_way_than_allowed_and_confirming_lets_more_go() -> None
 
 
 def test_what_is_larger_than_allowed_goes_alone() -> None:
-    sending = Sending(ahead=250, quantum=100)
+    sending = SendScheduler(ahead=250, quantum=100)
     sending.put(1, [piece(10), piece(1000)])
     assert sending.next() == piece(10)
     assert sending.next() is None
@@ -46,7 +46,7 @@ def test_what_is_larger_than_allowed_goes_alone() -> None:
 
 @pytest.mark.parametrize("received", [9, 21])
 def test_what_can_not_have_been_received_is_refused(received: int) -> None:
-    sending = Sending()
+    sending = SendScheduler()
     sending.put(1, [piece(20)])
     sending.next()
     sending.confirm(10)
@@ -55,7 +55,7 @@ def test_what_can_not_have_been_received_is_refused(received: int) -> None:
 
 
 def test_a_transfer_is_open_until_its_last_byte_is_confirmed() -> None:
-    sending = Sending()
+    sending = SendScheduler()
     assert not sending.open(1)
     sending.put(1, [piece(10)])
     sending.put(2, [piece(10)])
@@ -77,7 +77,7 @@ def test_all_goes_in_order_and_no_transfer_is_behind(
     queues: dict[int, list[int]], quantum: int, ahead: int, data: st.DataObject
 ) -> None:
     """As long as two have something to send, neither has sent more than the other by more than a turn and a piece."""
-    sending = Sending(ahead, quantum)
+    sending = SendScheduler(ahead, quantum)
     for transfer, sizes in queues.items():
         sending.put(transfer, [piece(max(size, 8), f"{transfer}:{place}".encode()) for place, size in enumerate(sizes)])
     sent = dict.fromkeys(queues, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowmesh.control.manager.deployment import Committed
+from flowmesh.control.manager.deployment import Deployment
 from flowmesh.wire.messages import NodeNews
 from flowmesh.wire.states import NodeState
 
@@ -10,20 +10,20 @@ from ..harness import plan
 from ..scenarios import CHAIN, TWO
 
 
-def committed() -> Committed:
+def committed() -> Deployment:
     """film > edges > show, started once; edges runs on a worker of its own."""
-    nodes = Committed(plan(CHAIN, TWO))
+    nodes = Deployment(plan(CHAIN, TWO))
     nodes.turn = 1
     return nodes
 
 
-def tell(nodes: Committed, state: NodeState, *names: str, turn: int = 0, gone: bool = False) -> None:
+def tell(nodes: Deployment, state: NodeState, *names: str, turn: int = 0, gone: bool = False) -> None:
     for name in names:
         nodes.heard(NodeNews(graph=nodes.graph, node=name, state=state, turn=turn, pid=7, gone=gone))
 
 
 def test_without_a_plan_there_is_nobody() -> None:
-    nodes = Committed()
+    nodes = Deployment()
     assert (nodes.graph, nodes.members, nodes.workers, nodes.busy, nodes.gone) == ("", {}, [], [], True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowmesh.control.manager.link_table import PATIENCE, Links
+from flowmesh.control.manager.link_table import PATIENCE, LinkTable
 from flowmesh.wire.plan_specs import EdgeSpec, LinkAddress, Transfer
 
 A, B, C = (
@@ -23,44 +23,44 @@ def way(index: int, source: str, target: str) -> Transfer:
 
 
 @pytest.fixture
-def chain() -> Links:
+def chain() -> LinkTable:
     """Something goes from a to b, from b to a, and from b to c."""
-    return Links([way(0, "a", "b"), way(1, "b", "a"), way(2, "b", "c")])
+    return LinkTable([way(0, "a", "b"), way(1, "b", "a"), way(2, "b", "c")])
 
 
-def up(links: Links, *pairs: str) -> list[str]:
+def up(links: LinkTable, *pairs: str) -> list[str]:
     return [links.told(*pair.split(" "), up=True) for pair in pairs]
 
 
 def test_where_nothing_crosses_hosts_all_is_ready() -> None:
-    links = Links()
+    links = LinkTable()
     assert links.ready
     assert links.missing() == []
     assert links.late(1e9) == []
     assert links.gone("a") == {}
 
 
-def test_all_are_told_of_those_that_they_exchange_chunks_with_once_all_listen(chain: Links) -> None:
+def test_all_are_told_of_those_that_they_exchange_chunks_with_once_all_listen(chain: LinkTable) -> None:
     assert chain.opened("a", A, 0.0) == {}
     assert chain.opened("c", C, 0.0) == {}
     assert chain.opened("b", B, 0.0) == {"a": {"b": B}, "b": {"a": A, "c": C}, "c": {"b": B}}
 
 
-def test_a_link_that_was_started_again_is_told_to_all(chain: Links) -> None:
+def test_a_link_that_was_started_again_is_told_to_all(chain: LinkTable) -> None:
     for name, link in (("a", A), ("b", B), ("c", C)):
         chain.opened(name, link, 0.0)
     again = LinkAddress("another key", "10.0.0.3", 4444)
     assert chain.opened("c", again, 9.0) == {"a": {"b": B}, "b": {"a": A, "c": again}, "c": {"b": B}}
 
 
-def test_a_pair_is_up_when_both_say_so(chain: Links) -> None:
+def test_a_pair_is_up_when_both_say_so(chain: LinkTable) -> None:
     assert up(chain, "a b", "b c", "c b") == ["", "", "the link between the workers 'b' and 'c' is up"]
     assert not chain.ready
     assert up(chain, "b a", "b a") == ["the link between the workers 'a' and 'b' is up", ""]
     assert chain.ready
 
 
-def test_a_pair_is_lost_when_one_of_them_says_so_and_that_is_told_once(chain: Links) -> None:
+def test_a_pair_is_lost_when_one_of_them_says_so_and_that_is_told_once(chain: LinkTable) -> None:
     up(chain, "a b", "b a", "b c", "c b")
     assert chain.told("c", "b", up=False) == "the link between the workers 'b' and 'c' is lost, and is dialled again"
     assert chain.told("b", "c", up=False) == ""
@@ -68,7 +68,7 @@ def test_a_pair_is_lost_when_one_of_them_says_so_and_that_is_told_once(chain: Li
     assert up(chain, "c b", "b c")[1].endswith("is up")
 
 
-def test_what_was_up_with_a_link_that_was_started_again_counts_no_more(chain: Links) -> None:
+def test_what_was_up_with_a_link_that_was_started_again_counts_no_more(chain: LinkTable) -> None:
     up(chain, "a b", "b a", "b c", "c b")
     chain.opened("c", C, 0.0)
     assert not chain.ready
@@ -76,12 +76,12 @@ def test_what_was_up_with_a_link_that_was_started_again_counts_no_more(chain: Li
     assert chain.ready
 
 
-def test_nobody_cares_for_a_pair_that_exchanges_nothing(chain: Links) -> None:
+def test_nobody_cares_for_a_pair_that_exchanges_nothing(chain: LinkTable) -> None:
     assert up(chain, "a c", "c a") == ["", ""]
     assert not chain.ready
 
 
-def test_the_others_are_told_that_a_worker_has_gone(chain: Links) -> None:
+def test_the_others_are_told_that_a_worker_has_gone(chain: LinkTable) -> None:
     for name, link in (("a", A), ("b", B), ("c", C)):
         chain.opened(name, link, 0.0)
     up(chain, "b c", "c b")
@@ -91,7 +91,7 @@ def test_the_others_are_told_that_a_worker_has_gone(chain: Links) -> None:
     assert chain.gone("b") == {"a": {}}
 
 
-def test_what_is_missing_is_named(chain: Links) -> None:
+def test_what_is_missing_is_named(chain: LinkTable) -> None:
     chain.opened("b", B, 0.0)
     assert chain.missing() == ["the link of worker 'a' did not open", "the link of worker 'c' did not open"]
     chain.opened("a", A, 0.0)
@@ -101,7 +101,7 @@ def test_what_is_missing_is_named(chain: Links) -> None:
 
 
 def test_a_link_that_takes_long_is_told_once() -> None:
-    links = Links([way(0, "a", "b")])
+    links = LinkTable([way(0, "a", "b")])
     links.opened("a", A, 0.0)
     assert links.late(100.0) == []
     links.opened("b", B, 100.0)

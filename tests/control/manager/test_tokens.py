@@ -6,9 +6,10 @@ import logging
 
 import pytest
 
-from flowmesh.control.effects import Allow, Keep, Note, Revoke
+from flowmesh.control.effect import Log
 from flowmesh.control.manager import tokens as module
-from flowmesh.control.manager.tokens import Tokens
+from flowmesh.control.manager.effects import AllowKey, PersistKey, RevokeKey
+from flowmesh.control.manager.tokens import TokenRegistry
 from flowmesh.wire.fingerprints import fingerprint, short
 from flowmesh.wire.plan_specs import TokenStatus
 
@@ -17,16 +18,16 @@ ID = short(KEY)
 
 
 @pytest.fixture
-def tokens() -> Tokens:
+def tokens() -> TokenRegistry:
     """With one token, made at second 100 for a minute."""
-    tokens = Tokens(frozenset({USER}))
-    assert tokens.made(KEY, 60.0, 100.0) == [Allow(KEY)]
+    tokens = TokenRegistry(frozenset({USER}))
+    assert tokens.made(KEY, 60.0, 100.0) == [AllowKey(KEY)]
     return tokens
 
 
-def test_a_token_lets_one_key_in_and_is_struck_off(tokens: Tokens) -> None:
+def test_a_token_lets_one_key_in_and_is_struck_off(tokens: TokenRegistry) -> None:
     assert tokens.listing(110.0) == (TokenStatus(ID, "open", 50.0),)
-    assert tokens.used(KEY, OWN, 110.0) == [Allow(OWN), Revoke(KEY)]
+    assert tokens.used(KEY, OWN, 110.0) == [AllowKey(OWN), RevokeKey(KEY)]
     tokens.registered(OWN, "remote")
     assert tokens.listing(170.0) == (TokenStatus(ID, "used", 0.0, "remote"),)
     assert tokens.used(KEY, "another", 111.0) is None
@@ -34,50 +35,50 @@ def test_a_token_lets_one_key_in_and_is_struck_off(tokens: Tokens) -> None:
     assert tokens.tick(1000.0) == []
 
 
-def test_the_users_own_key_lets_in_as_many_as_come_and_who_leaves_is_forgotten(tokens: Tokens) -> None:
-    assert tokens.used(USER, OWN, 1e9) == [Allow(OWN)]
-    assert tokens.used(USER, "another", 1e9) == [Allow("another")]
-    assert tokens.left(OWN) == [Revoke(OWN)]
+def test_the_users_own_key_lets_in_as_many_as_come_and_who_leaves_is_forgotten(tokens: TokenRegistry) -> None:
+    assert tokens.used(USER, OWN, 1e9) == [AllowKey(OWN)]
+    assert tokens.used(USER, "another", 1e9) == [AllowKey("another")]
+    assert tokens.left(OWN) == [RevokeKey(OWN)]
     assert tokens.left(OWN) == []
 
 
-def test_who_came_by_a_token_may_come_back(tokens: Tokens) -> None:
+def test_who_came_by_a_token_may_come_back(tokens: TokenRegistry) -> None:
     tokens.used(KEY, OWN, 110.0)
     assert tokens.left(OWN) == []
 
 
 @pytest.mark.parametrize("key", ["nobody's", OWN])
-def test_no_other_key_lets_anybody_in(tokens: Tokens, key: str) -> None:
+def test_no_other_key_lets_anybody_in(tokens: TokenRegistry, key: str) -> None:
     tokens.used(KEY, OWN, 110.0)
     assert tokens.used(key, "another", 111.0) is None
 
 
 @pytest.mark.parametrize("own", [USER, KEY])
-def test_a_key_to_enrol_with_is_nobodys_own(tokens: Tokens, own: str) -> None:
+def test_a_key_to_enrol_with_is_nobodys_own(tokens: TokenRegistry, own: str) -> None:
     assert tokens.used(USER, own, 110.0) is None
     assert tokens.used(KEY, own, 110.0) is None
-    assert tokens.used(KEY, OWN, 110.0) == [Allow(OWN), Revoke(KEY)]
+    assert tokens.used(KEY, OWN, 110.0) == [AllowKey(OWN), RevokeKey(KEY)]
 
 
-def test_a_token_expires_also_between_two_looks_at_the_clock(tokens: Tokens) -> None:
+def test_a_token_expires_also_between_two_looks_at_the_clock(tokens: TokenRegistry) -> None:
     assert tokens.tick(159.9) == []
     assert tokens.used(KEY, OWN, 160.0) is None
-    assert tokens.tick(160.0) == [Revoke(KEY), Note(logging.INFO, f"the token {ID} has expired unused")]
+    assert tokens.tick(160.0) == [RevokeKey(KEY), Log(logging.INFO, f"the token {ID} has expired unused")]
     assert tokens.tick(161.0) == []
     assert tokens.listing(161.0) == (TokenStatus(ID, "expired", 0.0),)
 
 
-def test_revoking_a_token_revokes_whom_it_has_let_in(tokens: Tokens) -> None:
+def test_revoking_a_token_revokes_whom_it_has_let_in(tokens: TokenRegistry) -> None:
     assert tokens.revoke("nonsense") is None
-    assert tokens.revoke(ID) == ([Revoke(KEY)], "")
+    assert tokens.revoke(ID) == ([RevokeKey(KEY)], "")
     assert tokens.used(KEY, OWN, 110.0) is None
     tokens.made("second", 60.0, 100.0)
     tokens.used("second", OWN, 110.0)
-    assert tokens.revoke(short("second")) == ([Revoke("second"), Revoke(OWN)], OWN)
+    assert tokens.revoke(short("second")) == ([RevokeKey("second"), RevokeKey(OWN)], OWN)
     assert [token.state for token in tokens.listing(111.0)] == ["revoked", "revoked"]
 
 
-def test_of_those_that_are_over_the_last_are_listed(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_those_that_are_over_the_last_are_listed(tokens: TokenRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENDED", 2)
     for number in range(5):
         tokens.made(f"{number}", 10.0, 100.0)
@@ -93,21 +94,21 @@ def test_a_fingerprint_is_short_and_tells_keys_apart() -> None:
     assert short("key") == "2c70e12b"
 
 
-def test_what_a_token_that_is_to_be_kept_has_let_in_is_kept_until_it_is_revoked(tokens: Tokens) -> None:
+def test_what_a_token_that_is_to_be_kept_has_let_in_is_kept_until_it_is_revoked(tokens: TokenRegistry) -> None:
     tokens.made("lasting", 60.0, 100.0, keep=True)
     assert (tokens.keeps("lasting"), tokens.keeps(KEY), tokens.keeps(OWN)) == (True, False, False)
     tokens.used("lasting", OWN, 101.0)
-    assert tokens.registered(OWN, "remote") == [Keep(OWN, "remote")]
+    assert tokens.registered(OWN, "remote") == [PersistKey(OWN, "remote")]
     assert tokens.registered(OWN, "remote") == []
     assert tokens.listing(102.0)[-1] == TokenStatus(short(OWN), "kept", 0.0, "remote")
     assert tokens.left(OWN) == []
-    assert tokens.strike(OWN) == [Revoke(OWN), Keep(OWN, "")]
-    assert tokens.strike(OWN) == [Revoke(OWN)]
+    assert tokens.strike(OWN) == [RevokeKey(OWN), PersistKey(OWN, "")]
+    assert tokens.strike(OWN) == [RevokeKey(OWN)]
 
 
 @pytest.mark.parametrize("which", ["remote", short(OWN)])
 def test_a_kept_worker_is_revoked_although_it_is_not_there(which: str) -> None:
-    tokens = Tokens(kept={"another": "other", OWN: "remote"})
-    assert tokens.revoke(which) == ([Revoke(OWN), Keep(OWN, "")], OWN)
+    tokens = TokenRegistry(kept={"another": "other", OWN: "remote"})
+    assert tokens.revoke(which) == ([RevokeKey(OWN), PersistKey(OWN, "")], OWN)
     assert tokens.revoke(which) is None
     assert tokens.kept == {"another": "other"}

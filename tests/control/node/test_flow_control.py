@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.control.node.flow_control import Intake, Window
+from flowmesh.control.node.flow_control import ReceiveWindow, SendWindow
 from flowmesh.errors import ChunkError
 
 
 def test_a_window_takes_as_many_as_its_depth() -> None:
-    window = Window(depth=3, slots=2)
+    window = SendWindow(depth=3, slots=2)
     for number in (1, 2, 3):
         assert window.has_room(shared=False)
         assert number <= window.last
@@ -25,7 +25,7 @@ def test_a_window_takes_as_many_as_its_depth() -> None:
 
 
 def test_slots_are_a_limit_of_their_own() -> None:
-    window = Window(depth=10, slots=2)
+    window = SendWindow(depth=10, slots=2)
     for number, shared in enumerate((True, False, True), start=1):
         window.send(number, shared)
     assert not window.has_room(shared=True)
@@ -37,7 +37,7 @@ def test_slots_are_a_limit_of_their_own() -> None:
 
 
 def test_what_is_to_be_sent_again_takes_its_places_anew() -> None:
-    window = Window(depth=4, slots=2)
+    window = SendWindow(depth=4, slots=2)
     for number, shared in enumerate((True, False, True, False), start=1):
         window.send(number, shared)
     assert not window.has_room(shared=False)
@@ -51,7 +51,7 @@ def test_what_is_to_be_sent_again_takes_its_places_anew() -> None:
 
 
 def test_what_is_to_be_sent_again_takes_its_bytes_anew() -> None:
-    window = Window(depth=9, slots=9, bytes=100)
+    window = SendWindow(depth=9, slots=9, bytes=100)
     window.send(1, False, 60)
     window.send(2, False, 40)
     window.withdraw_beyond(1)
@@ -60,7 +60,7 @@ def test_what_is_to_be_sent_again_takes_its_bytes_anew() -> None:
 
 
 def test_credit_is_cumulative_and_never_goes_back() -> None:
-    window = Window(depth=2, slots=2)
+    window = SendWindow(depth=2, slots=2)
     for number in (1, 2):
         window.send(number, shared=True)
     assert window.credit(2) == [1, 2]
@@ -69,7 +69,7 @@ def test_credit_is_cumulative_and_never_goes_back() -> None:
 
 
 def test_slots_come_back_in_any_order_in_which_they_were_lent() -> None:
-    window = Window(depth=9, slots=9)
+    window = SendWindow(depth=9, slots=9)
     for number in (1, 4, 2):
         window.send(number, shared=True)
     assert window.credit(2) == [1, 2]
@@ -77,7 +77,7 @@ def test_slots_come_back_in_any_order_in_which_they_were_lent() -> None:
 
 
 def test_credit_for_what_was_never_sent_is_refused() -> None:
-    window = Window(depth=2, slots=2)
+    window = SendWindow(depth=2, slots=2)
     window.send(1, shared=False)
     with pytest.raises(ChunkError, match="credit for chunk 2, but only 1 were sent"):
         window.credit(2)
@@ -85,7 +85,7 @@ def test_credit_for_what_was_never_sent_is_refused() -> None:
 
 
 def test_what_is_taken_back_frees_its_slot_once() -> None:
-    window = Window(depth=9, slots=2)
+    window = SendWindow(depth=9, slots=2)
     window.send(1, shared=True)
     window.send(2, shared=False)
     assert window.withdraw(1)
@@ -99,7 +99,7 @@ def test_what_is_taken_back_frees_its_slot_once() -> None:
     [(True, 4, True), (True, 5, False), (True, 3, False), (False, 9, True), (False, 3, False), (False, 1, False)],
 )
 def test_numbers_rise_and_on_a_lossless_edge_none_is_missing(lossless: bool, number: int, fits: bool) -> None:
-    intake = Intake(depth=8, lossless=lossless)
+    intake = ReceiveWindow(depth=8, lossless=lossless)
     for before in (1, 2, 3):
         intake.arrive(before)
     if fits:
@@ -112,16 +112,16 @@ def test_numbers_rise_and_on_a_lossless_edge_none_is_missing(lossless: bool, num
 
 
 def test_credit_comes_in_quarters_of_the_window_and_at_once_for_a_slot() -> None:
-    intake = Intake(depth=8, lossless=True)
+    intake = ReceiveWindow(depth=8, lossless=True)
     assert [intake.take(number, shared=False) for number in (1, 2, 3)] == [0, 2, 0]
     assert intake.take(4, shared=True) == 4
     assert [intake.take(number, shared=False) for number in (5, 6)] == [0, 6]
-    assert [Intake(depth=1, lossless=False).take(number, shared=False) for number in (1, 2)] == [1, 2]
+    assert [ReceiveWindow(depth=1, lossless=False).take(number, shared=False) for number in (1, 2)] == [1, 2]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 7, 8, 256])
 def test_full_is_the_least_that_waits_when_the_producer_has_to(depth: int) -> None:
-    window, intake = Window(depth, slots=1), Intake(depth, lossless=True)
+    window, intake = SendWindow(depth, slots=1), ReceiveWindow(depth, lossless=True)
     waiting = []
     for taken in range(1, 3 * depth):
         while window.has_room(shared=False):
@@ -129,7 +129,7 @@ def test_full_is_the_least_that_waits_when_the_producer_has_to(depth: int) -> No
         waiting.append(window.sent - intake.taken)
         window.credit(intake.take(taken, shared=False))
     assert min(waiting) == intake.full
-    assert Intake(depth, lossless=False).full == depth + 1
+    assert ReceiveWindow(depth, lossless=False).full == depth + 1
 
 
 @given(
@@ -137,7 +137,7 @@ def test_full_is_the_least_that_waits_when_the_producer_has_to(depth: int) -> No
 )
 def test_neither_end_is_ever_stuck(depth: int, slots: int, acts: list[str]) -> None:
     """Whatever was sent and taken in whatever order: once all is taken and all credit is back, there is room again."""
-    window, intake = Window(depth, slots), Intake(depth, lossless=True)
+    window, intake = SendWindow(depth, slots), ReceiveWindow(depth, lossless=True)
     on_the_way: deque[tuple[int, bool]] = deque()
     credit: deque[int] = deque()
     freed: list[int] = []

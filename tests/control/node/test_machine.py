@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flowmesh.control.effects import CloseInputs, Leave, NodeEffect, Pass, RunTearDown, Say
+from flowmesh.control.node.effects import CloseInputs, ExitProcess, NodeEffect, RunTearDown, SendMarker, SendToWorker
 from flowmesh.control.node.machine import NodeMachine
 from flowmesh.errors import StateError
 from flowmesh.wire.messages import NodeNews
@@ -31,13 +31,13 @@ def node(state: NodeState = S.STARTING, inputs: int = 0, steps: int | None = Non
     return machine
 
 
-def news(state: NodeState, turn: int = TURN) -> Say:
-    return Say(NodeNews("graph.1", "film", state, turn))
+def news(state: NodeState, turn: int = TURN) -> SendToWorker:
+    return SendToWorker(NodeNews("graph.1", "film", state, turn))
 
 
-ENDING: list[NodeEffect] = [CloseInputs("after_end"), Pass(END, 0), news(S.ENDED)]
-FAILING: list[NodeEffect] = [CloseInputs("failed"), Pass(END, 0), news(S.FAILED)]
-PAUSING: list[NodeEffect] = [Pass(PAUSE, TURN), news(S.READY)]
+ENDING: list[NodeEffect] = [CloseInputs("after_end"), SendMarker(END, 0), news(S.ENDED)]
+FAILING: list[NodeEffect] = [CloseInputs("failed"), SendMarker(END, 0), news(S.FAILED)]
+PAUSING: list[NodeEffect] = [SendMarker(PAUSE, TURN), news(S.READY)]
 EVENTS: dict[str, tuple[Callable[[NodeMachine], list[NodeEffect]], dict[NodeState, list[NodeEffect]]]] = {
     "start": (lambda machine: machine.start(7, None), {S.READY: [news(S.RUNNING, 7)]}),
     "stop": (lambda machine: machine.stop(TURN, False), {S.RUNNING: PAUSING}),
@@ -57,7 +57,11 @@ EVENTS: dict[str, tuple[Callable[[NodeMachine], list[NodeEffect]], dict[NodeStat
     "tear down": (
         lambda machine: machine.tear_down(),
         {
-            state: [RunTearDown(), news(S.CLOSED, TURN if state in (S.RUNNING, S.ENDED, S.FAILED) else 0), Leave()]
+            state: [
+                RunTearDown(),
+                news(S.CLOSED, TURN if state in (S.RUNNING, S.ENDED, S.FAILED) else 0),
+                ExitProcess(),
+            ]
             for state in (S.STARTING, S.READY, S.RUNNING, S.ENDED, S.FAILED)
         },
     ),
@@ -126,7 +130,7 @@ def test_a_pause_of_an_earlier_turn_does_not_count_and_one_that_came_early_does(
     machine.dry()
     machine.input_paused(0, TURN + 1)
     machine.start(TURN + 1, None)
-    assert machine.dry() == [Pass(PAUSE, TURN + 1), news(S.READY, TURN + 1)]
+    assert machine.dry() == [SendMarker(PAUSE, TURN + 1), news(S.READY, TURN + 1)]
 
 
 def test_once_one_has_paused_of_which_something_is_missing_nothing_else_is_waited_for() -> None:

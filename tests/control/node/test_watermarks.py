@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.control.node.watermarks import Cause, Progress
+from flowmesh.control.node.watermarks import Cause, WatermarkTracker
 from flowmesh.wire.packets import Origins
 
 S, T, FORK = 0, 1, 2  # outputs: two sources', and one by whose numbers a zip pairs
@@ -38,11 +38,11 @@ def test_a_cause_was_made_when_the_first_that_it_descends_from_was() -> None:
     ids=["of a source", "of a step", "of a fork", "below a fork"],
 )
 def test_what_is_emitted_descends_from_what_caused_it(cause_: Cause, origin: Origins) -> None:
-    assert Progress({0: (S,)}, frozenset([FORK])).origin(cause_) == origin
+    assert WatermarkTracker({0: (S,)}, frozenset([FORK])).origin(cause_) == origin
 
 
 def test_a_step_of_a_sources_chunk_has_done_its_number() -> None:
-    progress = Progress({0: (S,)}, frozenset())
+    progress = WatermarkTracker({0: (S,)}, frozenset())
     progress.stepped([cause(0, 1, sender=S)])
     assert progress.advance() == {S: (1, 10)}
     assert progress.advance() == {}
@@ -51,7 +51,7 @@ def test_a_step_of_a_sources_chunk_has_done_its_number() -> None:
 
 
 def test_a_number_is_done_only_with_the_last_that_descends_from_it() -> None:
-    progress = Progress({0: (S,)}, frozenset())
+    progress = WatermarkTracker({0: (S,)}, frozenset())
     progress.stepped([from_s(0, 5, last=False)])
     assert progress.advance() == {S: (4, 49)}
     progress.stepped([from_s(0, 5, last=False)])
@@ -61,13 +61,13 @@ def test_a_number_is_done_only_with_the_last_that_descends_from_it() -> None:
 
 
 def test_a_forks_own_number_is_done_with_its_chunk() -> None:
-    progress = Progress({0: (S, FORK)}, frozenset([FORK]))
+    progress = WatermarkTracker({0: (S, FORK)}, frozenset([FORK]))
     progress.stepped([from_s(0, 5, last=False, sender=FORK)])
     assert progress.advance() == {S: (4, 49), FORK: (99, 990)}
 
 
 def test_the_least_of_the_inputs_counts() -> None:
-    progress = Progress({0: (S,), 1: (S, T)}, frozenset())
+    progress = WatermarkTracker({0: (S,), 1: (S, T)}, frozenset())
     progress.marked(0, {S: (5, 50)})
     assert progress.advance() == {}
     progress.marked(1, {S: (3, 30), T: (8, 80)})
@@ -81,14 +81,14 @@ def test_the_least_of_the_inputs_counts() -> None:
 
 
 def test_what_is_sampled_says_nothing() -> None:
-    progress = Progress({0: (S,)}, frozenset())
+    progress = WatermarkTracker({0: (S,)}, frozenset())
     progress.marked(1, {S: (5, 50)})
     progress.stepped([from_s(1, 5)])
     assert progress.advance() == {}
 
 
 def test_an_output_that_no_input_carries_is_not_passed_on() -> None:
-    progress = Progress({0: (S,)}, frozenset())
+    progress = WatermarkTracker({0: (S,)}, frozenset())
     progress.marked(0, {T: (5, 50)})
     assert progress.advance() == {}
 
@@ -104,7 +104,7 @@ def test_an_output_that_no_input_carries_is_not_passed_on() -> None:
     ids=["all last", "one not", "one of two inputs", "a source's chunk is all of its number"],
 )
 def test_a_last_emission_speaks_for_the_step_if_all_its_causes_were_last(causes: list[Cause], complete: bool) -> None:
-    assert Progress({0: (S,), 1: (S,)}, frozenset()).completes(causes) is complete
+    assert WatermarkTracker({0: (S,), 1: (S,)}, frozenset()).completes(causes) is complete
 
 
 Chunks = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.booleans()), max_size=30)
@@ -113,7 +113,7 @@ Chunks = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.booleans())
 @given(Chunks)
 def test_what_is_said_is_true_and_as_much_as_can_be(chunks: list[tuple[int, int, bool]]) -> None:
     """Two inputs bring chunks whose numbers rise by 0, 1 or 2; after the last of a number none of it may follow."""
-    progress = Progress({0: (S,), 1: (S,)}, frozenset())
+    progress = WatermarkTracker({0: (S,), 1: (S,)}, frozenset())
     at, done, said = [0, 0], [0, 0], 0
     for place, rise, last in chunks:
         at[place] = max(at[place] + rise, done[place] + 1)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from flowmesh.control.recovery.checkpoint import Inlet, Page, Settling
-from flowmesh.control.recovery.connection_id import Connection, Report
-from flowmesh.control.recovery.retransmit import Keeping
+from flowmesh.control.recovery.checkpoint import Checkpoint, CommitTracker, InputCursor
+from flowmesh.control.recovery.connection_id import ConnectionId, ResumePosition
+from flowmesh.control.recovery.retransmit import RetransmitBuffer
 from flowmesh.errors import ChunkError
 
-HERE, ELSEWHERE = Connection(1, 1, 1), Connection(1, 1, 2)
+HERE, ELSEWHERE = ConnectionId(1, 1, 1), ConnectionId(1, 1, 2)
 
 
-def step(settling: Settling, keeping: Keeping[str], used: dict[int, int], emissions: int) -> Page:
+def step(settling: CommitTracker, keeping: RetransmitBuffer[str], used: dict[int, int], emissions: int) -> Checkpoint:
     settling.took(min(used), used)
     for _ in range(emissions):
         keeping.give("chunk")
@@ -20,22 +20,24 @@ def step(settling: Settling, keeping: Keeping[str], used: dict[int, int], emissi
     return settling.stepped({})
 
 
-def node(page: Page, lossy: frozenset[int] = frozenset(), ordered: bool = False) -> tuple[Settling, Keeping[str]]:
-    keeping: Keeping[str] = Keeping([0], 99, page.next)
-    return Settling(page, keeping, lossy, ordered), keeping
+def node(
+    page: Checkpoint, lossy: frozenset[int] = frozenset(), ordered: bool = False
+) -> tuple[CommitTracker, RetransmitBuffer[str]]:
+    keeping: RetransmitBuffer[str] = RetransmitBuffer([0], 99, page.next)
+    return CommitTracker(page, keeping, lossy, ordered), keeping
 
 
 def test_a_chunk_is_settled_when_all_that_its_step_emitted_is() -> None:
-    settling, keeping = node(Page((0,)))
+    settling, keeping = node(Checkpoint((0,)))
     assert step(settling, keeping, {0: 1}, 2).settled == (0,)
     keeping.settle(0, 1)
-    assert settling.advance() == Page((0,), next=1, highest=2, begun=True)
+    assert settling.advance() == Checkpoint((0,), next=1, highest=2, begun=True)
     keeping.settle(0, 2)
-    assert settling.advance() == Page((1,), next=3, highest=2, begun=True)
+    assert settling.advance() == Checkpoint((1,), next=3, highest=2, begun=True)
 
 
 def test_a_step_that_runs_is_not_settled_although_its_emissions_are() -> None:
-    settling, keeping = node(Page((0,)))
+    settling, keeping = node(Checkpoint((0,)))
     settling.took(0, {0: 1})
     keeping.give("chunk")
     keeping.settle(0, 1)
@@ -44,7 +46,7 @@ def test_a_step_that_runs_is_not_settled_although_its_emissions_are() -> None:
 
 
 def test_steps_settle_in_their_order_so_that_one_page_fits_all_inputs() -> None:
-    settling, keeping = node(Page((0, 0)))
+    settling, keeping = node(Checkpoint((0, 0)))
     step(settling, keeping, {0: 1}, 1)
     page = step(settling, keeping, {1: 1}, 0)
     assert (page.settled, page.next) == ((0, 0), 1)
@@ -53,30 +55,30 @@ def test_steps_settle_in_their_order_so_that_one_page_fits_all_inputs() -> None:
 
 
 def test_at_a_sink_the_end_of_the_step_settles() -> None:
-    settling = Settling(Page((0,)), Keeping([], 1), frozenset(), ordered=False)
+    settling = CommitTracker(Checkpoint((0,)), RetransmitBuffer([], 1), frozenset(), ordered=False)
     settling.took(0, {0: 1})
     assert settling.stepped({}).settled == (1,)
 
 
 def test_a_drop_is_settled_at_once_but_not_beyond_a_gap() -> None:
-    settling, keeping = node(Page((0,)))
-    assert settling.dropped(0, 1, {}) == Page((1,))
-    assert settling.dropped(0, 2, {7: (2, 0)}) == Page((2,), mark={7: (2, 0)})
+    settling, keeping = node(Checkpoint((0,)))
+    assert settling.dropped(0, 1, {}) == Checkpoint((1,))
+    assert settling.dropped(0, 2, {7: (2, 0)}) == Checkpoint((2,), mark={7: (2, 0)})
     step(settling, keeping, {0: 3}, 1)
     page = settling.dropped(0, 4, {7: (4, 0)})
     assert (page.settled, page.mark) == ((2,), {7: (2, 0)})
     keeping.settle(0, 1)
-    assert settling.advance() == Page((4,), next=2, highest=1, mark={7: (4, 0)}, begun=True)
+    assert settling.advance() == Checkpoint((4,), next=2, highest=1, mark={7: (4, 0)}, begun=True)
 
 
 def test_what_comes_on_a_lossy_input_is_settled_when_it_is_taken() -> None:
-    settling, _ = node(Page((0, 0)), lossy=frozenset({1}))
+    settling, _ = node(Checkpoint((0, 0)), lossy=frozenset({1}))
     assert settling.took(0, {0: 1, 1: 7}).settled == (0, 7)
     assert settling.dropped(1, 9, {}).settled == (0, 9)
 
 
 def test_the_order_is_written_before_the_step_and_repeated() -> None:
-    settling, keeping = node(Page((0, 0)), ordered=True)
+    settling, keeping = node(Checkpoint((0, 0)), ordered=True)
     assert settling.took(1, {1: 1}).order == (1,)
     keeping.give("chunk")
     settling.stepped({})
@@ -93,18 +95,18 @@ def test_the_order_is_written_before_the_step_and_repeated() -> None:
 
 
 def test_a_node_whose_end_is_settled_says_so() -> None:
-    settling, _ = node(Page((0,)))
+    settling, _ = node(Checkpoint((0,)))
     settling.took(0, {0: 1})
     assert settling.closed().ended
 
 
 def test_an_inlet_refuses_what_is_of_another_connection_and_reports_what_it_has() -> None:
-    inlet = Inlet(depth=8, lossless=True, settled=4)
+    inlet = InputCursor(depth=8, lossless=True, settled=4)
     assert not inlet.arrive(HERE, 5)
-    assert inlet.connected(HERE, 4) == Report(last=4, taken=4, settled=4)
+    assert inlet.connected(HERE, 4) == ResumePosition(last=4, taken=4, settled=4)
     assert [inlet.arrive(HERE, number) for number in (5, 6, 7)] == [True] * 3
     assert [inlet.take(5, shared=False), inlet.take(6, shared=False)] == [5, 5]
     assert not inlet.arrive(ELSEWHERE, 8)
     with pytest.raises(ChunkError, match="chunk 9 came after chunk 7"):
         inlet.arrive(HERE, 9)
-    assert inlet.connected(ELSEWHERE, 5) == Report(last=7, taken=6, settled=5)
+    assert inlet.connected(ELSEWHERE, 5) == ResumePosition(last=7, taken=6, settled=5)

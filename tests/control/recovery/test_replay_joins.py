@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowmesh.control.recovery.replay_joins import RepeatingJoin, WaitingJoin
+from flowmesh.control.recovery.replay_joins import ReplayAnyJoin, ReplayFollowJoin
 
 
 def steps(join: Any) -> list[Any]:
@@ -12,7 +12,7 @@ def steps(join: Any) -> list[Any]:
 
 
 def test_an_order_is_repeated_and_then_it_is_first_come_first_served() -> None:
-    join: RepeatingJoin[str] = RepeatingJoin(2, order=[1, 0, 0])
+    join: ReplayAnyJoin[str] = ReplayAnyJoin(2, order=[1, 0, 0])
     for place, item in ((0, "a1"), (0, "a2"), (0, "a3")):
         join.put(place, item)
     assert join.take() is None
@@ -21,14 +21,14 @@ def test_an_order_is_repeated_and_then_it_is_first_come_first_served() -> None:
 
 
 def test_what_was_stepped_on_waits_for_its_sample() -> None:
-    join: WaitingJoin[str] = WaitingJoin(2, followed=0, begun=True)
+    join: ReplayFollowJoin[str] = ReplayFollowJoin(2, followed=0, begun=True)
     assert [join.put(0, f"f{number}") for number in range(4)] == [None] * 4
     assert join.put(1, "s") is None
     assert len(steps(join)) == 4
 
 
 def test_before_any_step_nothing_is_kept() -> None:
-    join: WaitingJoin[str] = WaitingJoin(2, followed=0, begun=False)
+    join: ReplayFollowJoin[str] = ReplayFollowJoin(2, followed=0, begun=False)
     assert [join.put(0, item) for item in ("f1", "f2")] == [(0, "f1", "before_first"), (0, "f2", "before_first")]
     join.put(1, "s")
     assert join.put(0, "f3") is None

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from flowmesh.control.recovery.connection_id import Connection, Report
-from flowmesh.control.recovery.retransmit import Keeping, KeptEdge, SampledEdge
+from flowmesh.control.recovery.connection_id import ConnectionId, ResumePosition
+from flowmesh.control.recovery.retransmit import LatestSender, ReliableSender, RetransmitBuffer
 from flowmesh.errors import ChunkError
 
-FIRST, SECOND = Connection(1, 1, 1), Connection(1, 2, 2)
-EVERYTHING = Report(closed=True)
+FIRST, SECOND = ConnectionId(1, 1, 1), ConnectionId(1, 2, 2)
+EVERYTHING = ResumePosition(closed=True)
 
 
-def edge_with(chunks: int, depth: int = 8, cap: int = 8) -> tuple[Keeping[str], KeptEdge[str]]:
-    keeping: Keeping[str] = Keeping([0], cap)
-    edge = KeptEdge(0, keeping, depth, depth)
+def edge_with(chunks: int, depth: int = 8, cap: int = 8) -> tuple[RetransmitBuffer[str], ReliableSender[str]]:
+    keeping: RetransmitBuffer[str] = RetransmitBuffer([0], cap)
+    edge = ReliableSender(0, keeping, depth, depth)
     for number in range(1, chunks + 1):
         assert keeping.give(f"c{number}") == number
     edge.connected(FIRST)
     return keeping, edge
 
 
-def send_all(edge: KeptEdge[str]) -> list[int]:
+def send_all(edge: ReliableSender[str]) -> list[int]:
     numbers = []
     while (due := edge.due()) is not None:
         edge.sent(due[0])
@@ -30,7 +30,7 @@ def send_all(edge: KeptEdge[str]) -> list[int]:
 
 
 def test_a_chunk_is_kept_until_every_lossless_edge_has_settled_it() -> None:
-    keeping: Keeping[str] = Keeping([0, 2], cap=2)
+    keeping: RetransmitBuffer[str] = RetransmitBuffer([0, 2], cap=2)
     keeping.give("a")
     keeping.give("b")
     assert not keeping.has_room
@@ -44,7 +44,7 @@ def test_a_chunk_is_kept_until_every_lossless_edge_has_settled_it() -> None:
 
 
 def test_without_a_lossless_edge_all_is_settled_at_once() -> None:
-    keeping: Keeping[str] = Keeping([], cap=1)
+    keeping: RetransmitBuffer[str] = RetransmitBuffer([], cap=1)
     assert [keeping.give("a"), keeping.give("b"), keeping.settled, len(keeping)] == [1, 2, 2, 0]
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_sent_before_the_consumer_has_reported_and_then_what_it_lacks
     keeping, edge = edge_with(chunks=4)
     assert edge.due() is None
     assert not edge.held_back
-    assert edge.reported(FIRST, Report(last=2, taken=1, settled=1)) == [1]
+    assert edge.reported(FIRST, ResumePosition(last=2, taken=1, settled=1)) == [1]
     assert edge.held_back
     assert send_all(edge) == [3, 4]
     assert list(keeping.kept) == [2, 3, 4]
@@ -62,7 +62,7 @@ def test_the_window_holds_chunks_back_but_not_the_end() -> None:
     keeping, edge = edge_with(chunks=2, depth=2)
     keeping.give("c3")
     assert keeping.give_end("end") == 4
-    edge.reported(FIRST, Report())
+    edge.reported(FIRST, ResumePosition())
     assert send_all(edge) == [1, 2]
     assert edge.credited(FIRST, 1, 0) == []
     assert send_all(edge) == [3, 4]
@@ -70,29 +70,29 @@ def test_the_window_holds_chunks_back_but_not_the_end() -> None:
 
 def test_what_comes_on_another_connection_is_refused() -> None:
     _, edge = edge_with(chunks=2)
-    assert edge.reported(SECOND, Report(settled=2)) == []
+    assert edge.reported(SECOND, ResumePosition(settled=2)) == []
     assert edge.credited(FIRST, 1, 1) == []
-    edge.reported(FIRST, Report())
+    edge.reported(FIRST, ResumePosition())
     send_all(edge)
     edge.connected(SECOND)
     assert edge.credited(FIRST, 2, 2) == []
-    assert edge.reported(SECOND, Report(last=1, taken=1, settled=1)) == [1]
+    assert edge.reported(SECOND, ResumePosition(last=1, taken=1, settled=1)) == [1]
     assert edge.credited(FIRST, 2, 2) == []
     assert send_all(edge) == [2]
 
 
 def test_what_was_never_sent_can_not_be_settled() -> None:
     _, edge = edge_with(chunks=2)
-    edge.reported(FIRST, Report())
+    edge.reported(FIRST, ResumePosition())
     with pytest.raises(ChunkError, match="chunk 1 is settled, but only 0 were sent"):
         edge.credited(FIRST, 0, 1)
 
 
 def test_a_new_incarnation_repeats_numbers_and_keeps_what_the_consumer_already_has() -> None:
-    keeping: Keeping[str] = Keeping([0], cap=8, first=3)
-    edge = KeptEdge(0, keeping, 8, 8)
+    keeping: RetransmitBuffer[str] = RetransmitBuffer([0], cap=8, first=3)
+    edge = ReliableSender(0, keeping, 8, 8)
     edge.connected(FIRST)
-    edge.reported(FIRST, Report(last=5, taken=4, settled=3))
+    edge.reported(FIRST, ResumePosition(last=5, taken=4, settled=3))
     assert [keeping.give(item) for item in "cde"] == [3, 4, 5]
     assert (send_all(edge), list(keeping.kept)) == ([], [4, 5])
     keeping.give("f")
@@ -112,12 +112,12 @@ def test_the_newest_mark_goes_once_a_connection_behind_its_chunks() -> None:
     keeping.mark({7: (1, 0)})
     keeping.mark({7: (2, 0)})
     assert edge.mark_due() is None
-    edge.reported(FIRST, Report())
+    edge.reported(FIRST, ResumePosition())
     assert edge.mark_due() is None
     send_all(edge)
     assert [edge.mark_due(), edge.mark_due()] == [{7: (2, 0)}, None]
     edge.connected(SECOND)
-    edge.reported(SECOND, Report(last=1))
+    edge.reported(SECOND, ResumePosition(last=1))
     assert edge.mark_due() == {7: (2, 0)}
 
 
@@ -128,26 +128,26 @@ def test_without_a_connection_nothing_that_was_due_goes() -> None:
 
 
 def test_a_sampled_edge_gives_its_newest_to_who_lacks_it() -> None:
-    edge: SampledEdge[str] = SampledEdge()
+    edge: LatestSender[str] = LatestSender()
     edge.connected(FIRST)
     assert [edge.give(1, "a"), edge.give(2, "b")] == [0, 1]
-    edge.reported(SECOND, Report())
+    edge.reported(SECOND, ResumePosition())
     assert edge.due() is None
-    edge.reported(FIRST, Report())
+    edge.reported(FIRST, ResumePosition())
     assert edge.due() == (2, "b")
     edge.sent(2)
     assert [edge.due(), edge.give(3, "c")] == [None, 0]
     edge.connected(SECOND)
-    edge.reported(SECOND, Report())
+    edge.reported(SECOND, ResumePosition())
     assert edge.due() == (3, "c")
 
 
 def test_the_newest_sample_outlives_its_producer_and_is_not_given_anew() -> None:
-    edge = SampledEdge((5, "e"))
+    edge = LatestSender((5, "e"))
     assert [edge.give(4, "d"), edge.newest] == [0, (5, "e")]
     edge.give_end(6, "end")
     edge.connected(FIRST)
-    edge.reported(FIRST, Report())
+    edge.reported(FIRST, ResumePosition())
     sent = []
     while (due := edge.due()) is not None:
         edge.sent(due[0])

@@ -5,25 +5,25 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmesh.control.worker.clock_sync import DRIFT, EVERY, LONGEST, TRIPS, Clock
+from flowmesh.control.worker.clock_sync import DRIFT, EVERY, LONGEST, TRIPS, ClockSync
 
 MS = 10**6
 ROUNDED = 3  # ns
 
 
 def test_nothing_is_known_at_first() -> None:
-    assert Clock().reading(5) == (0, 0)
+    assert ClockSync().reading(5) == (0, 0)
 
 
 def test_the_middle_of_the_trip_is_taken_and_half_of_it_is_the_bound() -> None:
-    clock = Clock()
+    clock = ClockSync()
     assert clock.heard(1000 * MS, 5_001_000 * MS, 1002 * MS)
     assert clock.reading(1000 * MS) == (5_000_000 * MS - 1 * MS, 1 * MS)
     assert clock.reading(1000 * MS + 10**9) == (5_000_000 * MS - 1 * MS, 1 * MS + 10**9 * DRIFT)
 
 
 def test_the_shortest_trip_counts_until_it_is_old() -> None:
-    clock = Clock()
+    clock = ClockSync()
     clock.heard(0, 100 * MS, 2 * MS)
     clock.heard(3 * MS, 120 * MS, 23 * MS)
     assert clock.reading(23 * MS)[0] == 99 * MS
@@ -33,7 +33,7 @@ def test_the_shortest_trip_counts_until_it_is_old() -> None:
 
 
 def test_eight_trips_follow_each_other_every_ten_seconds() -> None:
-    clock = Clock()
+    clock = ClockSync()
     answers = [clock.heard(now, now, now + 1) for now in range(TRIPS + 2)]
     assert answers == [True] * (TRIPS - 1) + [False] * 3
     assert not clock.heard(EVERY - 1, 0, EVERY - 1)
@@ -41,14 +41,14 @@ def test_eight_trips_follow_each_other_every_ten_seconds() -> None:
 
 
 def test_a_trip_that_can_not_be_or_takes_too_long_says_nothing() -> None:
-    clock = Clock()
+    clock = ClockSync()
     assert not clock.heard(10, 5, 9)
     assert not clock.heard(0, 5, LONGEST + 1)
     assert clock.reading(10) == (0, 0)
 
 
 def test_a_bound_is_never_zero_once_something_is_known() -> None:
-    clock = Clock()
+    clock = ClockSync()
     clock.heard(7, 7, 7)
     assert clock.reading(7) == (0, 1)
 
@@ -64,7 +64,7 @@ def test_the_true_offset_lies_within_the_bound(ahead: int, drift: float, trips: 
     def managers(moment: int) -> int:
         return moment + ahead + round(moment * drift)
 
-    clock, now = Clock(), 0
+    clock, now = ClockSync(), 0
     for waits, there, back in trips:
         now += waits
         if clock.reading(now)[1]:

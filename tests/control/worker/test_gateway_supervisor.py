@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from flowmesh.control.effects import Deliver, EndLink, Say, StartLink, Tap, TellLink
-from flowmesh.control.worker.gateway_supervisor import LinkKeeper
-from flowmesh.wire.messages import Heartbeat, LinkOpened, LogLine, PeerNews, Peers
+from flowmesh.control.worker.effects import (
+    ConnectConsumers,
+    ConnectProducer,
+    EndGateway,
+    SendToGateway,
+    SendToManager,
+    StartGateway,
+)
+from flowmesh.control.worker.gateway_supervisor import GatewaySupervisor
+from flowmesh.wire.messages import GatewayOpened, Heartbeat, LinkNews, LogLine, PeerGateways
 from flowmesh.wire.plan_specs import LinkAddress
 
 from ..harness import plan
@@ -14,42 +21,44 @@ from ..harness import plan
 WORKERS = {"film": "here", "edges": "there", "show": "here"}
 GRAPH = plan(["film > edges", "edges > show"], WORKERS, hosts={"there": "host 2"})
 LINK = LinkAddress("key", "10.0.0.1", 4001)
-START = [StartLink("10.0.0.9"), Tap(0), Deliver(1)]
-AGAIN = [StartLink("10.0.0.9"), Tap(0), Deliver(1, again=1)]
+START = [StartGateway("10.0.0.9"), ConnectProducer(0), ConnectConsumers(1)]
+AGAIN = [StartGateway("10.0.0.9"), ConnectProducer(0), ConnectConsumers(1, again=1)]
 
 
-def keeper() -> LinkKeeper:
-    keeper = LinkKeeper("here")
+def keeper() -> GatewaySupervisor:
+    keeper = GatewaySupervisor("here")
     assert keeper.begin(GRAPH.for_worker("here"), "10.0.0.9", 0.0) == START
     return keeper
 
 
-def warning(how: str) -> Say:
+def warning(how: str) -> SendToManager:
     text = f"the link's process of worker 'here' {how}; it is started again"
-    return Say(LogLine("", "here", logging.WARNING, text))
+    return SendToManager(LogLine("", "here", logging.WARNING, text))
 
 
 def test_a_graph_that_crosses_no_hosts_starts_no_link() -> None:
-    keeper = LinkKeeper("here")
+    keeper = GatewaySupervisor("here")
     assert keeper.begin(plan(["film > edges"], WORKERS), "", 0.0) == []
     assert keeper.end() == []
 
 
 def test_it_ends_once_and_then_hears_and_says_nothing() -> None:
     link = keeper()
-    assert link.end() == [EndLink()]
+    assert link.end() == [EndGateway()]
     assert link.end() == []
     assert link.exited("was ended by SIGKILL", 1.0) == []
     assert link.tick(100.0) == []
-    assert link.heard(Peers("graph.1", {})) == []
-    assert link.said(LinkOpened("here", LINK)) == []
+    assert link.heard(PeerGateways("graph.1", {})) == []
+    assert link.said(GatewayOpened("here", LINK)) == []
 
 
 def test_what_it_says_goes_to_the_manager_as_this_workers_word_of_this_graph() -> None:
     link = keeper()
-    assert link.said(LinkOpened("liar", LINK)) == [Say(LinkOpened("here", LINK, "graph.1"))]
-    assert link.said(PeerNews("liar", "there", True, "x")) == [Say(PeerNews("here", "there", True, "x", "graph.1"))]
-    assert link.said(LogLine("film", "liar", 30, "text")) == [Say(LogLine("", "here", 30, "text"))]
+    assert link.said(GatewayOpened("liar", LINK)) == [SendToManager(GatewayOpened("here", LINK, "graph.1"))]
+    assert link.said(LinkNews("liar", "there", True, "x")) == [
+        SendToManager(LinkNews("here", "there", True, "x", "graph.1"))
+    ]
+    assert link.said(LogLine("film", "liar", 30, "text")) == [SendToManager(LogLine("", "here", 30, "text"))]
     assert link.said(Heartbeat()) == []
 
 
@@ -61,8 +70,8 @@ def test_what_was_before_a_graph_is_not_its_affair() -> None:
 
 
 def test_it_is_told_its_peers() -> None:
-    peers = Peers("graph.1", {"there": LINK})
-    assert keeper().heard(peers) == [TellLink(peers)]
+    peers = PeerGateways("graph.1", {"there": LINK})
+    assert keeper().heard(peers) == [SendToGateway(peers)]
 
 
 def test_one_that_dies_is_started_again_with_new_channels() -> None:
@@ -72,7 +81,7 @@ def test_one_that_dies_is_started_again_with_new_channels() -> None:
 def test_one_that_can_not_live_is_started_again_with_pauses() -> None:
     link = keeper()
     assert link.exited("ended with exit status 1", 0.1) == [warning("ended with exit status 1")]
-    assert link.heard(Peers("graph.1", {})) == []
+    assert link.heard(PeerGateways("graph.1", {})) == []
     assert link.tick(1.0) == []
     assert link.tick(1.1) == AGAIN
     assert link.tick(1.2) == []

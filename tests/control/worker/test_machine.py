@@ -6,18 +6,18 @@ from math import inf
 
 import pytest
 
-from flowmesh.control.effects import (
+from flowmesh.control.worker.effects import (
     AnswerBusy,
-    Claim,
-    Fork,
-    Kill,
+    ExpectChannel,
+    ForkNode,
+    KillNode,
     Leave,
-    Open,
-    Release,
-    Report,
-    Say,
+    OpenChannel,
+    ReleaseGraph,
+    ReportMetrics,
+    SendToManager,
+    SendToNode,
     SetUpNode,
-    Tell,
 )
 from flowmesh.control.worker.machine import WorkerMachine
 from flowmesh.wire.messages import (
@@ -26,17 +26,17 @@ from flowmesh.wire.messages import (
     Deploy,
     Dismiss,
     EdgeEnd,
-    Failure,
     Gather,
-    Inspect,
     LogLine,
+    MetricsRequest,
+    NodeFailure,
     NodeNews,
+    PauseBlocked,
     Reply,
     Start,
     Stop,
     TearDown,
     Welcome,
-    Yield,
 )
 from flowmesh.wire.states import NodeState
 
@@ -61,8 +61,8 @@ def worker(set_up: bool = True) -> WorkerMachine:
     return machine
 
 
-def news(node: str, state: NodeState, turn: int = 0, pid: int = 0, gone: bool = False) -> Say:
-    return Say(NodeNews("graph.1", node, state, turn, pid, gone))
+def news(node: str, state: NodeState, turn: int = 0, pid: int = 0, gone: bool = False) -> SendToManager:
+    return SendToManager(NodeNews("graph.1", node, state, turn, pid, gone))
 
 
 # --- a graph comes ---------------------------------------------------------------------------------------------------
@@ -71,19 +71,23 @@ def news(node: str, state: NodeState, turn: int = 0, pid: int = 0, gone: bool = 
 def test_a_plan_is_carried_out_in_order() -> None:
     machine = WorkerMachine("local")
     effects = machine.heard(Deploy(GRAPH.for_worker("local"), 5.0), 0.0)
-    assert effects == [Release(), Fork("film"), Fork("edges"), Open(0), Open(1)]
+    assert effects == [ReleaseGraph(), ForkNode("film"), ForkNode("edges"), OpenChannel(0), OpenChannel(1)]
 
 
 def test_an_edge_that_another_worker_makes_is_claimed() -> None:
     machine = WorkerMachine("other")
-    assert machine.heard(Deploy(GRAPH.for_worker("other"), 5.0), 0.0) == [Release(), Fork("show"), Claim(1)]
+    assert machine.heard(Deploy(GRAPH.for_worker("other"), 5.0), 0.0) == [
+        ReleaseGraph(),
+        ForkNode("show"),
+        ExpectChannel(1),
+    ]
     assert machine.end_arrived(1, "in") == [SetUpNode("show")]
 
 
 def test_a_node_without_edges_is_set_up_at_once() -> None:
     machine = WorkerMachine("local")
     effects = machine.heard(Deploy(plan([], {"alone": "local"}), 5.0), 0.0)
-    assert effects == [Release(), Fork("alone"), SetUpNode("alone")]
+    assert effects == [ReleaseGraph(), ForkNode("alone"), SetUpNode("alone")]
 
 
 def test_a_node_is_set_up_when_its_last_end_is_there() -> None:
@@ -107,7 +111,7 @@ def test_the_nodes_of_the_graph_before_are_killed_and_their_calls_forgotten() ->
     machine.heard(Call("graph.1", 5, "film", 1.0, "method", b""), 0.0)
     machine.exited("edges", 0, "", 0.0)
     effects = machine.heard(Deploy(plan([], {"film": "local"}, "graph.2"), 5.0), 0.0)
-    assert effects == [Kill("film"), Release(), Fork("film"), SetUpNode("film")]
+    assert effects == [KillNode("film"), ReleaseGraph(), ForkNode("film"), SetUpNode("film")]
     assert list(machine.members) == ["film"]
     assert machine.tick(99.0) == []
 
@@ -118,17 +122,17 @@ def test_the_nodes_of_the_graph_before_are_killed_and_their_calls_forgotten() ->
 @pytest.mark.parametrize("message", [START, STOP, TEAR_DOWN])
 def test_what_the_manager_says_goes_to_all_that_are_there(message: AnyMessage) -> None:
     machine = worker()
-    assert machine.heard(message, 0.0) == [Tell("film", message), Tell("edges", message)]
+    assert machine.heard(message, 0.0) == [SendToNode("film", message), SendToNode("edges", message)]
     machine.exited("film", 1, "", 0.0)
-    assert machine.heard(message, 0.0) == [Tell("edges", message)]
+    assert machine.heard(message, 0.0) == [SendToNode("edges", message)]
 
 
 def test_that_a_consumer_has_paused_is_told_to_the_node_concerned_while_it_is_there() -> None:
     machine = worker()
-    message = Yield("graph.1", "film")
-    assert machine.heard(message, 0.0) == [Tell("film", message)]
-    assert machine.heard(Yield("graph.1", "show"), 0.0) == []
-    assert machine.heard(Yield("graph.0", "film"), 0.0) == []
+    message = PauseBlocked("graph.1", "film")
+    assert machine.heard(message, 0.0) == [SendToNode("film", message)]
+    assert machine.heard(PauseBlocked("graph.1", "show"), 0.0) == []
+    assert machine.heard(PauseBlocked("graph.0", "film"), 0.0) == []
     machine.exited("film", 1, "", 0.0)
     assert machine.heard(message, 0.0) == []
 
@@ -140,18 +144,18 @@ def test_what_concerns_another_graph_or_nobody_is_passed_over(message: AnyMessag
 
 
 def test_an_inspection_is_a_report() -> None:
-    assert worker().heard(Inspect(9), 0.0) == [Report(9)]
+    assert worker().heard(MetricsRequest(9), 0.0) == [ReportMetrics(9)]
 
 
 @pytest.mark.parametrize("kind", [Call("graph.1", 5, "film", 2.0, "method", b""), Gather("graph.1", 5, "film", 2.0)])
 def test_a_request_goes_to_its_node_and_is_answered_for_it_when_it_is_busy(kind: Call | Gather) -> None:
     machine = worker()
-    assert machine.heard(kind, 10.0) == [Tell("film", kind)]
+    assert machine.heard(kind, 10.0) == [SendToNode("film", kind)]
     assert machine.tick(11.9) == []
     assert machine.tick(12.0) == [AnswerBusy(5, "film")]
     assert machine.tick(13.0) == []
-    assert machine.heard(kind, 20.0) == [Tell("film", kind)]
-    assert machine.node_said("film", Reply(5, b"value")) == [Say(Reply(5, b"value"))]
+    assert machine.heard(kind, 20.0) == [SendToNode("film", kind)]
+    assert machine.node_said("film", Reply(5, b"value")) == [SendToManager(Reply(5, b"value"))]
     assert machine.tick(30.0) == []
 
 
@@ -159,7 +163,7 @@ def test_a_request_to_a_node_that_is_not_there_is_answered_at_once() -> None:
     machine = worker()
     machine.node_said("edges", NodeNews("graph.1", "edges", S.CLOSED))
     for graph, node in (("graph.1", "show"), ("graph.1", "edges"), ("graph.0", "film")):
-        refusal = Say(Reply(5, error=f"node {node!r} does not run any more"))
+        refusal = SendToManager(Reply(5, error=f"node {node!r} does not run any more"))
         assert machine.heard(Gather(graph, 5, node, 2.0), 0.0) == [refusal]
 
 
@@ -168,7 +172,7 @@ def test_a_request_to_a_node_that_dies_is_answered_when_it_does() -> None:
     for token, node in ((5, "film"), (6, "edges"), (7, "film")):
         machine.heard(Gather("graph.1", token, node, 2.0), 0.0)
     effects = machine.exited("film", -9, "", 1.0)
-    assert effects[1:3] == [Say(Reply(token, error="node 'film' does not run any more")) for token in (5, 7)]
+    assert effects[1:3] == [SendToManager(Reply(token, error="node 'film' does not run any more")) for token in (5, 7)]
     assert machine.tick(2.0) == [AnswerBusy(6, "edges")]
 
 
@@ -184,7 +188,7 @@ def test_news_carry_the_pid_and_the_turn() -> None:
 
 def test_what_else_a_node_says_goes_up_as_it_is() -> None:
     line = LogLine("film", "local", 20, "hello")
-    assert worker().node_said("film", line) == [Say(line)]
+    assert worker().node_said("film", line) == [SendToManager(line)]
     assert worker().node_said("stranger", line) == []
 
 
@@ -200,7 +204,7 @@ def test_a_node_that_dies_is_a_failure_with_what_its_crash_has_left(state: NodeS
     machine.node_said("film", NodeNews("graph.1", "film", state, 2))
     text = "was ended by SIGSEGV\nFatal Python error"
     assert machine.exited("film", -11, "Fatal Python error", 0.0) == [
-        Say(Failure("graph.1", "film", "local", "process", 0, text)),
+        SendToManager(NodeFailure("graph.1", "film", "local", "process", 0, text)),
         news("film", S.DEAD, 2, gone=True),
     ]
 
@@ -208,7 +212,7 @@ def test_a_node_that_dies_is_a_failure_with_what_its_crash_has_left(state: NodeS
 def test_a_node_that_dies_before_it_is_set_up_is_a_failure_too() -> None:
     failure, last = worker(set_up=False).exited("film", 0, "", 0.0)
     text = "ended by itself with exit status 0 (something in it called os._exit?)"
-    assert failure == Say(Failure("graph.1", "film", "local", "process", 0, text))
+    assert failure == SendToManager(NodeFailure("graph.1", "film", "local", "process", 0, text))
     assert last == news("film", S.DEAD, gone=True)
 
 
@@ -218,10 +222,10 @@ def test_a_node_that_does_not_leave_in_time_is_killed_once() -> None:
     machine.heard(TEAR_DOWN, 14.0)  # a second time does not give it more
     machine.exited("edges", 0, "", 14.0)
     assert machine.tick(14.9) == []
-    assert machine.tick(15.0) == [Kill("film")]
+    assert machine.tick(15.0) == [KillNode("film")]
     assert machine.tick(16.0) == []
     failure, last = machine.exited("film", -9, "", 16.0)
-    assert isinstance(failure, Say)
+    assert isinstance(failure, SendToManager)
     assert "did not end within 5 s of being told to, and was killed" in str(failure.message)
     assert last == news("film", S.DEAD, gone=True)
 
@@ -230,7 +234,7 @@ def test_a_node_that_was_never_set_up_is_killed_at_once_and_that_is_its_close() 
     machine = worker(set_up=False)
     machine.end_arrived(0, "in")
     machine.end_arrived(0, "out")
-    assert machine.heard(TEAR_DOWN, 0.0) == [Tell("film", TEAR_DOWN), Kill("edges")]
+    assert machine.heard(TEAR_DOWN, 0.0) == [SendToNode("film", TEAR_DOWN), KillNode("edges")]
     assert machine.end_arrived(1, "out") == []  # which comes too late
     assert machine.exited("edges", -9, "", 0.0) == [news("edges", S.CLOSED, gone=True)]
 
@@ -246,7 +250,7 @@ def test_the_end_of_a_process_that_is_nobodys_is_passed_over() -> None:
 def test_a_worker_leaves_when_its_last_node_has(dismissed: bool) -> None:
     machine = worker()
     leaving = machine.heard(Dismiss(), 0.0) if dismissed else machine.leave(0.0)
-    assert leaving == [Tell("film", TEAR_DOWN), Tell("edges", TEAR_DOWN)]
+    assert leaving == [SendToNode("film", TEAR_DOWN), SendToNode("edges", TEAR_DOWN)]
     assert Leave() not in machine.exited("film", 0, "", 0.0)
     assert machine.heard(Deploy(GRAPH, 5.0), 0.0) == []
     assert machine.exited("edges", 0, "", 0.0)[-1] == Leave()
@@ -255,7 +259,7 @@ def test_a_worker_leaves_when_its_last_node_has(dismissed: bool) -> None:
 def test_in_a_hurry_a_worker_kills_what_lives_once() -> None:
     machine = worker()
     machine.exited("film", 0, "", 0.0)
-    assert machine.heard(Dismiss(at_once=True), 0.0) == [Kill("edges")]
+    assert machine.heard(Dismiss(at_once=True), 0.0) == [KillNode("edges")]
     assert machine.leave(0.0, at_once=True) == []
     assert machine.exited("edges", -9, "", 0.0)[-1] == Leave()
 
@@ -264,7 +268,7 @@ def test_how_long_a_node_may_take_is_said_with_the_plan() -> None:
     machine = WorkerMachine("local")
     machine.heard(Deploy(plan([], {"film": "local"}), 2.0), 0.0)
     machine.leave(10.0)
-    assert (machine.tick(11.9), machine.tick(12.0)) == ([], [Kill("film")])
+    assert (machine.tick(11.9), machine.tick(12.0)) == ([], [KillNode("film")])
 
 
 def test_a_worker_without_nodes_leaves_at_once() -> None:

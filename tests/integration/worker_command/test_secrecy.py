@@ -10,7 +10,7 @@ from pathlib import Path
 from zmq.utils import z85
 
 from flowmesh.security.keys import KeyPair
-from flowmesh.security.tokens import Token
+from flowmesh.security.tokens import JoinToken
 
 from ..multi_host.network import Host
 from .conftest import PORT, WITHIN, Boss, Hire
@@ -31,7 +31,7 @@ def test_a_token_on_the_command_line_does_not_stay_in_the_process_list(boss: Bos
     worker.says("^registered", WITHIN)
     lines = {pid: _shown(pid, "cmdline") for pid in there.pids()}
     assert any("--id\0lab" in line and "--token\0****" in line for line in lines.values())
-    assert not any(Token.parse(boss.token).text[8:40] in line for line in lines.values())
+    assert not any(JoinToken.parse(boss.token).text[8:40] in line for line in lines.values())
 
 
 def test_a_token_in_the_environment_is_neither_shown_nor_inherited(boss: Boss, hire: Hire, there: Host) -> None:
@@ -50,7 +50,7 @@ def test_a_capture_shows_no_name_and_no_key(boss: Boss, hire: Hire, there: Host)
     worker.signal(signal.SIGINT)
     assert worker.ends(WITHIN) == 0
     heard = capture.heard()
-    token = Token.parse(boss.token)
+    token = JoinToken.parse(boss.token)
     assert b"CURVE" in heard  # it has heard something
     for secret in (b"a-quite-secret", b"Registration", token.keys.secret.encode(), z85.decode(token.keys.secret),
                    token.keys.public.encode(), z85.decode(token.keys.public), token.server_key.encode()):  # fmt: skip
@@ -60,7 +60,7 @@ def test_a_capture_shows_no_name_and_no_key(boss: Boss, hire: Hire, there: Host)
 def test_logs_and_reprs_show_no_secret(boss: Boss, hire: Hire) -> None:
     hire("--token", boss.token).says("^registered", WITHIN)
     shown = boss.do("(manager, manager.token(), manager.tokens(), manager.status())")
-    token = Token.parse(boss.token)
+    token = JoinToken.parse(boss.token)
     assert "<Token " in shown
     assert "fm1-" not in shown
     assert boss.program.output.count(token.text) == 1  # the line that was meant to be pasted
@@ -119,8 +119,8 @@ def test_many_connections_that_say_nothing_or_nonsense_keep_nobody_out(boss: Bos
 
 
 def test_a_key_of_ones_own_making_does_not_get_in(boss: Boss, there: Host, hire: Hire) -> None:
-    real = Token.parse(boss.token)
-    forged = Token(real.hosts, real.port, real.server_key, KeyPair.make(), real.expires)
+    real = JoinToken.parse(boss.token)
+    forged = JoinToken(real.hosts, real.port, real.server_key, KeyPair.make(), real.expires)
     worker = hire("--token", forged.text)
     assert worker.ends(WITHIN) == 1
     assert "does not take the token" in worker.output
@@ -130,7 +130,7 @@ def test_a_key_of_ones_own_making_does_not_get_in(boss: Boss, there: Host, hire:
 def test_what_is_no_manager_is_told(there: Host, hire: Hire) -> None:
     deaf = socket.socket()
     deaf.close()
-    token = Token(("10.77.0.1",), PORT, KeyPair.make().public, KeyPair.make(), 2e9)
+    token = JoinToken(("10.77.0.1",), PORT, KeyPair.make().public, KeyPair.make(), 2e9)
     worker = hire("--token", token.text)
     worker.says(r"waiting for a Manager at 10\.77\.0\.1:9000", WITHIN)
     worker.signal(signal.SIGINT)

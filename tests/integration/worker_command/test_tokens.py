@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from flowmesh.security.tokens import Token
+from flowmesh.security.tokens import JoinToken
 
 from ..multi_host.network import Host
 from .conftest import WITHIN, Boss, Hire
@@ -45,14 +45,14 @@ def test_a_token_is_good_once(boss: Boss, hire: Hire) -> None:
 
 def test_an_expired_token_is_refused(boss: Boss, hire: Hire) -> None:
     token = boss.new_token(0.3)
-    boss.says(f"the token {Token.parse(token).id} has expired unused")
+    boss.says(f"the token {JoinToken.parse(token).id} has expired unused")
     worker = hire("--token", token)
     assert worker.ends(WITHIN) == 1
     assert "it expired at " in worker.output
 
 
 def test_a_revoked_token_is_refused(boss: Boss, hire: Hire) -> None:
-    token = Token.parse(boss.new_token())
+    token = JoinToken.parse(boss.new_token())
     assert boss.do(f"manager.revoke({token.id!r})") == "None"
     worker = hire("--token", token.text)
     assert worker.ends(WITHIN) == 1
@@ -79,7 +79,7 @@ def test_without_a_token_the_line_to_run_is_told(boss: Boss, hire: Hire) -> None
 
 
 def test_a_strangers_manager_is_refused_by_the_worker(boss: Boss, hire: Hire, here: Host) -> None:
-    real = Token.parse(boss.token)
+    real = JoinToken.parse(boss.token)
     boss.end()
     stranger = Boss(here, user=65534)
     worker = hire("--token", real.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from flowmesh.security.tokens import Token
+from flowmesh.security.tokens import JoinToken
 from flowmesh.wire.fingerprints import fingerprint
 
 from ..multi_host.network import Host
@@ -13,8 +13,8 @@ from .conftest import WITHIN, Boss, Hire
 
 def test_a_worker_finds_the_manager_of_its_token_wherever_it_is_now(here: Host, hire: Hire) -> None:
     boss = Boss(here, "{'zeroconf': True}")
-    token = Token.parse(boss.token)
-    elsewhere = Token(("10.77.0.99",), 1, token.server_key, token.keys, token.expires)
+    token = JoinToken.parse(boss.token)
+    elsewhere = JoinToken(("10.77.0.99",), 1, token.server_key, token.keys, token.expires)
     worker = hire("--token", elsewhere.text, "--zeroconf")
     shown = fingerprint(token.server_key)
     worker.says(rf"^found a Manager at 10\.77\.0\.1:9000, key {shown}: ours$", WITHIN)
