@@ -33,19 +33,19 @@ def begin(
     """
     match request:
         case StatusRequest():
-            return lambda machine, token, now: machine.inspect(token, SURVEY, now), lambda _: status_of(machine)
+            return lambda machine, call_id, now: machine.inspect(call_id, SURVEY, now), lambda _: status_of(machine)
         case StopRequest(drain=drain):
-            return lambda machine, token, now: machine.halt(token, drain, now), _as_it_is
+            return lambda machine, call_id, now: machine.halt(call_id, drain, now), _as_it_is
         case TokenRequest(expires=expires, keep=keep):
             made = mint(expires)
             issued = Issued(made.id, made.text, made.line)
-            return lambda machine, token, now: machine.make_token(
-                token, made.keys.public, expires, now, keep=keep
+            return lambda machine, call_id, now: machine.make_token(
+                call_id, made.keys.public, expires, now, keep=keep
             ), lambda _: issued
         case TokenListRequest():
-            return lambda machine, token, now: machine.list_tokens(token, now), _as_it_is
+            return lambda machine, call_id, now: machine.list_tokens(call_id, now), _as_it_is
         case RevokeRequest(which=which):
-            return lambda machine, token, now: machine.revoke(token, which, now), _as_it_is
+            return lambda machine, call_id, now: machine.revoke(call_id, which, now), _as_it_is
 
 
 def _as_it_is(answer: Any) -> object:

@@ -61,9 +61,9 @@ class _InlineNode:
 
     def send_to(self, follower: _InlineNode) -> None:
         """Join the two by an edge of the graph."""
-        place = follower.senders.index(self.node.name)
-        self.followers.append((follower, place))
-        follower._sent_by[place] = self
+        index = follower.senders.index(self.node.name)
+        self.followers.append((follower, index))
+        follower._sent_by[index] = self
 
     def work(self) -> bool:
         """Do one step if there is anything to do; whether there was."""
@@ -72,39 +72,39 @@ class _InlineNode:
         if self.join is None:
             self._step(self._steps + 1, [])
             return True
-        taken = self.join.take()
-        self._drop(self.pairing.shed() if self.pairing else [])
+        taken = self.join.next_step()
+        self._drop(self.pairing.drop_unpaired() if self.pairing else [])
         if taken is not None:
-            place, items = taken
+            index, items = taken
             self._drop([(where, item, "") for where, item in items.items()])
-            causes = items if self.spec.kind == "zip" else {place: items[place]}
+            causes = items if self.spec.kind == "zip" else {index: items[index]}
             data = {self.senders[where]: item.chunk for where, item in items.items()}
-            self._step(items[place].cause.number, [item.cause for item in causes.values()], data)
-        elif self.join.over:
+            self._step(items[index].cause.number, [item.cause for item in causes.values()], data)
+        elif self.join.finished:
             self.end()
         else:
             return False
         return True
 
-    def put(self, place: int, item: _Item) -> None:
+    def put(self, index: int, item: _Item) -> None:
         if not self.ended and self.join is not None:
-            self._waiting[place].append(item.cause)
-            dropped = self.join.put(place, item)
+            self._waiting[index].append(item.cause)
+            dropped = self.join.add_chunk(index, item)
             self._drop([] if dropped is None else [dropped])
 
     def _drop(self, gone: list[tuple[int, _Item, str]]) -> None:
-        for place, item, _ in gone:
-            self._waiting[place] = [cause for cause in self._waiting[place] if cause.number > item.cause.number]
+        for index, item, _ in gone:
+            self._waiting[index] = [cause for cause in self._waiting[index] if cause.number > item.cause.number]
 
     def mark(self) -> None:
         """Tell a join that looks for partners what has come: nothing is left to be worked off above it."""
         if self.pairing is None:
             return
-        for place, sender in self._sent_by.items():
+        for index, sender in self._sent_by.items():
             if self.spec.kind == "align":
-                self.pairing.mark(place, min(sender._passed(output)[1] for output in sender._sources()))
+                self.pairing.watermark(index, min(sender._passed(output)[1] for output in sender._sources()))
             else:
-                self.pairing.mark(place, sender._passed(self.spec.pair_by[place])[0])
+                self.pairing.watermark(index, sender._passed(self.spec.pair_by[index])[0])
 
     def _sources(self) -> frozenset[int]:
         """The sources' outputs that it descends from; its own, if it is one."""
@@ -115,12 +115,12 @@ class _InlineNode:
         """Up to which number and time of an output all that descends from it has been sent on."""
         if output == self._index:
             return self.number, time.time_ns()
-        return min(self._worked_off(place, output) for place, carried in self.spec.carries.items() if output in carried)
+        return min(self._worked_off(index, output) for index, carried in self.spec.carries.items() if output in carried)
 
-    def _worked_off(self, place: int, output: int) -> tuple[int, int]:
-        if not self._waiting[place]:
-            return self._sent_by[place]._passed(output)
-        oldest = self._waiting[place][0]
+    def _worked_off(self, index: int, output: int) -> tuple[int, int]:
+        if not self._waiting[index]:
+            return self._sent_by[index]._passed(output)
+        oldest = self._waiting[index][0]
         number, at = oldest.origin.get(output, (oldest.number, oldest.time))
         return number - 1, at - 1
 
@@ -160,9 +160,9 @@ class _InlineNode:
         now = time.time_ns()
         stamp = self._stamp(origin, now, last)
         self._emissions += 1
-        for follower, place in self.followers:
+        for follower, index in self.followers:
             received = DataChunk(values.unpack(packed.records, bytes(payload)), stamp)
-            follower.put(place, _Item(received, Cause(place, self._index, self.number, now, origin, last)))
+            follower.put(index, _Item(received, Cause(index, self._index, self.number, now, origin, last)))
 
     def _stamp(self, origin: Origins, now: int, last: bool) -> Stamp:
         numbers = origin or {self._index: (self.number, now)}
@@ -174,9 +174,9 @@ class _InlineNode:
 
     def end(self) -> None:
         self.ended = True
-        for follower, place in self.followers:
+        for follower, index in self.followers:
             if follower.join is not None:
-                follower.join.end(place)
+                follower.join.end_input(index)
 
 
 def run_inline(graph: Graph) -> None:
@@ -273,10 +273,10 @@ def _plain_join(follows: list[bool], keeps: int) -> Join[_Item] | None:
 def _pairing(spec: JoinSpec, inputs: int) -> PairingJoin[_Item] | None:
     if spec.kind == "zip":
         return ZipJoin(
-            inputs, lambda place, item: item.cause.origin.get(spec.pair_by[place], (item.cause.number, 0))[0]
+            inputs, lambda index, item: item.cause.origin.get(spec.pair_by[index], (item.cause.number, 0))[0]
         )
     if spec.kind == "align":
         return AlignJoin(
-            inputs, round(spec.tolerance * 1e9), lambda item: item.cause.made, lambda place, waiting: False
+            inputs, round(spec.tolerance * 1e9), lambda item: item.cause.made, lambda index, waiting: False
         )
     return None

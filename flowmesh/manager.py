@@ -105,7 +105,7 @@ class Manager:
     @property
     def workers(self) -> tuple[str, ...]:
         """The names of the workers that are registered now."""
-        return tuple(self._machine.roster.workers)
+        return tuple(self._machine.registry.workers)
 
     @property
     def state(self) -> str:
@@ -140,13 +140,13 @@ class Manager:
             raise StateError(f"the graph is {self.state}: stop() or reset() it before another is committed")
         _check_seconds(timeout)
         graph.check()
-        plan = plan_of(graph, mapping, packages, dict(self._machine.roster.workers))
+        plan = plan_of(graph, mapping, packages, dict(self._machine.registry.workers))
         if self._machine.state is not GraphState.EMPTY:
             self.reset()
         # What was registered last runs first: at the script's end the graph is torn down before its workers leave.
         atexit.unregister(self.shutdown)
         atexit.register(self.shutdown)
-        self._thread.ask(lambda machine, token, now: machine.commit(token, plan, timeout, now), timeout)
+        self._thread.ask(lambda machine, call_id, now: machine.commit(call_id, plan, timeout, now), timeout)
 
     def start(self) -> None:
         """Let the nodes step. After a stop they go on where they were; after the end, a new run begins.
@@ -154,7 +154,7 @@ class Manager:
         Raises:
             StateError: no graph was committed.
         """
-        self._thread.ask(lambda machine, token, now: machine.start(token, now), 60.0)
+        self._thread.ask(lambda machine, call_id, now: machine.start(call_id, now), 60.0)
 
     def stop(self) -> None:
         """Pause: sources finish their step, what is in flight is worked off for up to 5 s; the rest stays queued.
@@ -163,7 +163,7 @@ class Manager:
             NodeError, WorkerError: the graph has failed meanwhile.
             DeadlineError: a node did not return from its step; the text names it.
         """
-        self._thread.ask(lambda machine, token, now: machine.stop(token, now), _DRAIN + 2 * _STOP_TIMEOUT)
+        self._thread.ask(lambda machine, call_id, now: machine.stop(call_id, now), _DRAIN + 2 * _STOP_TIMEOUT)
 
     def step(self) -> None:
         """Let every source do a single step, and return when what follows from it is worked off.
@@ -172,7 +172,7 @@ class Manager:
             NodeError, WorkerError: the graph has failed meanwhile.
             DeadlineError: it was not worked off within 60 s.
         """
-        self._thread.ask(lambda machine, token, now: machine.step(token, now), 60.0)
+        self._thread.ask(lambda machine, call_id, now: machine.step(call_id, now), 60.0)
 
     def wait(self, timeout: float | None = None) -> bool:
         """True when the graph has finished; False when `timeout` seconds have passed first.
@@ -184,7 +184,7 @@ class Manager:
         if timeout is not None:
             _check_seconds(timeout)
         try:
-            return bool(self._thread.ask(lambda machine, token, now: machine.wait(token), timeout, slack=0.0))
+            return bool(self._thread.ask(lambda machine, call_id, now: machine.wait(call_id), timeout, slack=0.0))
         except CallTimeoutError:
             return False
 
@@ -195,7 +195,7 @@ class Manager:
             DeadlineError, NodeError: a node is busy in its step, or runs no more.
         """
         _check_seconds(timeout)
-        parts = self._thread.ask(lambda machine, token, now: machine.gather(token, timeout, now), timeout)
+        parts = self._thread.ask(lambda machine, call_id, now: machine.gather(call_id, timeout, now), timeout)
         return {node: pickle.loads(value) for node, value in parts.items()}
 
     def request_registered_method(self, node: str | Node, method: str, timeout: float = 10.0, **params: Any) -> Any:
@@ -217,14 +217,14 @@ class Manager:
         except Exception as error:
             raise ShippingError(f"the parameters of {name}.{method}() can't be pickled: {error}") from error
 
-        def decide(machine: ManagerMachine, token: int, now: float) -> list[ManagerEffect]:
-            return machine.call(token, name, method, arguments, timeout, now)
+        def decide(machine: ManagerMachine, call_id: int, now: float) -> list[ManagerEffect]:
+            return machine.call(call_id, name, method, arguments, timeout, now)
 
         return pickle.loads(self._thread.ask(decide, timeout)[name])
 
     def reset(self) -> None:
         """Tear down the graph, in whatever state it is, and forget it."""
-        self._thread.ask(lambda machine, token, now: machine.reset(token, now), _STOP_TIMEOUT + 2.0)
+        self._thread.ask(lambda machine, call_id, now: machine.reset(call_id, now), _STOP_TIMEOUT + 2.0)
 
     def status(self) -> Status:
         """The present state and counters of all workers, nodes and edges."""
@@ -234,7 +234,7 @@ class Manager:
         return status
 
     def _status(self) -> Status:
-        self._thread.ask(lambda machine, token, now: machine.inspect(token, 1.0, now), 1.0)
+        self._thread.ask(lambda machine, call_id, now: machine.inspect(call_id, 1.0, now), 1.0)
         return status_of(self._machine)
 
     def token(self, expires: float = 3600.0, *, keep: bool = False) -> JoinToken:
@@ -251,13 +251,13 @@ class Manager:
         """
         made = self._door.mint(expires)
         self._thread.ask(
-            lambda machine, token, now: machine.make_token(token, made.keys.public, expires, now, keep=keep), 5.0
+            lambda machine, call_id, now: machine.make_token(call_id, made.keys.public, expires, now, keep=keep), 5.0
         )
         return made
 
     def tokens(self) -> tuple[TokenStatus, ...]:
         """All tokens of this Manager, without their secrets: id, state, seconds left, and the worker that used it."""
-        return tuple(self._thread.ask(lambda machine, token, now: machine.list_tokens(token, now), 5.0))
+        return tuple(self._thread.ask(lambda machine, call_id, now: machine.list_tokens(call_id, now), 5.0))
 
     def revoke(self, which: str | JoinToken) -> None:
         """Strike off a token, by its id, or a worker, by its name, at once: it is sent home, not heard any more, and can't
@@ -267,7 +267,7 @@ class Manager:
             WorkerError: there is no such worker or token.
         """
         name = which.id if isinstance(which, JoinToken) else which
-        self._thread.ask(lambda machine, token, now: machine.revoke(token, name, now), 5.0)
+        self._thread.ask(lambda machine, call_id, now: machine.revoke(call_id, name, now), 5.0)
 
     def shutdown(self) -> None:
         """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
@@ -284,11 +284,13 @@ class Manager:
 
     def _send_home(self, at_once: bool) -> None:
         try:
-            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=at_once), AnswerCall(token)], 1.0)
+            self._thread.ask(
+                lambda machine, call_id, now: [*machine.dismiss(at_once=at_once), AnswerCall(call_id)], 1.0
+            )
             if not at_once:
-                self._thread.ask(lambda machine, token, now: machine.all_gone(token, now + 3.0), 4.0)
+                self._thread.ask(lambda machine, call_id, now: machine.all_gone(call_id, now + 3.0), 4.0)
         except KeyboardInterrupt:
-            self._thread.ask(lambda machine, token, now: [*machine.dismiss(at_once=True), AnswerCall(token)], 1.0)
+            self._thread.ask(lambda machine, call_id, now: [*machine.dismiss(at_once=True), AnswerCall(call_id)], 1.0)
             raise
         finally:
             atexit.unregister(self.shutdown)

@@ -56,7 +56,7 @@ class ManagerThread:
         self._presence = presence
         self._wall = wall_offset()  # taken once: the Manager's clock is never set back
         self._turned_at = time.monotonic()
-        self._tokens = count(1)
+        self._call_ids = count(1)
         self._asked: deque[tuple[int, Decide]] = deque()
         self._futures: dict[int, Future[Any]] = {}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -90,9 +90,9 @@ class ManagerThread:
             FlowmeshError: the one that the Machine answered with.
         """
         self.check_open()
-        token = next(self._tokens)
-        future = self._futures[token] = Future()
-        self._asked.append((token, decide))
+        call_id = next(self._call_ids)
+        future = self._futures[call_id] = Future()
+        self._asked.append((call_id, decide))
         os.eventfd_write(self._bell, 1)
         try:
             return future.result(None if timeout is None else timeout + slack)
@@ -103,7 +103,7 @@ class ManagerThread:
                 raise self._machine.error from None  # it has failed, and is still being torn down
             raise CallTimeoutError(f"no answer within {timeout:g} s") from error
         finally:
-            self._futures.pop(token, None)
+            self._futures.pop(call_id, None)
 
     def close(self) -> None:
         """Let the thread end, and wait for that."""
@@ -137,20 +137,20 @@ class ManagerThread:
         if self._presence.fileno() in ready:
             self._presence.answer()
         now = time.monotonic()
-        self._machine.overslept(max(0.0, now - self._turned_at - 2 * _TICK))
+        self._machine.was_suspended(max(0.0, now - self._turned_at - 2 * _TICK))
         self._turned_at = now
         while self._asked:
-            token, decide = self._asked.popleft()
-            self._decide(token, decide, now)
+            call_id, decide = self._asked.popleft()
+            self._decide(call_id, decide, now)
         for key, message in self._link.receive():
-            self._do(self._machine.heard(key, message, now))
+            self._do(self._machine.received_from_peer(key, message, now))
         self._do(self._machine.tick(now))
 
-    def _decide(self, token: int, decide: Decide, now: float) -> None:
+    def _decide(self, call_id: int, decide: Decide, now: float) -> None:
         try:
-            self._do(decide(self._machine, token, now))
+            self._do(decide(self._machine, call_id, now))
         except FlowmeshError as error:
-            self._do([FailCall(token, error)])
+            self._do([FailCall(call_id, error)])
 
     def _do(self, effects: list[ManagerEffect]) -> None:
         for effect in effects:
@@ -165,36 +165,36 @@ class ManagerThread:
                     self._door.keep(key, name)
                 case SendClock(key=key, sent=sent):
                     self._link.send(key, Heartbeat(sent, self._wall + time.monotonic_ns()))
-                case AnswerCall(token=token, value=value):
-                    if (future := self._futures.get(token)) is not None:
+                case AnswerCall(call_id=call_id, value=value):
+                    if (future := self._futures.get(call_id)) is not None:
                         future.set_result(value)
-                case FailCall(token=token, error=error):
-                    if (future := self._futures.get(token)) is not None:
+                case FailCall(call_id=call_id, error=error):
+                    if (future := self._futures.get(call_id)) is not None:
                         future.set_exception(error)
                 case HandleAdminRequest(key=key, request=request):
                     self._serve_operator(key, request)
                 case Log():
                     _log(effect)
-                    self._do(self._machine.operators.noted(effect, time.time()))
+                    self._do(self._machine.admins.log_line(effect, time.time()))
 
     def _serve_operator(self, key: str, request: AdminRequest) -> None:
         """Do what an operator asks as one of our own verbs; whoever waits for its answer is there."""
         try:
             decide, told = begin(request, self._machine, self._door.mint)
         except FlowmeshError as error:
-            self._link.send(key, AdminReply(request.number, error=str(error)))
+            self._link.send(key, AdminReply(request.call_id, error=str(error)))
             return
-        token = next(self._tokens)
-        future = self._futures[token] = Future()
+        call_id = next(self._call_ids)
+        future = self._futures[call_id] = Future()
 
         def tell(answered: Future[Any]) -> None:
-            del self._futures[token]
+            del self._futures[call_id]
             error = answered.exception()
             value = encode(told(answered.result())) if error is None else b""
-            self._link.send(key, AdminReply(request.number, value, "" if error is None else str(error)))
+            self._link.send(key, AdminReply(request.call_id, value, "" if error is None else str(error)))
 
         future.add_done_callback(tell)
-        self._decide(token, decide, time.monotonic())
+        self._decide(call_id, decide, time.monotonic())
 
 
 def _log(note: Log) -> None:

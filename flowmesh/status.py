@@ -118,7 +118,7 @@ def status_of(machine: ManagerMachine) -> Status:
             worker.id,
             worker.pickle,
         )
-        for name, worker in dict(machine.roster.workers).items()
+        for name, worker in dict(machine.registry.workers).items()
     }
     edges = edge_statuses(plan.edges if plan else (), counts, machine.at_rest)
     return Status(machine.state.value, workers, nodes, edges)

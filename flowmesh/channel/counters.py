@@ -28,7 +28,7 @@ BLOCK = 2 + len(REASONS) + 1
 WAITING = BLOCK - 1
 _BLOCKS = HISTOGRAM + BUCKETS
 _ALL_BITS = (1 << 64) - 1
-REASON_CELL = {reason: 2 + place for place, reason in enumerate(REASONS)}
+REASON_CELL = {reason: 2 + index for index, reason in enumerate(REASONS)}
 
 
 class CounterPage:
@@ -47,11 +47,11 @@ class CounterPage:
     def make(cls, outputs: int, inputs: int) -> CounterPage:
         return cls(os.memfd_create("flowmesh-page", os.MFD_CLOEXEC), outputs, inputs)
 
-    def output(self, place: int) -> int:
-        return _BLOCKS + BLOCK * place
+    def output(self, index: int) -> int:
+        return _BLOCKS + BLOCK * index
 
-    def input(self, place: int) -> int:
-        return _BLOCKS + BLOCK * (self._outputs + place)
+    def input(self, index: int) -> int:
+        return _BLOCKS + BLOCK * (self._outputs + index)
 
     def set_clock(self, offset: int, bound: int) -> None:
         """The worker's: the Manager's clock minus the host's monotonic one, and how wrong that is at most; ns."""
@@ -95,8 +95,8 @@ def bucket(nanoseconds: int) -> int:
     return bits * 4 + (nanoseconds >> (bits - 3) & 3) if bits > 3 else nanoseconds
 
 
-def _middle(place: int) -> float:
-    if place < 16:
-        return float(place)
-    bits, quarter = divmod(place, 4)
+def _middle(index: int) -> float:
+    if index < 16:
+        return float(index)
+    bits, quarter = divmod(index, 4)
     return (4 + quarter + 0.5) * 2.0 ** (bits - 3)

@@ -72,7 +72,7 @@ class GatewayProcess:
                 self.tell(message)
             case ConnectProducer(transfer=index):
                 return self._tap(plan, _transfer(plan, index))
-            case ConnectConsumers(transfer=index, again=again):
+            case ConnectConsumers(transfer=index, restarts=again):
                 return self._deliver(plan, _transfer(plan, index), again)
             case EndGateway():
                 self._end(now)
@@ -179,7 +179,7 @@ class GatewayProcess:
         page = self._pages.get(transfer.index)
         if page is None:
             return [EdgeCounters() for _ in transfer.edges]
-        return [EdgeCounters(dropped=page.dropped(page.output(place))) for place in range(len(transfer.edges))]
+        return [EdgeCounters(dropped=page.dropped(page.output(index))) for index in range(len(transfer.edges))]
 
     def release(self) -> None:
         """The graph is forgotten."""

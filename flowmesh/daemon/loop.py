@@ -135,7 +135,7 @@ class Daemon:
         for message in self._link.receive():
             self._hear_manager(message, now)
         for edge in self._ends.arrivals():
-            self._do(self._machine.end_arrived(edge, "in"))
+            self._do(self._machine.channel_end_arrived(edge, "in"))
         for name in list(self._children.seats):
             self._hear_node(name)
         self._hear_link(now)
@@ -186,7 +186,7 @@ class Daemon:
             case Refusal(reason=reason):
                 self.ending = f"the Manager refused this worker: {reason}"
         self._terms.tell(message)
-        self._do(self._machine.heard(message, now))
+        self._do(self._machine.received_from_manager(message, now))
 
     def _look_for_manager(self, now: float) -> None:
         """Give up a Manager that is silent for too long, or that is another one and does not know us."""
@@ -212,17 +212,17 @@ class Daemon:
         seat = self._children.seats.get(name)
         try:
             while seat is not None and seat.pipe is not None and (received := seat.pipe.receive()) is not None:
-                self._do(self._machine.node_said(name, decode(received[0])))
+                self._do(self._machine.received_from_node(name, decode(received[0])))
         except PeerGone:
             if seat is not None:
                 seat.hang_up()
 
     def _hear_link(self, now: float) -> None:
         for message in self._link_seat.heard():
-            self._do(self._machine.link_said(message))
+            self._do(self._machine.received_from_gateway(message))
         failure, self._link_seat.failure = self._link_seat.failure, ""
         if failure:
-            self._do(self._machine.link_failed(failure, now))
+            self._do(self._machine.gateway_failed_to_start(failure, now))
 
     def _hear_spawner(self, now: float) -> None:
         try:
@@ -240,29 +240,29 @@ class Daemon:
         """All nodes here died with it, those too that it has not yet forked."""
         self._warn(f"{why}; all nodes here died with it")
         if self._link_seat.is_awaited:
-            self._do(self._machine.link_failed(why, now))
+            self._do(self._machine.gateway_failed_to_start(why, now))
         for pid in [*self._children.pids, self._link_seat.pid]:
             self._exited(Exited(pid, -signal.SIGKILL, 0.0, 0), now)
         for name in self._children.awaited:
             self._children.seats[name].exited(0.0, 0)
-            self._do(self._machine.exited(name, -signal.SIGKILL, why, now))
+            self._do(self._machine.node_exited(name, -signal.SIGKILL, why, now))
 
     def _forked(self, news: Forked) -> None:
         if news.seat == self._link_seat.number:
             self._link_seat.pid = news.pid
         elif name := self._children.forked(news):
-            self._do(self._machine.forked(name, news.pid))
+            self._do(self._machine.node_forked(name, news.pid))
 
     def _exited(self, news: Exited, now: float) -> None:
         if news.pid == self._link_seat.pid:
             self._hear_link(now)
         if self._link_seat.exited(news.pid):
-            self._do(self._machine.link_exited(news.status, now))
+            self._do(self._machine.gateway_exited(news.status, now))
         elif name := self._children.exited(news.pid):
             self._hear_node(name)
             seat = self._children.seats[name]
             seat.exited(news.cpu, news.memory)
-            self._do(self._machine.exited(name, news.status, seat.crash(), now))
+            self._do(self._machine.node_exited(name, news.status, seat.crash(), now))
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
@@ -282,21 +282,21 @@ class Daemon:
                     self._open(self._edge(edge))
                 case ExpectChannel(edge=edge):
                     for arrived in self._ends.expect(edge, self._edge(edge).nonce):
-                        self._do(self._machine.end_arrived(arrived, "in"))
+                        self._do(self._machine.channel_end_arrived(arrived, "in"))
                 case KillNode(node=node):
                     self._children.kill_node(node)
-                case ReportMetrics(token=token):
+                case ReportMetrics(call_id=call_id):
                     seats, link = self._children.seats, self._link_seat
-                    self._link.send(metrics.report(token, self._machine.plan, seats, link, time.monotonic()))
-                case AnswerBusy(token=token, node=node):
-                    self._link.send(self._busy(token, node))
+                    self._link.send(metrics.report(call_id, self._machine.plan, seats, link, time.monotonic()))
+                case AnswerBusy(call_id=call_id, node=node):
+                    self._link.send(self._busy(call_id, node))
                 case ReleaseGraph():
                     self._release()
                 case RegisterAgain():
                     self._link.send(self.registration())
                 case StartGateway() | SendToGateway() | ConnectProducer() | ConnectConsumers() | EndGateway():
                     for edge, side in self._link_seat.do(effect, self._plan, time.monotonic()):
-                        self._do(self._machine.end_arrived(edge, side))
+                        self._do(self._machine.channel_end_arrived(edge, side))
                 case RewireNode(node=node, edge=edge, side=side):
                     self._rewire(node, edge, side)
                 case Leave():
@@ -323,7 +323,7 @@ class Daemon:
             self._children.preload("cv2")
 
     def _fork(self, node: str) -> None:
-        seat = self._children.fork(node, self._machine.members[node])
+        seat = self._children.fork(node, self._machine.nodes[node])
         seat.page.set_clock(*self._clock.reading(time.monotonic_ns()))
 
     def _opening(self, address: str) -> OpenGateway:
@@ -342,16 +342,16 @@ class Daemon:
         theirs = self._ends.make(edge, lossy=plan.spec.policy != "lossless", ring=plan.transport == "ring")
         if plan.target_worker == self._name:
             self._ends.keep(edge, theirs)
-            self._do(self._machine.end_arrived(edge, "in"))
+            self._do(self._machine.channel_end_arrived(edge, "in"))
         else:
             try:
                 self._ends.hand_over(plan.address, plan.nonce, theirs)
             except WorkerError as error:
                 self._warn(f"the edge {plan.spec.source} -> {plan.spec.target} can't be made: {error}")
-        self._do(self._machine.end_arrived(edge, "out"))
+        self._do(self._machine.channel_end_arrived(edge, "out"))
 
     def _set_up(self, node: str) -> None:
-        member, seat = self._machine.members[node], self._children.seats[node]
+        member, seat = self._machine.nodes[node], self._children.seats[node]
         ends = self._ends.take(
             [edge.spec.index for edge in member.inputs], [edge.spec.index for edge in member.outputs]
         )
@@ -361,11 +361,11 @@ class Daemon:
         for descriptor in ends:
             os.close(descriptor)
 
-    def _busy(self, token: int, node: str) -> Message:
+    def _busy(self, call_id: int, node: str) -> Message:
         seat = self._children.seats.get(node)
         busy = seat.busy_for() if seat is not None else 0.0
         doing = f"busy in step for {busy:.1f} s" if busy else "not listening: in setup, or waiting for a full edge"
-        return Reply(token=token, error=f"node {node!r} did not answer in time: {doing}")
+        return Reply(call_id=call_id, error=f"node {node!r} did not answer in time: {doing}")
 
     def _warn(self, text: str) -> None:
         self._link.send(LogLine("", self._name, logging.WARNING, text))

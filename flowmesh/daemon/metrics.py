@@ -17,7 +17,7 @@ from .node_process import NodeProcess
 
 
 def report(
-    token: int, plan: Plan | None, seats: Mapping[str, NodeProcess], link: GatewayProcess, now: float
+    call_id: int, plan: Plan | None, seats: Mapping[str, NodeProcess], link: GatewayProcess, now: float
 ) -> MetricsReport:
     """The answer to Inspect."""
     transfers = plan.transfers if plan else ()
@@ -33,7 +33,7 @@ def report(
                 count = counts[edge.target]
                 received = _joined(count.inputs[edge.index], dropped)
                 counts[edge.target] = _with(count, "inputs", {edge.index: received})
-    return MetricsReport(token, plan.graph if plan else "", counts)
+    return MetricsReport(call_id, plan.graph if plan else "", counts)
 
 
 def _with(count: NodeCounters, side: str, edges: dict[int, EdgeCounters]) -> NodeCounters:

@@ -100,13 +100,13 @@ class NodeProcess:
             cpu=cpu,
             memory=memory,
             busy=self.busy_for(),
-            inputs={edge.spec.index: self._input(place) for place, edge in enumerate(member.inputs)},
-            outputs={edge.spec.index: self._output(place) for place, edge in enumerate(member.outputs)},
+            inputs={edge.spec.index: self._input(index) for index, edge in enumerate(member.inputs)},
+            outputs={edge.spec.index: self._output(index) for index, edge in enumerate(member.outputs)},
         )
 
-    def _input(self, place: int) -> EdgeCounters:
+    def _input(self, index: int) -> EdgeCounters:
         # received before dropped before (elsewhere) sent: what is in flight never comes out below zero
-        block = self.page.input(place)
+        block = self.page.input(index)
         received = self.page.cells[block]
         return EdgeCounters(
             received=received,
@@ -115,8 +115,8 @@ class NodeProcess:
             waiting=self.page.cells[block + WAITING],
         )
 
-    def _output(self, place: int) -> EdgeCounters:
-        block = self.page.output(place)
+    def _output(self, index: int) -> EdgeCounters:
+        block = self.page.output(index)
         dropped = self.page.dropped(block)
         waiting = self.page.cells[block + WAITING]
         return EdgeCounters(self.page.cells[block], self.page.cells[block + 1], dropped=dropped, waiting=waiting)

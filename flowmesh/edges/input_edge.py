@@ -99,7 +99,7 @@ class InputEdge:
         self.overtaken = "superseded" if spec.policy == "latest" else "oldest"  # why a lossy edge drops
         self.follow = spec.follow
         self.frames = min(spec.depth, spec.slots)  # how many chunks in slots its window has room for
-        self._waits = spec.waits
+        self._waits = spec.max_waiting
         self._pickles = spec.pickle
         self._brings_frames = False
         self._counts_bytes = spec.bytes > 0
@@ -179,7 +179,7 @@ class InputEdge:
         if number > intake.arrived:
             if not packet.arena or packet.arena in self._views:
                 return False
-            intake.arrive(number)
+            intake.record_arrival(number)
         self._cells[self._block + REASON_CELL[self.overtaken]] += 1
         if number <= intake.taken:  # else credit goes with a later one: what came before may still wait here
             self._credit(intake.taken)
@@ -229,7 +229,7 @@ class InputEdge:
 
     def arrived(self, packet: packets.Chunk | packets.LongPacket) -> ReceivedChunk:
         """The chunk in a packet, its number checked."""
-        self.intake.arrive(packet.number)
+        self.intake.record_arrival(packet.number)
         if not packet.arena:
             return ReceivedChunk(packet, self)  # type: ignore[arg-type]  # a Long has an arena
         self._brings_frames = True
@@ -274,13 +274,13 @@ class InputEdge:
     def taken(self, number: int, shared: bool) -> None:
         """A chunk was taken into a step; credit goes back when it is due."""
         self._received = self._cells[self._block] = self._received + 1
-        if due := self.intake.take(number, shared):
+        if due := self.intake.record_taken(number, shared):
             self._credit(due)
 
     def dropped(self, number: int, reason: str) -> None:
         """A chunk was dropped for a reason; credit goes back at once, if it can."""
         self._cells[self._block + REASON_CELL[reason]] += 1
-        self._credit(self.intake.take(number, True))
+        self._credit(self.intake.record_taken(number, True))
 
     def account(self, waiting: int) -> None:
         """So many chunks wait for a step."""

@@ -79,7 +79,7 @@ class OutputEdge:
         self._lent: dict[int, Lent] = {}
         self._announced: set[int] = set()
 
-    def offer(self, packet: bytes, number: int, lent: Lent | None, size: int) -> bool:
+    def send_chunk(self, packet: bytes, number: int, lent: Lent | None, size: int) -> bool:
         """Send a chunk, or keep it as backlog until there is room; whether the edge needs to be looked after."""
         cells, block = self._cells, self._block
         self._sent = cells[block] = self._sent + 1
@@ -106,7 +106,7 @@ class OutputEdge:
         self.backlog.append(parcel)
         self.flush()
 
-    def mark(self, packet: bytes, done: bool) -> None:
+    def send_marker(self, packet: bytes, done: bool) -> None:
         """Send a mark behind all chunks; it takes no room in the window. One of progress replaces one that waits."""
         if self.gone:
             return
@@ -149,7 +149,7 @@ class OutputEdge:
 
     def _went(self, parcel: QueuedPacket) -> None:
         if parcel.number:
-            self.window.send(parcel.number, parcel.lent is not None, parcel.size)
+            self.window.record_sent(parcel.number, parcel.lent is not None, parcel.size)
             if parcel.lent is not None:
                 self._lent[parcel.number] = parcel.lent
 
@@ -181,7 +181,7 @@ class OutputEdge:
 
     def _credit(self, taken: int) -> None:
         if taken > self.window.taken:
-            for number in self.window.credit(taken):
+            for number in self.window.receive_credit(taken):
                 self._return(number)
 
     def _resume(self, arrived: int) -> None:

@@ -28,7 +28,7 @@ class RemoteInputEdge(InputEdge):
         self._read: list[packets.Packet] = []  # from a channel that was replaced
         self._newest = 0  # the last number that was read
         self._closed = False
-        self._unsaid = spec.again  # whether the link waits to be told what has arrived
+        self._unsaid = spec.restarted  # whether the link waits to be told what has arrived
 
     @property
     def wants_room(self) -> bool:

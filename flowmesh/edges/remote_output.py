@@ -38,9 +38,9 @@ class RemoteOutputEdge(OutputEdge):
         self._asked = self.window.taken
         self.flush()
 
-    def mark(self, packet: bytes, done: bool) -> None:
+    def send_marker(self, packet: bytes, done: bool) -> None:
         if not self.gone:
-            return super().mark(packet, done)
+            return super().send_marker(packet, done)
         if done and self.backlog and self.backlog[-1].progress:
             self.backlog.pop()
         self.backlog.append(QueuedPacket(packet, progress=done))
@@ -75,11 +75,11 @@ class RemoteOutputEdge(OutputEdge):
     def _behind(self, number: int) -> int:
         """How much of what is kept has arrived if that chunk has."""
         behind = 0
-        for place, parcel in enumerate(self._kept):
+        for index, parcel in enumerate(self._kept):
             if parcel.number > number:
                 break
             if parcel.number:
-                behind = place + 1
+                behind = index + 1
         return behind
 
     def _resume(self, arrived: int) -> None:
@@ -143,7 +143,7 @@ class LossyRemoteOutputEdge(OutputEdge):
                 self._out.remove(parcel.number)
             yield parcel
 
-    def mark(self, packet: bytes, done: bool) -> None:
+    def send_marker(self, packet: bytes, done: bool) -> None:
         self._marks.pop(done, None)
         self._marks[done] = QueuedPacket(packet, progress=done)
-        super().mark(packet, done)
+        super().send_marker(packet, done)

@@ -96,12 +96,12 @@ class SlotAllocator:
         self._allocated.discard(key(arena.ident, slot))
         arena.give_back(slot)
 
-    def place(self, packed: values.Packed, takers: int) -> Lent:
+    def place_payload(self, packed: values.Packed, takers: int) -> Lent:
         """Put a payload into a slot for so many takers, unless it lies in one already."""
         there = self._lies_in_slot(packed, takers)
         if there is not None:
             return there
-        arena, slot = self.slot(packed.size)
+        arena, slot = self.free_slot(packed.size)
         values.write(packed, arena.memory(slot))
         arena.lend(slot, takers)
         return arena, slot
@@ -125,7 +125,7 @@ class SlotAllocator:
         lease.lender.lend_more(lease.slot, takers)
         return lease.lender, lease.slot
 
-    def slot(self, size: int) -> tuple[Arena, int]:
+    def free_slot(self, size: int) -> tuple[Arena, int]:
         """A free slot of that size; waits for one. An emission that must not wait gets an arena of its own."""
         arena = self._fitting(size)
         self._reclaim(arena)

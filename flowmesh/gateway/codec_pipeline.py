@@ -42,11 +42,11 @@ class CodedChunk(NamedTuple):
     def messages(self, transfer: int, packet: bytes, size: int) -> Iterator[tuple[bytes, Data]]:
         """What to send, in order: each one's head and its data."""
         head: EncodedChunk | Fragment = EncodedChunk(transfer, packet, size, self.blobs, self.length)
-        place = 0
+        index = 0
         for data in self._pieces():
             yield encode(head), data
-            place += len(data)
-            head = Fragment(transfer, place)
+            index += len(data)
+            head = Fragment(transfer, index)
 
     def _pieces(self) -> Iterator[Data]:
         """The encoded bytes in pieces of no more than FRAGMENT; one of nothing when there are none."""
@@ -93,7 +93,7 @@ class CodecPipeline:
         """Load the codecs' libraries, once, so that the first frame need not wait for that."""
         if not self._warm:
             self._warm = True
-            self.pool.run(_use_each, lambda result: None)
+            self.pool.run_in_thread(_use_each, lambda result: None)
 
     def keep(self, arena: int, slot: int, blobs: tuple[BlobHeader, ...], data: Data) -> None:
         """Keep what a slot was filled with, if there is somebody to whom it might be sent on."""
@@ -129,13 +129,13 @@ class CodecStream:
         if len(self._waiting[number]) == 1:
             kept = self._coding.kept
             work = partial(_encode, self._choice, kept, packet, memory)
-            self._coding.pool.take(len(memory), work, partial(self._encoded, number))
+            self._coding.pool.submit(len(memory), work, partial(self._encoded, number))
 
     def _encoded(self, number: int, coded: CodedChunk | ChunkError) -> None:
         assert isinstance(coded, CodedChunk)  # what can't be encoded goes raw
         again = coded._replace(fresh=0)
-        for place, then in enumerate(self._waiting.pop(number)):
-            then(again if place else coded)
+        for index, then in enumerate(self._waiting.pop(number)):
+            then(again if index else coded)
         if self.users > 1:
             self._newest[number] = again
             while len(self._newest) > SHARED:
@@ -197,15 +197,15 @@ def _sources(message: packets.Packet, memory: memoryview) -> Iterator[SlotSource
                 yield SlotSource(value[2], array.nbytes, (name, 0), content_type, array)
         elif form == values.ARRAYS:
             of_each = "image" if content_type == "images" else content_type
-            for place, (header, array) in enumerate(zip(value, values.unpack([row], memory)[name][0], strict=True)):
+            for index, (header, array) in enumerate(zip(value, values.unpack([row], memory)[name][0], strict=True)):
                 if array.nbytes:
-                    yield SlotSource(header[2], array.nbytes, (name, place), of_each, array)
+                    yield SlotSource(header[2], array.nbytes, (name, index), of_each, array)
         elif form in (values.BYTES, values.PICKLE):
             spans = [value] if form == values.BYTES else value[1]
-            for place, span in enumerate(spans):
+            for index, span in enumerate(spans):
                 if type(span) is not bytes and span[1]:
                     offset, size = span
-                    yield SlotSource(offset, size, (name, place), content_type, memory[offset : offset + size])
+                    yield SlotSource(offset, size, (name, index), content_type, memory[offset : offset + size])
 
 
 def decode_into(blobs: Sequence[BlobHeader], data: Data, memory: memoryview) -> None:

@@ -39,22 +39,22 @@ class CodecThreads:
         self._took = 0.0  # seconds, what was done last
         self._ended = 0.0  # when it was done
 
-    def take(self, size: int, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
+    def submit(self, size: int, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
         """`run` or `here`, by how many bytes there are to encode or decode, and by who else would wait."""
-        (self.here if size <= SHORT or (size <= LONG and self._is_calm) else self.run)(work, then)
+        (self.run_in_loop if size <= SHORT or (size <= LONG and self._is_calm) else self.run_in_thread)(work, then)
 
     @property
     def _is_calm(self) -> bool:
         """Whether nobody else waits, and the last work has been done for longer than it took: one at a time is enough."""
         return not self.shared and not self._running and time.monotonic() - self._ended > self._took
 
-    def run(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
+    def run_in_thread(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
         """Do `work` in a thread, then call `then` in the loop's with what it has returned or, a ChunkError, raised."""
         self._running += 1
         future = self._threads.submit(work)
         future.add_done_callback(partial(self._finished, then))
 
-    def here(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
+    def run_in_loop(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
         """The same at once and in this thread."""
         begun = time.monotonic()
         try:

@@ -93,13 +93,13 @@ class IncomingTransfer:
                 self.end()
         return self._position
 
-    def lost(self) -> None:
+    def link_lost(self) -> None:
         """The connection is lost; a parcel that has not come as a whole comes again."""
         self._assembly = Reassembly()
         self._told_closed = False
         self._told = 0
 
-    def heard(
+    def received_from_link(
         self,
         said: link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch,
         data: link_messages.Data,
@@ -120,9 +120,9 @@ class IncomingTransfer:
                 (self._wait_behind if self._queue else self._hand_on)(small)
             case link_messages.EncodedChunk():
                 self._check_parcel(said)
-                self._complete(self._assembly.begin(said, data))
+                self._complete(self._assembly.begin_chunk(said, data))
             case link_messages.Fragment():
-                self._complete(self._assembly.add(said, data))
+                self._complete(self._assembly.add_fragment(said, data))
         self._deliver()
         return not self._lossless
 
@@ -132,14 +132,14 @@ class IncomingTransfer:
         for head, packet in small:
             if isinstance(head, packets.Marker):
                 for _, edge in edges:
-                    edge.mark(packet, head.kind == packets.DONE)
+                    edge.send_marker(packet, head.kind == packets.DONE)
                 continue
             number = head.number
             self._check_number(number)
             self._position = number
             for arrived, edge in edges:
                 if number > arrived:
-                    edge.offer(packet, number, None, len(packet))
+                    edge.send_chunk(packet, number, None, len(packet))
 
     def _wait_behind(self, small: list[Small]) -> None:
         """A chunk before them is still being decoded."""
@@ -177,7 +177,7 @@ class IncomingTransfer:
         if not any(each.living for each in self.deliveries):
             self._queue.append(PendingChunk(parcel.packet, chunk.number, parcel.size))
             return
-        arena, slot = self._lending.slot(parcel.size)
+        arena, slot = self._lending.free_slot(parcel.size)
         arena.lend(slot, len(self.deliveries))
         packet = (
             chunk.moved(arena.ident, slot)
@@ -191,7 +191,7 @@ class IncomingTransfer:
             self._arena = arena.ident
         self._coding.forget(arena.ident, slot)
         work = partial(decode_into, parcel.blobs, data, arena.memory(slot))
-        self._coding.pool.take(parcel.size, work, partial(self._decoded, item, parcel, data, arena.ident, slot))
+        self._coding.pool.submit(parcel.size, work, partial(self._decoded, item, parcel, data, arena.ident, slot))
 
     def _decoded(
         self,
@@ -227,9 +227,9 @@ class IncomingTransfer:
             number, lent = item.number, item.lent
             for each in deliveries:
                 if not number:
-                    each.edge.mark(item.packet, item.done)
+                    each.edge.send_marker(item.packet, item.done)
                 elif number > (each.arrived or 0):
-                    each.edge.offer(item.packet, number, lent, item.size)
+                    each.edge.send_chunk(item.packet, number, lent, item.size)
                 elif lent is not None:
                     lent[0].give_back(lent[1])
         if self._ended:

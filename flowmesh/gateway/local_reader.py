@@ -34,7 +34,7 @@ class LocalReader:
     def fileno(self) -> int:
         return self._end.fileno()
 
-    def next(self) -> bytes | None:
+    def next_packet(self) -> bytes | None:
         """The next packet that is not about arenas; None when none waits."""
         try:
             while True:

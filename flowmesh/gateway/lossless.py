@@ -38,13 +38,13 @@ class LosslessOutgoingTransfer(OutgoingTransfer):
             self._bundle(list(self._marks), 0)
 
     def _may_read(self, sending: SendScheduler) -> bool:
-        return self._encoding < CODING and sending.waiting(self._index) < AHEAD
+        return self._encoding < CODING and sending.waiting_bytes(self._index) < AHEAD
 
     def _read(self) -> None:
         packets: list[bytes] = []
         chunks = size = 0
         tap = self.tap
-        while size < BUNDLE and chunks < CHUNKS and (packet := tap.next()) is not None:
+        while size < BUNDLE and chunks < CHUNKS and (packet := tap.next_packet()) is not None:
             tag = link_messages.kind(packet)
             if tag == link_messages.RESUME:
                 self._begin_again(packet)

@@ -37,13 +37,13 @@ class LossyOutgoingTransfer(OutgoingTransfer):
         self._bundle(list(self._marks), 0)
 
     def _may_read(self, sending: SendScheduler) -> bool:
-        return not self._queue and not sending.open(self._index)
+        return not self._queue and not sending.is_unsettled(self._index)
 
     def _read(self) -> None:
         packets: list[bytes] = []
         size = 0
         self._under_way.clear()
-        while len(self._under_way) < self._most and size < BUNDLE and (packet := self.tap.next()) is not None:
+        while len(self._under_way) < self._most and size < BUNDLE and (packet := self.tap.next_packet()) is not None:
             tag = link_messages.kind(packet)
             if tag in link_messages.CHUNKS:
                 chunk = link_messages.read_chunk(packet)

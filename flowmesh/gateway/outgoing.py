@@ -62,12 +62,12 @@ class OutgoingTransfer(ABC):
     def resume(self, sending: SendScheduler, arrived: int) -> None:
         """The peer is there and has all up to a number."""
         if self._discards is None:
-            self.lost()
+            self.link_lost()
             self.sending = sending
             self._told_end = False
             self._resume(arrived)
 
-    def lost(self) -> None:
+    def link_lost(self) -> None:
         """The connection is lost, and what was on it."""
         self.sending = None
         self._queue.clear()
@@ -80,7 +80,7 @@ class OutgoingTransfer(ABC):
         """Nobody takes anything more: what comes is dropped under that reason."""
         if self._discards is None:
             self._discards = reason
-            self.lost()
+            self.link_lost()
             self.tap.close_edge()
             self._credit_dropped()
 
@@ -90,14 +90,14 @@ class OutgoingTransfer(ABC):
 
     def close(self) -> None:
         """Leave the channel."""
-        self.lost()
+        self.link_lost()
         self.tap.close()
 
     @property
     def at_end(self) -> bool:
         """Whether the producer has gone and all that it sent is on its way; true once on each connection."""
         sending = self.sending
-        if not self.tap.gone or self._told_end or sending is None or self._queue or sending.waiting(self._index):
+        if not self.tap.gone or self._told_end or sending is None or self._queue or sending.waiting_bytes(self._index):
             return False
         self._told_end = True
         return True
@@ -124,7 +124,7 @@ class OutgoingTransfer(ABC):
             self.tap.gone = True
 
     def _read_to_drop(self, reason: str) -> None:
-        while (packet := self.tap.next()) is not None:
+        while (packet := self.tap.next_packet()) is not None:
             tag = link_messages.kind(packet)
             if tag == link_messages.RESUME:
                 self._begin_again(packet)
@@ -170,14 +170,14 @@ class OutgoingTransfer(ABC):
     def _encode(self, packet: bytes, chunk: Chunk) -> None:
         """Send a chunk that lies in a slot."""
         memory = self.tap.memory(chunk)
-        place: list[Segment] = []
-        self._queue.append(place)
+        index: list[Segment] = []
+        self._queue.append(index)
         self._encoding += 1
-        then = partial(self._encoded, self.sending, place, packet, len(memory))
+        then = partial(self._encoded, self.sending, index, packet, len(memory))
         self._stream.encode(chunk.number, packet, memory, then)
 
     def _encoded(
-        self, sending: SendScheduler | None, place: list[Segment], packet: bytes, size: int, coded: CodedChunk
+        self, sending: SendScheduler | None, index: list[Segment], packet: bytes, size: int, coded: CodedChunk
     ) -> None:
         coded = self._released(coded)
         if sending is not self.sending:
@@ -187,7 +187,7 @@ class OutgoingTransfer(ABC):
         for blob in coded.blobs:
             self._cells[BUSY] |= 1 << blob.codec
         self._cells[self._block] += 1
-        place += [Segment(head, data) for head, data in coded.messages(self._index, packet, size)]
+        index += [Segment(head, data) for head, data in coded.messages(self._index, packet, size)]
         self._pump()
 
     def _released(self, coded: CodedChunk) -> CodedChunk:
@@ -199,7 +199,7 @@ class OutgoingTransfer(ABC):
         while self._queue and self._queue[0] and self.sending is not None:
             pieces = self._queue.popleft()
             self._cells[self._block + 1] += sum(piece.size for piece in pieces)
-            self.sending.put(self._index, pieces)
+            self.sending.enqueue_segments(self._index, pieces)
 
     def _count(self, reason: str, chunks: int = 1) -> None:
         self._cells[self._block + REASON_CELL[reason]] += chunks

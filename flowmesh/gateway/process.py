@@ -76,7 +76,7 @@ class Gateway:
         self._peers = PeerSessions(worker, data, self._say)
         self._watched: dict[int, tuple[bool, bool]] = {}
         self._leaving = False
-        self._say(GatewayOpened(worker, data.place))
+        self._say(GatewayOpened(worker, data.own_address))
 
     def run(self) -> None:
         """Until the worker closes the pipe."""
@@ -143,7 +143,7 @@ class Gateway:
     def _told(self, message: Message, files: Sequence[int]) -> None:
         match message:
             case messages.PeerGateways(links=links):
-                self._peers.named(links)
+                self._peers.peers_changed(links)
             case messages.OpenOutgoing(transfer=transfer):
                 self._coding.warm_up()
                 page = CounterPage(files[0], 1, 0)
@@ -152,7 +152,7 @@ class Gateway:
                 kind = LosslessOutgoingTransfer if edge.policy == "lossless" else LossyOutgoingTransfer
                 self._peers.add_outgoing(kind(transfer, LocalReader(files[1]), page, stream, self._complain))
                 self._coding.pool.shared = self._peers.transfers > 1
-            case messages.OpenIncoming(transfer=transfer, run=run, again=again):
+            case messages.OpenIncoming(transfer=transfer, run=run, restarts=again):
                 self._coding.warm_up()
                 page = CounterPage(files[0], len(transfer.edges), 0)
                 self._peers.add_incoming(

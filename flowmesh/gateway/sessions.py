@@ -56,7 +56,7 @@ class PeerSessions:
         self._worker = worker
         self._data = data
         self._say = say
-        self._linking = PeerConnections(worker, data.place.address)
+        self._linking = PeerConnections(worker, data.own_address.address)
         self._sessions: dict[str, Session] = {}
         self._present: set[str] | None = None  # the peers that there are, once that is known
 
@@ -72,10 +72,10 @@ class PeerSessions:
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
-    def named(self, links: Mapping[str, LinkAddress]) -> None:
+    def peers_changed(self, links: Mapping[str, LinkAddress]) -> None:
         """These are all peers now."""
         self._present = set(links)
-        self._act(self._linking.named(links, time.monotonic()))
+        self._act(self._linking.peers_changed_to(links, time.monotonic()))
         for outgoing in self.outgoing.values():
             self._look_for(outgoing.transfer.target_worker)
         for incoming in self.incoming.values():
@@ -84,7 +84,7 @@ class PeerSessions:
     def add_outgoing(self, outgoing: OutgoingTransfer) -> None:
         transfer = outgoing.transfer
         self.outgoing[transfer.index] = outgoing
-        self._act(self._linking.exchanges(transfer.target_worker, True, time.monotonic()))
+        self._act(self._linking.add_transfer(transfer.target_worker, True, time.monotonic()))
         session = self._sessions.get(transfer.target_worker)
         if session is not None and transfer.index in session.resumes:
             outgoing.resume(session.sending, session.resumes.pop(transfer.index))
@@ -93,7 +93,7 @@ class PeerSessions:
     def add_incoming(self, incoming: IncomingTransfer) -> None:
         transfer = incoming.transfer
         self.incoming[transfer.index] = incoming
-        self._act(self._linking.exchanges(transfer.source_worker, False, time.monotonic()))
+        self._act(self._linking.add_transfer(transfer.source_worker, False, time.monotonic()))
         self._look_for(transfer.source_worker)
 
     def forget(self) -> None:
@@ -133,7 +133,7 @@ class PeerSessions:
                     self._dial(peer, connection)
                 case connections.HangUp(connection=connection):
                     self._data.hang_up(connection)
-                case connections.SendOnConnection(connection=connection, said=said):
+                case connections.SendOnConnection(connection=connection, message=said):
                     self._data.send(connection, [link_messages.encode(said)])
                 case connections.LinkUp(peer=peer, connection=connection):
                     self._up(Session(peer, connection))
@@ -156,10 +156,10 @@ class PeerSessions:
             return
         for outgoing in self.outgoing.values():
             if outgoing.transfer.target_worker == peer:
-                outgoing.lost()
+                outgoing.link_lost()
         for incoming in self.incoming.values():
             if incoming.transfer.source_worker == peer:
-                incoming.lost()
+                incoming.link_lost()
         self._say(LinkNews(self._worker, peer, False, text))
 
     # --- what is said ------------------------------------------------------------------------------------------------
@@ -178,21 +178,21 @@ class PeerSessions:
                 self._break(peer, heard.connection, str(error))
 
     def _break(self, peer: str, connection: Connection, text: str) -> None:
-        self._act(self._linking.broken(peer, connection, text, time.monotonic()))
+        self._act(self._linking.connection_broken(peer, connection, text, time.monotonic()))
 
     def _heard(self, peer: str, heard: ReceivedParts) -> None:
         said, data = link_messages.decode(heard.frames)
         if isinstance(said, link_messages.Hello | link_messages.Activate | link_messages.KeepAlive):
-            self._act(self._linking.heard(peer, heard.connection, said, time.monotonic()))
+            self._act(self._linking.received_on_connection(peer, heard.connection, said, time.monotonic()))
             return
         session = self._sessions.get(peer)
         if session is None or session.connection != heard.connection:
             return  # it comes late, on a connection that was given up
-        self._linking.alive(peer, time.monotonic())
+        self._linking.data_received(peer, time.monotonic())
         if isinstance(said, link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch):
             self._heard_data(session, said, data, sum(map(len, heard.frames)))
         elif isinstance(said, link_messages.Ack):
-            session.sending.confirm(said.received)
+            session.sending.acknowledge(said.received)
             for index, taken in said.taken.items():
                 if (outgoing := self._ours(session, index)) is not None:
                     outgoing.credit(taken)
@@ -208,11 +208,11 @@ class PeerSessions:
         data: link_messages.Data,
         size: int,
     ) -> None:
-        session.arriving.came(size)
+        session.arriving.bytes_received(size)
         incoming = self.incoming.get(said.transfer)
         if incoming is None or incoming.transfer.source_worker != session.peer or said.transfer not in session.told:
             self.refused += 1
-        elif incoming.heard(said, data):
+        elif incoming.received_from_link(said, data):
             session.hurry = True
 
     def _heard_end(self, session: Session, said: link_messages.EndOfTransfer) -> None:
@@ -249,7 +249,7 @@ class PeerSessions:
         for session in list(self._sessions.values()):
             if not all(self._send(session, [link_messages.encode(said)]) for said in self._answers(session)):
                 continue
-            while (piece := session.sending.next()) is not None:
+            while (piece := session.sending.next_segment()) is not None:
                 if not self._send(session, [piece.head, piece.data]):
                     break
 
@@ -266,10 +266,10 @@ class PeerSessions:
                 yield from self._answers_of(session, index, incoming)
                 if (number := incoming.credit()) is not None:
                     taken[index] = number
-        confirmed = session.arriving.confirm(session.hurry or bool(taken))
+        confirmed = session.arriving.due_ack(session.hurry or bool(taken))
         session.hurry = False
         if confirmed is not None or taken:
-            yield link_messages.Ack(session.arriving.confirmed, taken)
+            yield link_messages.Ack(session.arriving.acknowledged, taken)
         for index, outgoing in self.outgoing.items():
             if outgoing.sending is session.sending and outgoing.at_end:
                 yield link_messages.EndOfTransfer(index)

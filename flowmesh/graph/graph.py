@@ -331,7 +331,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         size = data["bytes"] or 0
         return EdgeSpec(
             index, source, target, policy, depth, slots, follow, data["codec"], data["quality"], size,
-            waits=0 if policy == "lossless" else max(depth, PARTNERS) if self._pairs(target) else depth,
+            max_waiting=0 if policy == "lossless" else max(depth, PARTNERS) if self._pairs(target) else depth,
         )  # fmt: skip
 
     def _pairs(self, name: str) -> bool:

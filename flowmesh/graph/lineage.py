@@ -36,7 +36,7 @@ class Lineage:
         lines = [self.ancestors[sender] | {sender} for sender in senders]
         common = frozenset.intersection(*lines)
         if not common:
-            shared = [a & b for place, a in enumerate(lines) for b in lines[place + 1 :]]
+            shared = [a & b for index, a in enumerate(lines) for b in lines[index + 1 :]]
             if any(shared):
                 raise ValueError(
                     f"some of its inputs descend from {_listed(frozenset().union(*shared))}, others do not"

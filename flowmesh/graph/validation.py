@@ -99,11 +99,11 @@ def _step_errors(name: str, node: Node, has_inputs: bool) -> Iterator[str]:
     elif not callable(step):
         yield f"{name}: step is {step!r}, which can't be called"
     elif (signature := _signature(step)) and not _takes(signature, 1 if has_inputs else 0):
-        place = "has inputs" if has_inputs else "is a source (no edge leads to it)"
+        index = "has inputs" if has_inputs else "is a source (no edge leads to it)"
         wanted = "step(self, data)" if has_inputs else "step(self)"
         # The signature's own text: only that has the * and / which make it differ.
         there = str(signature.replace(return_annotation=signature.empty))[1:-1]
-        yield f"{name} {place}: write {wanted}, not step({', '.join(filter(None, ['self', there]))})"
+        yield f"{name} {index}: write {wanted}, not step({', '.join(filter(None, ['self', there]))})"
 
 
 def _signature(step: Callable[..., Any]) -> inspect.Signature | None:

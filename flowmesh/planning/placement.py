@@ -18,7 +18,7 @@ NodeMapping = Mapping[str, Nodes] | Mapping[str | tuple[str, ...], Nodes]  # two
 NONE_REGISTERED = "no worker is registered: make one with Worker(name='local') and connect() it to the Manager"
 
 
-def assign(names: Sequence[str], mapping: NodeMapping | None, workers: Collection[str]) -> dict[str, str]:
+def assign_workers(names: Sequence[str], mapping: NodeMapping | None, workers: Collection[str]) -> dict[str, str]:
     """The worker of each node.
 
     Args:
@@ -40,7 +40,7 @@ def assign(names: Sequence[str], mapping: NodeMapping | None, workers: Collectio
     return {str(_name(node)): str(worker) for worker, node in pairs}
 
 
-def place(
+def place_edges(
     edges: Iterable[EdgeSpec], assignment: Mapping[str, str], hosts: Mapping[str, Host], nonce: Callable[[], str]
 ) -> tuple[EdgePlan, ...]:
     """How each edge goes. Those that go together from one host to another have the same `transfer`.
@@ -163,7 +163,7 @@ class _Reach:
         self._taken: dict[object, int] = {}
         self._behind: dict[str, set[object]] = {}
         for edge in edges:
-            self._taken[edge.spec.index] = edge.spec.slots + edge.spec.waits + hold[edge.spec.target] + 2
+            self._taken[edge.spec.index] = edge.spec.slots + edge.spec.max_waiting + hold[edge.spec.target] + 2
             if edge.transport == "link":
                 self._taken[_crossing(edge)] = edge.spec.slots + 2  # the link holds none beyond the window
         for name in reversed(names):  # topological: all that follow come first
@@ -177,11 +177,11 @@ class _Reach:
 
     def slots(self, name: str) -> int:
         """Of what the node of that name emits."""
-        return sum(self._taken[place] for place in self._behind[name])
+        return sum(self._taken[index] for index in self._behind[name])
 
     def slots_beyond(self, edges: Iterable[EdgePlan]) -> int:
         """Of what a link hands to these edges' targets."""
-        return sum(self._taken[place] for place in set[object]().union(*map(self._from, edges)))
+        return sum(self._taken[index] for index in set[object]().union(*map(self._from, edges)))
 
 
 def _crossing(edge: EdgePlan) -> object:

@@ -31,8 +31,8 @@ def plan_of(
         raise ShippingError(f"packages is a list of folders: write packages=[{str(packages)!r}]")
     specs = graph.specs()
     hosts = {name: worker.host for name, worker in workers.items()}
-    assigned = placement.assign(specs.names, mapping, hosts)
-    edges = placement.place(specs.edges, assigned, hosts, lambda: secrets.token_hex(16))
+    assigned = placement.assign_workers(specs.names, mapping, hosts)
+    edges = placement.place_edges(specs.edges, assigned, hosts, lambda: secrets.token_hex(16))
     edges = placement.without_pickle(edges, [name for name, worker in workers.items() if not worker.pickle])
     code, instances = pack_code([graph.nodes[name]["node"] for name in specs.names], packages)
     hold = {name: graph.nodes[name]["node"].hold for name in specs.names}

@@ -25,11 +25,11 @@ class Inputs:
         self._pair_by = node.join.pair_by
         self._pairing = _pairing(node, edges)
         self._join: Join[ReceivedChunk] = self._pairing or _plain_join(edges, node.join.keeps)
-        self._forks = frozenset(node.forks)
+        self._forks = frozenset(node.pairing_outputs)
         self._progress = WatermarkTracker(node.join.carries, self._forks)
-        self.says = node.marks  # whether a join further down wants to know how far this node is
+        self.says = node.sends_watermarks  # whether a join further down wants to know how far this node is
         self._zips = node.join.kind == "zip"
-        self.place = -1  # of the edge that has triggered the present step
+        self.triggering = -1  # of the edge that has triggered the present step
         self.trigger: packets.Chunk  # what came on it; not its opened values, whose lease must end with the step
         self._causes: list[Cause] = []
         self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
@@ -39,9 +39,9 @@ class Inputs:
         self._closed_as: str | None = None
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether no step will ever come again."""
-        return self._join.over
+        return self._join.finished
 
     @property
     def missing(self) -> list[int]:
@@ -49,26 +49,26 @@ class Inputs:
         return self._join.missing if isinstance(self._join, ZipJoin) else []
 
     @property
-    def barren(self) -> str | None:
+    def never_fires(self) -> str | None:
         """Who has ended without ever sending what each step would have looked at, so that no step can come."""
-        place = self._join.barren if isinstance(self._join, FollowJoin) else None
-        return None if place is None else self.edges[place].peer
+        index = self._join.never_fires if isinstance(self._join, FollowJoin) else None
+        return None if index is None else self.edges[index].peer
 
-    def take(self) -> dict[str, DataChunk] | None:
+    def next_step(self) -> dict[str, DataChunk] | None:
         """The next step's data by sender, if all that it needs is there."""
-        taken = self._join.take() if self._pairing is None else self._take_paired(self._pairing)
+        taken = self._join.next_step() if self._pairing is None else self._take_paired(self._pairing)
         if taken is None:
             return None
-        place, items = taken
+        index, items = taken
         data = {}
         for where, item in items.items():
             edge = self.edges[where]
             number = item.chunk.number
             data[edge.peer] = item.open()
-            if where == place or number > edge.intake.taken:
+            if where == index or number > edge.intake.taken:
                 edge.taken(number, item.shared)
-        self.place, self.trigger = place, items[place].chunk
-        causes = items if self._zips else {place: items[place]}
+        self.triggering, self.trigger = index, items[index].chunk
+        causes = items if self._zips else {index: items[index]}
         self._causes = [self._cause(where, item) for where, item in causes.items()]
         return data
 
@@ -81,39 +81,39 @@ class Inputs:
         return origin
 
     def _take_paired(self, join: PairingJoin[ReceivedChunk]) -> tuple[int, dict[int, ReceivedChunk]] | None:
-        taken = join.take()
-        self._drop(join.shed())
+        taken = join.next_step()
+        self._drop(join.drop_unpaired())
         return taken
 
-    def _cause(self, place: int, item: ReceivedChunk) -> Cause:
+    def _cause(self, index: int, item: ReceivedChunk) -> Cause:
         chunk = item.chunk
-        sender = self.edges[place].sender
-        return Cause(place, sender, chunk.number, chunk.created + chunk.offset, chunk.origin, chunk.last)
+        sender = self.edges[index].sender
+        return Cause(index, sender, chunk.number, chunk.created + chunk.offset, chunk.origin, chunk.last)
 
     def completes(self) -> bool:
         """Whether the present step's last emission can say that all of its origin is done."""
         return self._progress.completes(self._causes)
 
-    def stepped(self, said: bool) -> Origins:
+    def step_completed(self, said: bool) -> Origins:
         """The step has ended: how far this node is now, as far as that is news to a join further down. `said`: its last
         emission completed its origin."""
-        self._progress.stepped(self._causes)
+        self._progress.step_completed(self._causes)
         self._causes = []
         if said:
-            self._progress.advance()
+            self._progress.next_watermark()
         return self._advance()
 
     def _advance(self) -> Origins:
         waiting = []
-        for place, behind, origin in self._behind:
-            if self.edges[place].intake.taken >= behind:
-                self._progress.marked(place, origin)
+        for index, behind, origin in self._behind:
+            if self.edges[index].intake.taken >= behind:
+                self._progress.watermark_received(index, origin)
             else:
-                waiting.append((place, behind, origin))
+                waiting.append((index, behind, origin))
         self._behind = waiting
-        return self._progress.advance()
+        return self._progress.next_watermark()
 
-    def news(self) -> Origins:
+    def new_watermark(self) -> Origins:
         """What marks have told and drops have done without a step, and nobody further down knows."""
         anything = self._behind or self._dropped
         self._dropped = False
@@ -122,7 +122,7 @@ class Inputs:
     def receive(self) -> bool:
         """Take what has arrived, without waiting; whether anything had."""
         anything = False
-        for place, edge in enumerate(self.edges):
+        for index, edge in enumerate(self.edges):
             if edge.gone:
                 continue
             try:
@@ -130,27 +130,27 @@ class Inputs:
             except PeerGone:
                 edge.gone = True
                 anything = True
-                self._end(place)
+                self._end(index)
                 continue
             if received:
                 anything = True
                 for packet in received:
-                    self._handle(place, edge, packet)
+                    self._handle(index, edge, packet)
         return anything
 
     def make_room(self) -> None:
         """Nothing steps: of what waits on a lossy input, the oldest goes. Otherwise only what waits for a partner has to."""
-        for place, edge in enumerate(self.edges):
-            self._make_room(place, edge)
+        for index, edge in enumerate(self.edges):
+            self._make_room(index, edge)
 
-    def _make_room(self, place: int, edge: InputEdge) -> None:
-        while edge.has_too_many(self._join.waiting(place), self._pairing is not None):
-            self._drop([(place, self._join.give_up(place), edge.overtaken)])
+    def _make_room(self, index: int, edge: InputEdge) -> None:
+        while edge.has_too_many(self._join.waiting(index), self._pairing is not None):
+            self._drop([(index, self._join.give_up(index), edge.overtaken)])
 
     def account(self) -> None:
         """Count what waits here."""
-        for place, edge in enumerate(self.edges):
-            edge.account(self._join.waiting(place))
+        for index, edge in enumerate(self.edges):
+            edge.account(self._join.waiting(index))
 
     def retry(self) -> None:
         """Tell the producers that for which the kernel had no room."""
@@ -162,55 +162,55 @@ class Inputs:
         if self._closed_as is not None:
             return
         self._closed_as = reason
-        self._drop([(place, item, reason) for place, item in self._join.rest()])
+        self._drop([(index, item, reason) for index, item in self._join.drain_rest()])
         for edge in self.edges:
             edge.close()
 
-    def _handle(self, place: int, edge: InputEdge, packet: packets.Packet) -> None:
+    def _handle(self, index: int, edge: InputEdge, packet: packets.Packet) -> None:
         if isinstance(packet, packets.CHUNKS):
             item = edge.arrived(packet)
             if self._closed_as is not None:
-                self._drop([(place, item, self._closed_as)])
+                self._drop([(index, item, self._closed_as)])
                 return
-            dropped = self._join.put(place, item)
+            dropped = self._join.add_chunk(index, item)
             if dropped is not None:
                 self._drop([dropped])
             if self._pairing is not None:
                 if not edge.lossless:
-                    self._make_room(place, edge)
-                if item.chunk.last or (self._zips and self._pair_by[place] == edge.sender):
-                    self._pairing.mark(place, _number(item, self._pair_by[place]) if self._zips else _time(item))
+                    self._make_room(index, edge)
+                if item.chunk.last or (self._zips and self._pair_by[index] == edge.sender):
+                    self._pairing.watermark(index, _number(item, self._pair_by[index]) if self._zips else _time(item))
         elif isinstance(packet, packets.Marker):
-            self._handle_mark(place, edge, packet)
+            self._handle_mark(index, edge, packet)
 
-    def _handle_mark(self, place: int, edge: InputEdge, mark: packets.Marker) -> None:
+    def _handle_mark(self, index: int, edge: InputEdge, mark: packets.Marker) -> None:
         if mark.kind == packets.END:
-            self._end(place)
+            self._end(index)
         elif mark.kind == packets.PAUSE:
-            self._paused(place, mark.number)
+            self._paused(index, mark.number)
         else:
             if self.says:
-                self._behind.append((place, edge.intake.arrived, mark.origin))
-            if self._zips and self._pairing is not None and self._pair_by[place] in mark.origin:
-                self._pairing.mark(place, mark.origin[self._pair_by[place]][0])
+                self._behind.append((index, edge.intake.arrived, mark.origin))
+            if self._zips and self._pairing is not None and self._pair_by[index] in mark.origin:
+                self._pairing.watermark(index, mark.origin[self._pair_by[index]][0])
             elif self._pairing is not None and not self._zips:
                 times = [time for output, (_, time) in mark.origin.items() if output not in self._forks]
-                self._pairing.mark(place, max(times, default=0))
+                self._pairing.watermark(index, max(times, default=0))
 
     def _drop(self, dropped: list[tuple[int, ReceivedChunk, str]]) -> None:
-        for place, item, reason in dropped:
-            self.edges[place].dropped(item.chunk.number, reason)
+        for index, item, reason in dropped:
+            self.edges[index].dropped(item.chunk.number, reason)
             if self.says:
-                self._progress.stepped([self._cause(place, item)])
+                self._progress.step_completed([self._cause(index, item)])
                 self._dropped = True
 
-    def _end(self, place: int) -> None:
-        self._join.end(place)
-        self._ended(place)
+    def _end(self, index: int) -> None:
+        self._join.end_input(index)
+        self._ended(index)
 
 
 def _plain_join(edges: list[InputEdge], keeps: int) -> Join[ReceivedChunk]:
-    followed = [place for place, edge in enumerate(edges) if edge.follow]
+    followed = [index for index, edge in enumerate(edges) if edge.follow]
     if len(followed) == len(edges):
         return AnyJoin(len(edges))
     return FollowJoin(len(edges), followed[0], keeps)
@@ -218,10 +218,10 @@ def _plain_join(edges: list[InputEdge], keeps: int) -> Join[ReceivedChunk]:
 
 def _pairing(node: NodeSpec, edges: list[InputEdge]) -> PairingJoin[ReceivedChunk] | None:
     if node.join.kind == "zip":
-        return ZipJoin(len(edges), lambda place, item: _number(item, node.join.pair_by[place]))
+        return ZipJoin(len(edges), lambda index, item: _number(item, node.join.pair_by[index]))
     if node.join.kind == "align":
         full = [edge.is_full for edge in edges]
-        return AlignJoin(len(edges), round(node.join.tolerance * 1e9), _time, lambda place, count: full[place](count))
+        return AlignJoin(len(edges), round(node.join.tolerance * 1e9), _time, lambda index, count: full[index](count))
     return None
 
 

@@ -59,9 +59,9 @@ class Outputs:
         is_chunk = isinstance(value, DataChunk)
         rows = values.plain_rows(value.records()) if is_chunk else values.plain_default(value)
         if rows is not None:
-            place, trigger, emission, last, created, offset, bound, origin = label  # a star would cost twice as much
+            index, trigger, emission, last, created, offset, bound, origin = label  # a star would cost twice as much
             packet = encode_fields((
-                CHUNK, self._run, self._epoch, number, place, trigger, emission, last, created, offset, bound, origin, rows
+                CHUNK, self._run, self._epoch, number, index, trigger, emission, last, created, offset, bound, origin, rows
             ))  # fmt: skip
             size = len(packet)
         if rows is None or size > _LONG:
@@ -69,7 +69,7 @@ class Outputs:
         self._number = number
         held_back = False
         for edge in self.edges:
-            if edge.offer(packet, number, lent, size):
+            if edge.send_chunk(packet, number, lent, size):
                 held_back = True
         if held_back:
             self.settle()
@@ -91,11 +91,11 @@ class Outputs:
             array = self._lending.allocate(shape, dtype)
         return np.empty(shape, dtype) if array is None else array
 
-    def mark(self, kind: int, number: int, origin: Origins) -> None:
+    def send_marker(self, kind: int, number: int, origin: Origins) -> None:
         """Send a mark along all edges."""
         packet = packets.encode(packets.Marker(self._run, self._epoch, kind, number, origin))
         for edge in self.edges:
-            edge.mark(packet, kind == packets.DONE)
+            edge.send_marker(packet, kind == packets.DONE)
 
     def account(self) -> None:
         """Count what waits here."""
@@ -135,7 +135,7 @@ class Outputs:
         """The packet of a chunk whose payload goes into it or into a slot; its slot; the bytes of both."""
         lent = None
         if packed.size > INLINE:
-            lent = self._lending.place(packed, len(self.edges))
+            lent = self._lending.place_payload(packed, len(self.edges))
             packet = self._encode(number, label, packed.records, lent[0].ident, lent[1], packed.size)
         else:
             payload = bytearray(packed.size)
@@ -150,7 +150,7 @@ class Outputs:
     ) -> tuple[bytes, Lent]:
         """The packet itself is long (it holds a large plain value): it goes into a slot of ours, with the payload."""
         offset = -(-packed.size // values.ALIGNMENT) * values.ALIGNMENT if lent else 0
-        arena, slot = self._lending.slot(offset + len(packet) + values.ALIGNMENT)
+        arena, slot = self._lending.free_slot(offset + len(packet) + values.ALIGNMENT)
         memory = arena.memory(slot)
         if lent is not None:
             memory[: packed.size] = lent[0].memory(lent[1])[: packed.size]

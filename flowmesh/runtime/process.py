@@ -90,10 +90,10 @@ def _wire(setup: SetUp, node: Node, pipe: MessageSocket, page: CounterPage, give
     stepper = Stepper(node, setup.graph, setup.worker, machine, pipe, page)
     holder = LeaseHolder(setup.node.index, node.hold, stepper.warn)
     in_edges: list[InputEdge] = []
-    for place, spec in enumerate(setup.inputs):
+    for index, spec in enumerate(setup.inputs):
         end = PacketSocket(next(given))
         reader = RingReader(next(given), end) if spec.ring else None
-        block = page.input(place)
+        block = page.input(index)
         in_edges.append(
             RemoteInputEdge(spec, setup.names, holder, end, page, block)
             if spec.linked
@@ -101,14 +101,14 @@ def _wire(setup: SetUp, node: Node, pipe: MessageSocket, page: CounterPage, give
         )
     inputs = _inputs(setup.node, in_edges, machine) if in_edges else None
     outputs = Outputs(setup.node.index, setup.run, setup.epoch, setup.node.slots, stepper.wait_for_room)
-    for place, spec in enumerate(setup.outputs):
+    for index, spec in enumerate(setup.outputs):
         end = PacketSocket(next(given))
         receiving = None if spec.policy == "lossless" else PacketSocket(next(given))
         writer = RingWriter(next(given), end) if spec.ring else None
         outputs.edges.append(
-            _linked_output(spec, end, receiving, page, page.output(place))
+            _linked_output(spec, end, receiving, page, page.output(index))
             if spec.linked
-            else OutputEdge(spec, end, receiving, page, page.output(place), writer)
+            else OutputEdge(spec, end, receiving, page, page.output(index), writer)
         )
     stepper.attach(inputs, outputs)
     return stepper

@@ -20,20 +20,20 @@ class SingleInput(Inputs):
         self, node: NodeSpec, edge: InputEdge, paused: Callable[[int, int], None], ended: Callable[[int], None]
     ) -> None:
         super().__init__(node, [edge], paused, ended)
-        self.place = 0
+        self.triggering = 0
         self._edge = edge
         self._queue: deque[Chunk | ReceivedChunk] = deque()
 
     @classmethod
     def suits(cls, node: NodeSpec, edges: list[InputEdge]) -> bool:
         """Whether the node is such a one."""
-        return len(edges) == 1 and not node.marks and not node.forks
+        return len(edges) == 1 and not node.sends_watermarks and not node.pairing_outputs
 
     @property
-    def over(self) -> bool:
-        return not self._queue and self._join.over
+    def finished(self) -> bool:
+        return not self._queue and self._join.finished
 
-    def take(self) -> dict[str, DataChunk] | None:
+    def next_step(self) -> dict[str, DataChunk] | None:
         if not self._queue:
             return None
         item = self._queue.popleft()
@@ -71,14 +71,14 @@ class SingleInput(Inputs):
         item = self._queue.popleft()
         self._edge.dropped(item.number if isinstance(item, Chunk) else item.chunk.number, reason)
 
-    def _handle(self, place: int, edge: InputEdge, packet: packets.Packet) -> None:
+    def _handle(self, index: int, edge: InputEdge, packet: packets.Packet) -> None:
         if not isinstance(packet, packets.CHUNKS):
-            super()._handle(place, edge, packet)
+            super()._handle(index, edge, packet)
         elif self._closed_as is not None:
-            edge.intake.arrive(packet.number)
+            edge.intake.record_arrival(packet.number)
             edge.dropped(packet.number, self._closed_as)
         elif type(packet) is Chunk and not packet.arena:
-            edge.intake.arrive(packet.number)
+            edge.intake.record_arrival(packet.number)
             self._queue.append(packet)
         else:
             self._queue.append(edge.arrived(packet))

@@ -124,7 +124,7 @@ class Stepper:
             elif not self._machine.may_step:
                 self._idle()
             elif self._outputs.all_closed:
-                self._do(self._machine.ended())
+                self._do(self._machine.node_ended())
             elif self._inputs is None:
                 self._step_source()
             else:
@@ -143,33 +143,33 @@ class Stepper:
             self._number += 1
             goes_on = self._step() and self._cells[CONTROL] == self._heard
             goes_on = goes_on and not (rate or machine.counts_steps or outputs.all_closed)
-        self._do(machine.stepped())
+        self._do(machine.step_done())
         self._rest()
 
     def _step_inputs(self, inputs: Inputs) -> None:
         """Step for all that has come, as long as nothing else comes up; when there is nothing, see what has come."""
-        while (data := inputs.take()) is not None:
+        while (data := inputs.next_step()) is not None:
             goes_on = self._step(data)
             del data  # a lease must not last until the next step
-            if inputs.says and (news := inputs.stepped(self._said_last)):
-                self._outputs.mark(DONE, 0, news)
+            if inputs.says and (news := inputs.step_completed(self._said_last)):
+                self._outputs.send_marker(DONE, 0, news)
             if not goes_on or self._cells[CONTROL] != self._heard or self._outputs.all_closed:
                 self._rest()
                 return
         self._rest()
         arrived = inputs.receive()
-        if inputs.says and (news := inputs.news()):
-            self._outputs.mark(DONE, 0, news)
+        if inputs.says and (news := inputs.new_watermark()):
+            self._outputs.send_marker(DONE, 0, news)
         if arrived:
             return
-        if inputs.over:
-            if inputs.barren is not None:
+        if inputs.finished:
+            if inputs.never_fires is not None:
                 self.warn(
-                    f"ends without a step: {inputs.barren!r}, whose newest chunk each step sees, ended without one"
+                    f"ends without a step: {inputs.never_fires!r}, whose newest chunk each step sees, ended without one"
                 )
-            self._do(self._machine.ended())
+            self._do(self._machine.node_ended())
             return
-        self._do(self._machine.dry(inputs.missing))
+        self._do(self._machine.on_inputs_idle(inputs.missing))
         if self._machine.may_step:
             self._wait(None)
 
@@ -195,7 +195,7 @@ class Stepper:
         except EndOfStream:
             if data:
                 self.warn("has ended its stream: what still comes to it is dropped, counted as after_end")
-            self._do(self._machine.ended())
+            self._do(self._machine.node_ended())
             return False
         except BaseException as error:
             self._raised(error)
@@ -271,10 +271,10 @@ class Stepper:
         if now >= self._clock_due:
             self._read_clock(now)
         if inputs is None:
-            place, number, origin = -1, self._number, _NO_ORIGIN
+            index, number, origin = -1, self._number, _NO_ORIGIN
         else:
-            place, number, origin = inputs.place, inputs.trigger.number, inputs.origin
-        self._outputs.emit(value, (place, number, emission, last, now + _wall, self._offset, self._bound, origin))
+            index, number, origin = inputs.triggering, inputs.trigger.number, inputs.origin
+        self._outputs.emit(value, (index, number, emission, last, now + _wall, self._offset, self._bound, origin))
         if self._waited:
             self._cells[HELD] = 0
 
@@ -396,7 +396,7 @@ class Stepper:
 
     def _handle(self, message: AnyMessage) -> None:
         match message:
-            case Start(turn=turn, steps=steps):
+            case Start(start_id=turn, steps=steps):
                 self._tick = time.monotonic()
                 self._cells[FIRST] = self._cells[FIRST] or _now()
                 self._cells[PACED] = bool(self._node.rate or self._node.live)
@@ -405,18 +405,18 @@ class Stepper:
                 self._do(self._machine.start(turn, steps))
                 if self._machine.may_step:
                     self._outputs.settle()  # what the stop has kept from being sent goes before anything new is made
-            case Stop(turn=turn, now=now):
+            case Stop(start_id=turn, now=now):
                 self._do(self._machine.stop(turn, now))
             case PauseBlocked():
-                self._do(self._machine.held_up())
+                self._do(self._machine.on_blocked_by_paused())
             case TearDown():
                 while self._receive():
                     pass
                 self._do(self._machine.tear_down())
-            case Call(token=token, method=method, arguments=arguments):
-                self._answer(token, lambda: self._call(method, arguments))
-            case Gather(token=token):
-                self._answer(token, self._newest_chunk)
+            case Call(call_id=call_id, method=method, arguments=arguments):
+                self._answer(call_id, lambda: self._call(method, arguments))
+            case Gather(call_id=call_id):
+                self._answer(call_id, self._newest_chunk)
             case _:
                 pass
 
@@ -430,11 +430,11 @@ class Stepper:
     def _newest_chunk(self) -> DataChunk | None:
         return None if self._newest is None else DataChunk.of(self._newest)
 
-    def _answer(self, token: int, make: Callable[[], Any]) -> None:
+    def _answer(self, call_id: int, make: Callable[[], Any]) -> None:
         try:
-            reply = Reply(token=token, value=cloudpickle.dumps(make(), protocol=5))
+            reply = Reply(call_id=call_id, value=cloudpickle.dumps(make(), protocol=5))
         except BaseException as error:
-            reply = Reply(token=token, error=f"node {self._node.name!r}: {describe(error)}")
+            reply = Reply(call_id=call_id, error=f"node {self._node.name!r}: {describe(error)}")
         self._do([SendToWorker(reply)])
 
     # --- effects -----------------------------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ class Stepper:
                         self._account()
                     self._pipe.send(encode(message))
                 case SendMarker(kind=kind, number=number):
-                    self._outputs.mark(kind, number, {})
+                    self._outputs.send_marker(kind, number, {})
                 case CloseInputs(reason=reason):
                     if self._inputs is not None:
                         self._inputs.close(reason)
@@ -470,7 +470,7 @@ class Stepper:
 
     def _fail(self, phase: str, number: int, text: str) -> None:
         failure = NodeFailure(self._graph, self._node.name, self._worker, phase, number, text)
-        self._do([SendToWorker(failure), *self._machine.failed()])
+        self._do([SendToWorker(failure), *self._machine.step_failed()])
 
     def _await(self, coroutine: Any) -> Any:
         if self._loop is None:

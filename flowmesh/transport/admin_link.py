@@ -78,7 +78,7 @@ class AdminLink:
         """
         number = next(self._numbers)
         self._link.send(request(number))
-        outcome = self._await(lambda message: isinstance(message, AdminReply) and message.number == number, timeout)
+        outcome = self._await(lambda message: isinstance(message, AdminReply) and message.call_id == number, timeout)
         assert isinstance(outcome, AdminReply)
         if outcome.error:
             raise FlowmeshError(outcome.error)

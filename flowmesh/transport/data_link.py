@@ -63,7 +63,7 @@ class DataLink:
         try:
             self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
             self._listener = self._make_listener()
-            self.place = LinkAddress(self._keys.public, address, listen(self._listener, address, (port,)))
+            self.own_address = LinkAddress(self._keys.public, address, listen(self._listener, address, (port,)))
         except BaseException:
             self._context.destroy(linger=0)
             raise

@@ -8,7 +8,7 @@ import hashlib
 def fingerprint(key: str) -> str:
     """The first 80 bits of the key's SHA-256, as five groups of four letters: "3f9a-12bc-...."."""
     digits = hashlib.sha256(key.encode()).hexdigest()[:20]
-    return "-".join(digits[place : place + 4] for place in range(0, 20, 4))
+    return "-".join(digits[index : index + 4] for index in range(0, 20, 4))
 
 
 def short(key: str) -> str:

@@ -95,13 +95,13 @@ class AdminHello(Message, frozen=True):
 class StatusRequest(Message, frozen=True):
     """Operator → Manager: give the status."""
 
-    number: int
+    call_id: int
 
 
 class StopRequest(Message, frozen=True):
     """Operator → Manager: work off what is in flight for up to `drain` seconds (None: as usual), tear down, be finished."""
 
-    number: int
+    call_id: int
     drain: float | None = None
 
 
@@ -109,17 +109,17 @@ class LogRequest(Message, frozen=True):
     """Operator → Manager: give the last `last` lines of the log of this level or a higher one, of `node` if it is given,
     as a list of Logged; and then, if `on`, send every further one."""
 
-    number: int
+    call_id: int
     last: int
     level: int = 0
     node: str = ""
-    on: bool = False
+    follow: bool = False
 
 
 class TokenRequest(Message, frozen=True):
     """Operator → Manager: make a token that ends after so many seconds, or when it is used. `keep` as in Enrolment."""
 
-    number: int
+    call_id: int
     expires: float
     keep: bool = False
 
@@ -127,13 +127,13 @@ class TokenRequest(Message, frozen=True):
 class TokenListRequest(Message, frozen=True):
     """Operator → Manager: give all tokens, without their secrets."""
 
-    number: int
+    call_id: int
 
 
 class RevokeRequest(Message, frozen=True):
     """Operator → Manager: strike off the token with this id, or the worker of this name."""
 
-    number: int
+    call_id: int
     which: str
 
 
@@ -144,7 +144,7 @@ Request = AdminRequest | LogRequest
 class AdminReply(Message, frozen=True):
     """Manager → Operator: what came of a request. `error` is set when it failed, else `value` is msgpack."""
 
-    number: int
+    call_id: int
     value: bytes = b""
     error: str = ""
 
@@ -197,10 +197,10 @@ class EdgeEnd(msgspec.Struct, frozen=True):
     slots: int
     follow: bool
     linked: bool = False
-    again: bool = False
+    restarted: bool = False
     pickle: bool = True
     bytes: int = 0  # the window in bytes; 0: it has none
-    waits: int = 0  # as in EdgeSpec
+    max_waiting: int = 0  # as in EdgeSpec
     ring: bool = False  # whether its packets go through a ring: its descriptor follows those of the end
 
 
@@ -216,7 +216,7 @@ class Start(Message, frozen=True):
     """Manager → Worker → Node: step; with `steps`, a source pauses after so many. `turn` counts the starts."""
 
     graph: str
-    turn: int
+    start_id: int
     steps: int | None = None
 
 
@@ -224,7 +224,7 @@ class Stop(Message, frozen=True):
     """Manager → Worker → Node: sources pause; the others do when all that was sent to them is worked off, or `now`."""
 
     graph: str
-    turn: int
+    start_id: int
     now: bool = False
 
 
@@ -246,7 +246,7 @@ class Call(Message, frozen=True):
     seconds the worker answers for the node that is busy."""
 
     graph: str
-    token: int
+    call_id: int
     node: str
     timeout: float
     method: str
@@ -257,7 +257,7 @@ class Gather(Message, frozen=True):
     """Manager → Worker → Node: give your newest value. `timeout` as in Call."""
 
     graph: str
-    token: int
+    call_id: int
     node: str
     timeout: float
 
@@ -265,7 +265,7 @@ class Gather(Message, frozen=True):
 class MetricsRequest(Message, frozen=True):
     """Manager → Worker: report all counters."""
 
-    token: int
+    call_id: int
 
 
 # --- links between hosts ---------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ class OpenIncoming(Message, frozen=True):
     run: int
     transfer: Transfer
     names: tuple[str, ...]
-    again: int = 0
+    restarts: int = 0
 
 
 class CloseTransfers(Message, frozen=True):
@@ -343,7 +343,7 @@ class NodeNews(Message, frozen=True):
     graph: str
     node: str
     state: NodeState
-    turn: int = 0
+    start_id: int = 0
     pid: int = 0
     gone: bool = False
 
@@ -362,7 +362,7 @@ class NodeFailure(Message, frozen=True):
 class Reply(Message, frozen=True):
     """Node → Worker → Manager: the answer to Call or Gather; `error` is set when it failed, else `value` is pickled."""
 
-    token: int
+    call_id: int
     value: bytes = b""
     error: str = ""
 
@@ -411,7 +411,7 @@ class NodeCounters(msgspec.Struct, frozen=True):
 class MetricsReport(Message, frozen=True):
     """Worker → Manager: all counters of the graph's nodes that it runs. Answers Inspect."""
 
-    token: int
+    call_id: int
     graph: str
     nodes: dict[str, NodeCounters] = {}
 

@@ -35,7 +35,7 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     codec: str | None = None
     quality: int | None = None
     bytes: int = 0
-    waits: int = 0
+    max_waiting: int = 0
 
 
 class JoinSpec(msgspec.Struct, frozen=True):
@@ -67,8 +67,8 @@ class NodeSpec(msgspec.Struct, frozen=True):
     worker: str = ""
     slots: int = 8
     join: JoinSpec = JoinSpec()
-    marks: bool = False  # whether a join further down needs to know how far this node is
-    forks: tuple[int, ...] = ()  # outputs of no source by whose numbers some zip of the graph pairs
+    sends_watermarks: bool = False  # whether a join further down needs to know how far this node is
+    pairing_outputs: tuple[int, ...] = ()  # outputs of no source by whose numbers some zip of the graph pairs
 
 
 class Module(msgspec.Struct, frozen=True):

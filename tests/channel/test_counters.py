@@ -37,7 +37,7 @@ def test_another_process_sees_whole_cells() -> None:
 
 def test_no_two_cells_are_the_same() -> None:
     page = CounterPage.make(outputs=2, inputs=3)
-    blocks = [page.output(0), page.output(1), *(page.input(place) for place in range(3))]
+    blocks = [page.output(0), page.output(1), *(page.input(index) for index in range(3))]
     used = [*range(BOUND + 1), *range(HISTOGRAM, HISTOGRAM + BUCKETS)]
     used += [block + cell for block in blocks for cell in range(BLOCK)]
     assert len(set(used)) == len(used)

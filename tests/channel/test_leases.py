@@ -372,8 +372,8 @@ def test_the_leases_of_a_killed_process_stay() -> None:
 def test_a_lease_on_its_way_is_always_seen_when_givers_are_read_before_takers() -> None:
     hands = [LeaseTable() for _ in range(4)]
     tables = ReaderTables()
-    for place, table in reversed(list(enumerate(hands))):
-        tables.add(place, os.dup(table.descriptor))
+    for index, table in reversed(list(enumerate(hands))):
+        tables.add(index, os.dup(table.descriptor))
     go = os.eventfd(0)
 
     def work(say: Send) -> None:

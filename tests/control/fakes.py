@@ -56,12 +56,12 @@ class Edge:
 
     def send(self, number: int) -> None:
         if not self.closed:
-            self.window.send(number, shared=False)
+            self.window.record_sent(number, shared=False)
             self.packets.append(number)
 
     def taken(self, number: int) -> None:
-        credit = self.intake.take(number, shared=False)
-        self.window.credit(credit)
+        credit = self.intake.record_taken(number, shared=False)
+        self.window.receive_credit(credit)
 
 
 class Process:
@@ -94,7 +94,7 @@ class Process:
     def attach(self, inputs: list[Edge], outputs: list[Edge]) -> None:
         self.inputs, self.outputs = inputs, outputs
         zips = self.behaviour.zips
-        self._join = ZipJoin(len(inputs), lambda place, number: number) if zips else AnyJoin(len(inputs))
+        self._join = ZipJoin(len(inputs), lambda index, number: number) if zips else AnyJoin(len(inputs))
 
     def end(self, status: int) -> None:
         """It exits, or is killed: the kernel closes its ends."""
@@ -119,7 +119,7 @@ class Process:
         if self.inbox:
             return True
         unread = any(
-            edge.packets or (edge.gone and place not in self._noticed) for place, edge in enumerate(self.inputs)
+            edge.packets or (edge.gone and index not in self._noticed) for index, edge in enumerate(self.inputs)
         )
         if not self.machine.may_step:
             return unread and self.machine.state in (NodeState.ENDED, NodeState.FAILED)
@@ -137,9 +137,9 @@ class Process:
         elif not self.machine.may_step:
             self._read()
         elif self._nobody_listens:
-            self._do(self.machine.ended())
+            self._do(self.machine.node_ended())
         elif self._held_up:
-            self._do(self.machine.held_up())
+            self._do(self.machine.on_blocked_by_paused())
         elif self.inputs:
             self._step_inputs()
         else:
@@ -161,18 +161,18 @@ class Process:
         match message:
             case SetUp():
                 self._set_up(message)
-            case Start(turn=turn, steps=steps):
+            case Start(start_id=turn, steps=steps):
                 self._yields = False
                 self._do(self.machine.start(turn, steps))
-            case Stop(turn=turn, now=now):
+            case Stop(start_id=turn, now=now):
                 self._do(self.machine.stop(turn, now))
             case PauseBlocked():
                 self._yields = True
             case TearDown():
                 self._do(self.machine.tear_down())
-            case Call(token=token, method=method):
+            case Call(call_id=token, method=method):
                 self._do([SendToWorker(Reply(token, value=f"{self.name}.{method}".encode()))])
-            case Gather(token=token):
+            case Gather(call_id=token):
                 self._do([SendToWorker(Reply(token, value=self.name.encode()))])
             case _:
                 raise AssertionError(f"{self.name} was told {message}")
@@ -196,30 +196,30 @@ class Process:
     def _raised(self, phase: str, number: int) -> None:
         assert self._setup is not None
         failure = NodeFailure(self._setup.graph, self.name, self._setup.worker, phase, number, "ValueError: no")
-        self._do([SendToWorker(failure), *self.machine.failed()])
+        self._do([SendToWorker(failure), *self.machine.step_failed()])
 
     def _step_source(self) -> None:
         self.allowance -= 1
         if self.steps == self.behaviour.chunks:
-            self._do(self.machine.ended())
+            self._do(self.machine.node_ended())
         else:
             self._step()
             if not self.stuck:
-                self._do(self.machine.stepped())
+                self._do(self.machine.step_done())
 
     def _step_inputs(self) -> None:
-        if self._has_room and (taken := self._join.take()) is not None:
-            for place, number in taken[1].items():
+        if self._has_room and (taken := self._join.next_step()) is not None:
+            for index, number in taken[1].items():
                 self.waiting -= 1
-                self.took.append((place, number))
-                self.inputs[place].taken(number)
+                self.took.append((index, number))
+                self.inputs[index].taken(number)
             self._step()
             return
         self._read()
         missing = self._join.missing if isinstance(self._join, ZipJoin) else ()
         self._starves = bool(missing) or not self.waiting
         if self._starves and not any(edge.packets for edge in self.inputs):
-            self._do(self.machine.ended() if self._join.over else self.machine.dry(missing))
+            self._do(self.machine.node_ended() if self._join.finished else self.machine.on_inputs_idle(missing))
 
     def _step(self) -> None:
         self.steps += 1
@@ -233,29 +233,29 @@ class Process:
 
     def _read(self) -> None:
         """A packet of each input, or its end of file."""
-        for place, edge in enumerate(self.inputs):
+        for index, edge in enumerate(self.inputs):
             if edge.packets:
-                self._arrived(place, edge, edge.packets.popleft())
-            elif edge.gone and place not in self._noticed:
-                self._noticed.add(place)
-                self._end(place)
+                self._arrived(index, edge, edge.packets.popleft())
+            elif edge.gone and index not in self._noticed:
+                self._noticed.add(index)
+                self._end(index)
 
-    def _arrived(self, place: int, edge: Edge, packet: int | SendMarker) -> None:
+    def _arrived(self, index: int, edge: Edge, packet: int | SendMarker) -> None:
         if isinstance(packet, int):
-            edge.intake.arrive(packet)
+            edge.intake.record_arrival(packet)
             if edge.closed:
                 edge.dropped += 1
             else:
-                self._join.put(place, packet)
+                self._join.add_chunk(index, packet)
                 self.waiting += 1
         elif packet.kind == END:
-            self._end(place)
+            self._end(index)
         else:
-            self.machine.input_paused(place, packet.number)
+            self.machine.input_paused(index, packet.number)
 
-    def _end(self, place: int) -> None:
-        self._join.end(place)
-        self.machine.input_ended(place)
+    def _end(self, index: int) -> None:
+        self._join.end_input(index)
+        self.machine.input_ended(index)
 
     def _do(self, effects: list[NodeEffect]) -> None:
         for effect in effects:
@@ -278,6 +278,6 @@ class Process:
     def _close_inputs(self) -> None:
         for edge in self.inputs:
             edge.closed = True
-        for place, _ in self._join.rest():
-            self.inputs[place].dropped += 1
+        for index, _ in self._join.drain_rest():
+            self.inputs[index].dropped += 1
         self.waiting = 0

@@ -58,7 +58,7 @@ def plan(
     where = {worker: host((hosts or {}).get(worker, "boot"), worker) for worker in workers.values()}
     numbers = count()
     specs = [EdgeSpec(i, source, target) for i, (source, target) in enumerate(pairs)]
-    placed = placement.place(specs, workers, where, lambda: "")
+    placed = placement.place_edges(specs, workers, where, lambda: "")
     placed = tuple(replace(edge, nonce=f"{graph}/{next(numbers)}") for edge in placed)
     crossing = placement.transfers(list(workers), placed, dict.fromkeys(workers, 4))
     run = int(graph.rpartition(".")[2])
@@ -123,7 +123,7 @@ class World:
     def hire(self, name: str) -> Worker:
         """A new worker of that name wants to join."""
         worker = self.workers[name] = Worker(name)
-        if name in self.manager.roster.workers:
+        if name in self.manager.registry.workers:
             worker.key += "'s successor"
         self.register(worker)
         return worker
@@ -147,7 +147,7 @@ class World:
         worker = self.workers[name]
         worker.link = None
         self.reconnect()
-        self.does(worker, worker.machine.link_exited(-9, self.now))
+        self.does(worker, worker.machine.gateway_exited(-9, self.now))
 
     def interrupt(self, name: str) -> None:
         """The worker is told to leave by its own host: Ctrl+C, SIGTERM, the end of its script."""
@@ -300,11 +300,11 @@ class World:
 
     def _up(self, worker: Worker) -> None:
         if worker.up:
-            self._manager_does(self.manager.heard(worker.key, worker.up.popleft(), self.now))
+            self._manager_does(self.manager.received_from_peer(worker.key, worker.up.popleft(), self.now))
 
     def _down(self, worker: Worker) -> None:
         if worker.down and worker.alive:
-            self.does(worker, worker.machine.heard(worker.down.popleft(), self.now))
+            self.does(worker, worker.machine.received_from_manager(worker.down.popleft(), self.now))
 
     def _spawned(self, worker: Worker) -> None:
         if not worker.spawner or not worker.alive:
@@ -313,27 +313,27 @@ class World:
         if worker.processes.get(process.name) is not process:
             return  # of a graph that was released
         if what == "forked":
-            self.does(worker, worker.machine.forked(process.name, 1 + self.processes.index(process)))
+            self.does(worker, worker.machine.node_forked(process.name, 1 + self.processes.index(process)))
             return
         while process.outbox:
             self._node_says(worker, process)
-        self.does(worker, worker.machine.exited(process.name, process.status, "", self.now))
+        self.does(worker, worker.machine.node_exited(process.name, process.status, "", self.now))
 
     def _arrived(self, worker: Worker) -> None:
         if worker.arrivals and worker.alive:
             nonce = worker.arrivals.popleft()
             if nonce in worker.expected:
-                self.does(worker, worker.machine.end_arrived(worker.expected.pop(nonce), "in"))
+                self.does(worker, worker.machine.channel_end_arrived(worker.expected.pop(nonce), "in"))
             else:
                 worker.unclaimed.add(nonce)
 
     def _link_says(self, worker: Worker) -> None:
         if worker.link is not None and worker.link.says:
-            self.does(worker, worker.machine.link_said(worker.link.says.popleft()))
+            self.does(worker, worker.machine.received_from_gateway(worker.link.says.popleft()))
 
     def _node_says(self, worker: Worker, process: Process) -> None:
         if process.outbox and worker.alive:
-            self.does(worker, worker.machine.node_said(process.name, process.outbox.popleft()))
+            self.does(worker, worker.machine.received_from_node(process.name, process.outbox.popleft()))
 
     def _act(self, process: Process) -> None:
         process.act()
@@ -359,7 +359,7 @@ class World:
                     for worker in self._alive():
                         if worker.key == key:
                             worker.down.append(Heartbeat(sent, round(self.now * 1e9)))
-                case AnswerCall(token=token) | FailCall(token=token):
+                case AnswerCall(call_id=token) | FailCall(call_id=token):
                     self.answers[token].append(effect)
                 case Log():
                     self.notes.append(effect)
@@ -386,9 +386,9 @@ class World:
                 case worker_effects.KillNode(node=node):
                     if worker.processes[node].alive and not worker.processes[node].behaviour.immortal:
                         self._exit(worker.processes[node], -9)
-                case worker_effects.ReportMetrics(token=token):
+                case worker_effects.ReportMetrics(call_id=token):
                     worker.up.append(MetricsReport(token, machine.plan.graph if machine.plan else ""))
-                case worker_effects.AnswerBusy(token=token, node=node):
+                case worker_effects.AnswerBusy(call_id=token, node=node):
                     worker.up.append(Reply(token, error=f"node {node!r} is busy in step"))
                 case worker_effects.ReleaseGraph():
                     worker.processes = {}
@@ -415,7 +415,7 @@ class World:
                 case worker_effects.Leave():
                     worker.up.append(Departure(machine.name))
                     worker.alive = False
-        self._watch(machine.members.values())
+        self._watch(machine.nodes.values())
 
     def _edge(self, worker: Worker, index: int) -> EdgePlan:
         assert worker.machine.plan is not None
@@ -425,10 +425,10 @@ class World:
         index = edge.spec.index
         self.edges[edge.nonce] = Edge()
         if edge.target_worker == edge.source_worker:
-            self.does(worker, worker.machine.end_arrived(index, "in"))
+            self.does(worker, worker.machine.channel_end_arrived(index, "in"))
         elif self.workers[edge.target_worker].alive:
             self.workers[edge.target_worker].arrivals.append(edge.nonce)
-        self.does(worker, worker.machine.end_arrived(index, "out"))
+        self.does(worker, worker.machine.channel_end_arrived(index, "out"))
 
     def _transfer(self, worker: Worker, index: int) -> Transfer:
         assert worker.machine.plan is not None
@@ -438,7 +438,7 @@ class World:
         """The links between are left out: what one end sends is at the other's at once."""
         (spec,) = transfer.edges
         self.edges.setdefault(self._edge(worker, spec.index).nonce, Edge())
-        self.does(worker, worker.machine.end_arrived(spec.index, side))
+        self.does(worker, worker.machine.channel_end_arrived(spec.index, side))
 
     def _told_peers(self, link: Link, peers: dict[str, LinkAddress]) -> None:
         for name, before in list(link.peers.items()):
@@ -486,7 +486,7 @@ class World:
             worker.arrivals.append(edge.nonce)
 
     def _set_up(self, worker: Worker, node: str) -> None:
-        member, process = worker.machine.members[node], worker.processes[node]
+        member, process = worker.machine.nodes[node], worker.processes[node]
         process.attach(
             [self.edges[edge.nonce] for edge in member.inputs], [self.edges[edge.nonce] for edge in member.outputs]
         )

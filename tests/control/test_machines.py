@@ -89,7 +89,7 @@ def test_a_stop_waits_for_nobody_who_waits_for_whom_has_paused(workers: tuple[st
     """One source is far ahead of the other, and the windows of the zip are full of what has no partner yet."""
     world = World(*workers, show=Behaviour(zips=True))
     names = ("left", "right", "slow", "show")
-    mapping = {name: workers[place % len(workers)] for place, name in enumerate(names)}
+    mapping = {name: workers[index % len(workers)] for index, name in enumerate(names)}
     world.result(world.commit(plan(ZIPPED, mapping)))
     for _ in range(2):
         world.result(world.start())
@@ -106,9 +106,9 @@ def test_a_stop_waits_for_nobody_who_waits_for_whom_has_paused(workers: tuple[st
         assert len(shown(world)) >= before
     world.result(world.start())
     world.pass_time(5)
-    left = [number for place, number in world.process("show").took if place == 0]
+    left = [number for index, number in world.process("show").took if index == 0]
     assert left == list(range(1, len(left) + 1))
-    assert left == [number for place, number in world.process("show").took if place == 1]
+    assert left == [number for index, number in world.process("show").took if index == 1]
 
 
 def test_only_at_rest_and_never_of_the_dead_is_it_known_what_lies_where() -> None:

@@ -42,7 +42,7 @@ def test_revoking_a_worker_fails_the_graph_that_it_runs_a_part_of(world: World) 
     world.until_state(GraphState.FAILED)
     with pytest.raises(WorkerError, match=r"worker 'one' \(pid 7\) was revoked; it ran 'film'"):
         world.result(waiting)
-    assert list(world.manager.roster.workers) == ["two"]
+    assert list(world.manager.registry.workers) == ["two"]
 
 
 def test_the_last_word_goes_out_before_the_key_is_struck_off() -> None:
@@ -54,7 +54,7 @@ def test_the_last_word_goes_out_before_the_key_is_struck_off() -> None:
 
 def test_revoking_a_token_concerns_no_graph(world: World) -> None:
     world.result(world.ask(lambda manager, token: manager.make_token(token, "key", 60.0, world.now)))
-    world.manager.heard("key", Enroll("own"), world.now)
+    world.manager.received_from_peer("key", Enroll("own"), world.now)
     world.result(revoke(world, short("key")))
     assert world.manager.state is GraphState.RUNNING
 

@@ -83,7 +83,7 @@ def test_a_node_that_fails_meanwhile_fails_the_graph() -> None:
 
 def test_operators_are_heard_beside_the_workers() -> None:
     manager = ManagerMachine(VERSIONS, standing="standing")
-    manager.heard("standing", AdminHello("own"), 1.0)
-    assert manager.heard("own", StatusRequest(3), 1.0) == [HandleAdminRequest("own", StatusRequest(3))]
+    manager.received_from_peer("standing", AdminHello("own"), 1.0)
+    assert manager.received_from_peer("own", StatusRequest(3), 1.0) == [HandleAdminRequest("own", StatusRequest(3))]
     assert len(manager.dismiss()) == 1
     assert manager.tick(100.0)

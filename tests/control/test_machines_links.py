@@ -138,10 +138,10 @@ def test_a_link_that_ends_by_itself_or_can_not_be_started_is_tried_again() -> No
     world = flowing()
     worker = world.workers["local"]
     worker.link = None
-    world.does(worker, worker.machine.link_exited(1, world.now))
+    world.does(worker, worker.machine.gateway_exited(1, world.now))
     world.pass_time(2)
     worker.link = None
-    world.does(worker, worker.machine.link_failed("no way leads to far", world.now))
+    world.does(worker, worker.machine.gateway_failed_to_start("no way leads to far", world.now))
     world.pass_time(2)
     assert worker.links == 3
     assert world.links_are_up
@@ -153,6 +153,6 @@ def test_a_link_that_ends_by_itself_or_can_not_be_started_is_tried_again() -> No
 def test_workers_are_told_where_other_machines_reach_the_managers() -> None:
     machine = ManagerMachine(VERSIONS, address="10.0.0.1")
     world = World("local", "other", hosts=HOSTS)
-    machine.roster.workers.update(world.manager.roster.workers)
+    machine.registry.workers.update(world.manager.registry.workers)
     sent = machine.commit(1, plan(CHAIN, TWO, hosts=HOSTS), 60.0, world.now)
     assert [effect.message.address for effect in sent] == ["10.0.0.1", "10.0.0.1"]  # type: ignore[union-attr]

@@ -45,7 +45,7 @@ def deeds(world: World, chance: random.Random, graph: Plan, calm: bool) -> list[
     worker = world.workers[name]
 
     def commit() -> None:
-        for lost in [name for name in world.workers if name not in world.manager.roster.workers]:
+        for lost in [name for name in world.workers if name not in world.manager.registry.workers]:
             if not world.workers[lost].alive:
                 world.hire(lost)
         world.settle()
@@ -88,8 +88,8 @@ def accounts_balance(world: World) -> None:
         sent = sum(edge.window.sent for edge in process.inputs)
         dropped, unread = sum(edge.dropped for edge in process.inputs), sum(edge.unread for edge in process.inputs)
         assert sent == len(process.took) + dropped + process.waiting + unread
-        for place in range(len(process.inputs)):
-            took = [number for where, number in process.took if where == place]
+        for index in range(len(process.inputs)):
+            took = [number for where, number in process.took if where == index]
             assert took == list(range(1, len(took) + 1))
         if process in current and world.manager.state is GraphState.FINISHED:
             assert sent == len(process.took)
@@ -115,7 +115,7 @@ def schedule(seed: int) -> None:
     living = [process for process in world.processes if process.alive]
     assert all(process.behaviour.immortal for process in living)
     for worker in world.workers.values():
-        left = {name for name, member in worker.machine.members.items() if worker.alive and not member.gone}
+        left = {name for name, member in worker.machine.nodes.items() if worker.alive and not member.gone}
         assert left == {name for name in left if worker.processes[name] in living}
 
 

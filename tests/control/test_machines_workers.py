@@ -25,7 +25,7 @@ def test_a_worker_may_vanish_in_any_state(state: GraphState, lost: str) -> None:
     needed = any(process.alive for process in world.workers[lost].processes.values())
     world.vanish(lost)
     world.pass_time(2.5)
-    assert list(world.manager.roster.workers) == [name for name in world.workers if name != lost]
+    assert list(world.manager.registry.workers) == [name for name in world.workers if name != lost]
     if state in (GraphState.EMPTY, GraphState.RESETTING):
         world.until_state(GraphState.EMPTY, within=0 if needed else 6)
     elif state is GraphState.FINISHED:
@@ -95,9 +95,9 @@ def test_a_worker_that_was_silent_and_comes_back_is_registered_again_with_nothin
     lost = world.process("edges")
     assert lost.alive
     world.result(world.reset())
-    assert list(world.manager.roster.workers) == ["local"]
+    assert list(world.manager.registry.workers) == ["local"]
     world.workers["other"].cut = False
-    world.until(lambda: "other" in world.manager.roster.workers, within=7)
+    world.until(lambda: "other" in world.manager.registry.workers, within=7)
     assert not lost.alive
     assert lost.calls == ["setup", "teardown"]
     world.result(world.commit(plan(CHAIN, TWO, "another.1")))
@@ -112,9 +112,9 @@ def test_what_is_stuck_on_a_worker_that_comes_back_is_killed_before_it_registers
     world.pass_time(3)
     world.workers["other"].cut = False
     world.pass_time(4)
-    assert list(world.manager.roster.workers) == ["local"]
+    assert list(world.manager.registry.workers) == ["local"]
     assert world.process("edges").alive
-    world.until(lambda: "other" in world.manager.roster.workers, within=3)
+    world.until(lambda: "other" in world.manager.registry.workers, within=3)
     assert not world.process("edges").alive
 
 
@@ -129,10 +129,10 @@ def test_a_worker_that_comes_back_when_its_name_is_taken_leaves() -> None:
     world.workers = {"local": world.workers["local"], "lost": lost, "other": successor}
     world.register(successor)
     world.settle()
-    assert world.manager.roster.workers["other"].key == "another key"
+    assert world.manager.registry.workers["other"].key == "another key"
     lost.cut = False
     world.until(lambda: not lost.alive, within=7)
-    assert world.manager.roster.workers["other"].key == "another key"
+    assert world.manager.registry.workers["other"].key == "another key"
 
 
 def test_a_worker_that_leaves_takes_a_graph_down_that_needs_it() -> None:
@@ -172,7 +172,7 @@ def test_workers_that_were_sent_home_are_waited_for() -> None:
     world = running("local", "other")
     world.result(world.reset())
     world.result(world.leave(within=3), within=0)
-    assert not world.manager.roster.workers
+    assert not world.manager.registry.workers
     assert not any(worker.alive for worker in world.workers.values())
     world.result(world.leave(within=3))
 

@@ -15,7 +15,7 @@ from flowmesh.control.worker.effects import ConnectConsumers, ConnectProducer, E
 from flowmesh.daemon.endpoints import Endpoints
 from flowmesh.daemon.gateway_process import MODULE, GatewayProcess
 from flowmesh.errors import LinkError
-from flowmesh.planning.placement import place, transfers
+from flowmesh.planning.placement import place_edges, transfers
 from flowmesh.wire.messages import (
     CloseTransfers,
     LogLine,
@@ -37,7 +37,7 @@ EDGES = (
     EdgeSpec(1, "edges", "show", policy="latest", depth=1, slots=1),
     EdgeSpec(2, "edges", "look", policy="latest", depth=1, slots=1),
 )
-PLACED = place(EDGES, WORKERS, HOSTS, lambda: "")
+PLACED = place_edges(EDGES, WORKERS, HOSTS, lambda: "")
 PLAN = Plan(
     "graph.1",
     1,
@@ -127,7 +127,7 @@ def test_the_producer_has_one_channel_for_a_transfer(worker: Worker) -> None:
 
 def test_each_consumer_has_a_channel_of_its_own_and_the_link_a_duplicate_of_a_lossy_ones_end(worker: Worker) -> None:
     process = worker.start()
-    assert worker.seat.do(ConnectConsumers(1, again=3), PLAN, 0.0) == [(1, "in"), (2, "in")]
+    assert worker.seat.do(ConnectConsumers(1, restarts=3), PLAN, 0.0) == [(1, "in"), (2, "in")]
     message, (page, *files) = process.told()
     assert message == OpenIncoming("graph.1", 1, PLAN.transfers[1], NAMES, 3)
     os.close(page)

@@ -150,14 +150,14 @@ class Actor:
         self.outputs.emit(value, (-1, 0, 0, True, 0, 0, 0, {}))
 
     def end(self) -> None:
-        self.outputs.mark(END, 0, {})
+        self.outputs.send_marker(END, 0, {})
 
     def allocate(self, *shape: int) -> np.ndarray:
         return self.outputs.allocate(shape, np.uint8)
 
     def take(self) -> dict[str, DataChunk] | None:
         """The next step's data, without waiting."""
-        while (data := self.inputs.take()) is None:
+        while (data := self.inputs.next_step()) is None:
             if not self.inputs.receive():
                 self.inputs.retry()
                 return None

@@ -152,7 +152,7 @@ def test_small_chunks_and_frames_mixed_keep_their_order(depth: int) -> None:
 @pytest.mark.parametrize("readers", [1, 4, 16])
 @alone
 def test_a_fan_out_writes_a_frame_once_for_all(readers: int) -> None:
-    names = ["a", *(f"b{place}" for place in range(readers))]
+    names = ["a", *(f"b{index}" for index in range(readers))]
     rig = Rig(names, *(Wire("a", name) for name in names[1:]))
     a = rig.actor("a", lambda edges, bell: all(follow(one) for one in others))
     others = [rig.actor(name) for name in names[1:]]

@@ -60,7 +60,7 @@ def test_lossy_edges_in_any_order_of_acts(policy: str, seed: int) -> None:
         a.emit(choose.choice([numbered(number, (rows, 256)), number, [number, "l" * 66_000]]))
         lossless.take_all()
         if number % 20 == 0:
-            a.outputs.mark(1, number, {})
+            a.outputs.send_marker(1, number, {})
         consume(0.3)
         assert rig.in_flight(lossy) in range(depth + 2)
     a.end()

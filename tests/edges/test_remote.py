@@ -47,7 +47,7 @@ def mark(kind: int, number: int = 0) -> bytes:
 
 
 def spec(policy: str = "lossless", depth: int = DEPTH, again: bool = False) -> EdgeEnd:
-    return EdgeEnd(0, "film", policy, depth, 4, True, linked=True, again=again)
+    return EdgeEnd(0, "film", policy, depth, 4, True, linked=True, restarted=again)
 
 
 def names(received: list[packets.Packet]) -> list[str]:
@@ -135,7 +135,7 @@ def slots() -> Iterator[Slots]:
 def send(edge: RemoteOutputEdge | LossyRemoteOutputEdge, *numbers: int, lender: SlotOwner | None = None) -> None:
     for number in numbers:
         packet = chunk(number, 0 if lender is None else lender.ident)
-        edge.offer(packet, number, None if lender is None else (lender, number), len(packet))
+        edge.send_chunk(packet, number, None if lender is None else (lender, number), len(packet))
 
 
 def replaced(edge: RemoteOutputEdge | LossyRemoteOutputEdge, ends: list[PacketSocket], lossy: bool = False) -> FakeLink:
@@ -188,7 +188,7 @@ def test_a_new_link_is_sent_all_that_was_not_taken(
     edge.collect()
     assert edge.gone
     send(edge, 4)
-    edge.mark(mark(PAUSE, 1), done=False)
+    edge.send_marker(mark(PAUSE, 1), done=False)
     assert edge.backlog  # so that an emission waits
     new = replaced(edge, ends)
     assert not edge.gone
@@ -212,12 +212,12 @@ def test_marks_are_said_again_in_their_places_as_long_as_nothing_behind_them_was
     edge: RemoteOutputEdge, link: FakeLink, ends: list[PacketSocket]
 ) -> None:
     send(edge, 1)
-    edge.mark(mark(DONE, 1), done=True)
-    edge.mark(mark(DONE, 2), done=True)
+    edge.send_marker(mark(DONE, 1), done=True)
+    edge.send_marker(mark(DONE, 2), done=True)
     send(edge, 2)
-    edge.mark(mark(PAUSE, 1), done=False)
+    edge.send_marker(mark(PAUSE, 1), done=False)
     send(edge, 3)
-    edge.mark(mark(END), done=False)
+    edge.send_marker(mark(END), done=False)
     assert link.read() == ["1", "done 1", "done 2", "2", "pause 1", "3", "end"]
     link.die()
     new = replaced(edge, ends)
@@ -234,8 +234,8 @@ def test_of_the_marks_that_come_while_there_is_no_link_the_newest_of_progress_is
     link.die()
     edge.collect()
     for number in (1, 2):
-        edge.mark(mark(DONE, number), done=True)
-    edge.mark(mark(END), done=False)
+        edge.send_marker(mark(DONE, number), done=True)
+    edge.send_marker(mark(END), done=False)
     assert replaced(edge, ends).read() == ["behind 0", "done 2", "end"]
 
 
@@ -370,11 +370,11 @@ def test_credit_may_overtake_a_chunk_that_was_taken_back_and_sent_again(
 def test_the_newest_marks_are_said_to_each_new_link(
     lossy: LossyRemoteOutputEdge, lossy_link: FakeLink, ends: list[PacketSocket]
 ) -> None:
-    lossy.mark(mark(DONE, 1), done=True)
+    lossy.send_marker(mark(DONE, 1), done=True)
     send(lossy, 1)
-    lossy.mark(mark(PAUSE, 1), done=False)
-    lossy.mark(mark(DONE, 2), done=True)
-    lossy.mark(mark(END), done=False)
+    lossy.send_marker(mark(PAUSE, 1), done=False)
+    lossy.send_marker(mark(DONE, 2), done=True)
+    lossy.send_marker(mark(END), done=False)
     assert lossy_link.read() == ["done 1", "1", "pause 1", "done 2", "end"]
     lossy_link.die()
     assert replaced(lossy, ends, lossy=True).read() == ["done 2", "end"]

@@ -56,24 +56,24 @@ class Producer:
         """Send a chunk, or leave it in the backlog."""
         packed = values.pack([("default", value, content_type)])
         self.number += 1
-        lent, place, payload = None, (0, 0, 0), b""
+        lent, index, payload = None, (0, 0, 0), b""
         if packed.size > INLINE:
-            lent = self.lending.place(packed, 1)
-            place = (lent[0].ident, lent[1], packed.size)
+            lent = self.lending.place_payload(packed, 1)
+            index = (lent[0].ident, lent[1], packed.size)
         else:
             memory = bytearray(packed.size)
             values.write(packed, memoryview(memory))
             payload = bytes(memory)
         packet = packets.encode_fields(
             (packets.CHUNK, 1, 1, self.number, -1, self.number, 0, True, time.time_ns(), 0, 0, {}, packed.records,
-             *place, payload)
+             *index, payload)
         )  # fmt: skip
         if len(packet) > LARGEST // 3:
-            arena, slot = lent = self.lending.slot(len(packet))
+            arena, slot = lent = self.lending.free_slot(len(packet))
             arena.memory(slot)[: len(packet)] = packet
             arena.lend(slot, 1)
             packet = packets.encode(packets.LongPacket(self.number, arena.ident, slot, 0, len(packet)))
-        self.edge.offer(packet, self.number, lent, len(packet) + packed.size)
+        self.edge.send_chunk(packet, self.number, lent, len(packet) + packed.size)
 
     def wait(self, within: float = WITHIN) -> None:
         """Until the link has said something."""
@@ -94,7 +94,7 @@ class Producer:
         self.edge.rewire(PacketSocket(ours), receiving)
 
     def mark(self, kind: int, number: int) -> None:
-        self.edge.mark(packets.encode(packets.Marker(1, 1, kind, number, {})), kind == packets.DONE)
+        self.edge.send_marker(packets.encode(packets.Marker(1, 1, kind, number, {})), kind == packets.DONE)
 
     def close(self) -> None:
         self.edge.end.close()
@@ -114,8 +114,8 @@ class Producer:
 class Consumer:
     """A node at the transfer's target. `theirs` are the ends that the link gets."""
 
-    def __init__(self, transfer: Transfer, place: int = 0, hold: int = 4) -> None:
-        self.spec = transfer.edges[place]
+    def __init__(self, transfer: Transfer, index: int = 0, hold: int = 4) -> None:
+        self.spec = transfer.edges[index]
         self.page = CounterPage.make(0, 1)
         self.holder = LeaseHolder(NAMES.index(self.spec.target), hold, lambda text: None)
         self.waiting: deque[Any] = deque()

@@ -23,24 +23,24 @@ class Site:
         names = sorted({name for each in transfers for name in (each.source_worker, each.target_worker)})
         self.hosts = {name: Host(name) for name in names}
         self.producers = [Producer(each) for each in transfers]
-        self.consumers = [[Consumer(each, place, hold) for place in range(len(each.edges))] for each in transfers]
+        self.consumers = [[Consumer(each, index, hold) for index in range(len(each.edges))] for each in transfers]
         self.pages = [CounterPage.make(len(each.edges), 0) for each in transfers]
-        for place in range(len(transfers)):
-            self.source_begins(place)
-            self.target_begins(place)
+        for index in range(len(transfers)):
+            self.source_begins(index)
+            self.target_begins(index)
         self.introduce()
         for a, b in self.pairs:
             self.hosts[a].is_up_with(self.hosts[b])
             self.hosts[b].is_up_with(self.hosts[a])
 
-    def source_begins(self, place: int) -> None:
-        transfer, producer = self.transfers[place], self.producers[place]
+    def source_begins(self, index: int) -> None:
+        transfer, producer = self.transfers[index], self.producers[index]
         self.hosts[transfer.source_worker].sends(transfer, producer.page.descriptor, producer.theirs)
 
-    def target_begins(self, place: int, again: int = 0) -> None:
-        transfer = self.transfers[place]
-        ends = [end for consumer in self.consumers[place] for end in consumer.theirs]
-        self.hosts[transfer.target_worker].receives(transfer, self.pages[place].descriptor, ends, again)
+    def target_begins(self, index: int, again: int = 0) -> None:
+        transfer = self.transfers[index]
+        ends = [end for consumer in self.consumers[index] for end in consumer.theirs]
+        self.hosts[transfer.target_worker].receives(transfer, self.pages[index].descriptor, ends, again)
 
     @property
     def pairs(self) -> set[tuple[str, str]]:

@@ -34,7 +34,7 @@ def done_here(pool: CodecThreads, size: int, lasts: float = 0.0) -> bool:
             pass
         return threading.current_thread()
 
-    pool.take(size, work, found.append)
+    pool.submit(size, work, found.append)
     if not found:
         assert select.select([pool.bell], [], [], DEADLINE)[0]
         pool.finish()
@@ -57,7 +57,7 @@ def test_work_that_follows_at_once_is_handed_over(pool: CodecThreads) -> None:
 
 def test_nothing_is_done_here_while_a_thread_works(pool: CodecThreads) -> None:
     goes_on, found = threading.Event(), []
-    pool.run(lambda: goes_on.wait(DEADLINE), found.append)
+    pool.run_in_thread(lambda: goes_on.wait(DEADLINE), found.append)
     assert not done_here(pool, LONG)
     goes_on.set()
     while not found:
@@ -73,7 +73,7 @@ def test_what_can_not_be_coded_is_told(pool: CodecThreads, shared: bool) -> None
     def work() -> None:
         raise error
 
-    pool.take(LONG, work, found.append)
+    pool.submit(LONG, work, found.append)
     if shared:
         assert select.select([pool.bell], [], [], DEADLINE)[0]
         pool.finish()

@@ -45,7 +45,7 @@ def test_a_consumer_that_takes_nothing_holds_the_producer_back() -> None:
     for number in range(8):
         producer.emit(number)
     consumer.wait_for(lambda: consumer.arrived == 8)
-    producer.edge.offer(b"never sent", 9, None, 1)
+    producer.edge.send_chunk(b"never sent", 9, None, 1)
     producer.wait(within=0.2)
     assert len(producer.edge.backlog) == 1
     producer.edge.backlog.clear()

@@ -42,7 +42,7 @@ class Peer:
         self._data = DataLink("127.0.0.1", 0)
         self._host = host
         self._connection = 0
-        self.link = self._data.place
+        self.link = self._data.own_address
 
     def dial(self) -> None:
         """And say Hello."""

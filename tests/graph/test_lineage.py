@@ -101,7 +101,7 @@ def test_above_is_who_can_reach_a_target(targets: str, found: str) -> None:
 def graphs(draw: st.DrawFn) -> list[str]:
     count = draw(st.integers(2, 7))
     names = "abcdefg"[:count]
-    pairs = [a + b for place, b in enumerate(names) for a in names[:place]]
+    pairs = [a + b for index, b in enumerate(names) for a in names[:index]]
     return draw(st.lists(st.sampled_from(pairs), min_size=1, unique=True))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from flowmesh.errors import GraphError
 from flowmesh.node import Node
-from flowmesh.planning.placement import assign, place, slots_needed, transfers, without_pickle
+from flowmesh.planning.placement import assign_workers, place_edges, slots_needed, transfers, without_pickle
 from flowmesh.wire.plan_specs import EdgePlan, EdgeSpec, Host
 
 NAMES = ("film", "edges", "show")
@@ -30,32 +30,32 @@ def nonce() -> Callable[[], str]:
 
 def test_each_node_goes_where_the_mapping_says() -> None:
     mapping = {"local": ["film"], "second": ("edges", "show")}
-    assert assign(NAMES, mapping, ["second", "local"]) == {"film": "local", "edges": "second", "show": "second"}
+    assert assign_workers(NAMES, mapping, ["second", "local"]) == {"film": "local", "edges": "second", "show": "second"}
 
 
 def test_nodes_may_be_given_as_objects_and_by_an_iterator() -> None:
     nodes: Any = (Node(name=name) for name in NAMES)
-    assert assign(NAMES, {"local": nodes}, {"local"}) == dict.fromkeys(NAMES, "local")
+    assert assign_workers(NAMES, {"local": nodes}, {"local"}) == dict.fromkeys(NAMES, "local")
 
 
 def test_a_worker_may_have_nothing_to_do() -> None:
-    assert set(assign(NAMES, {"local": NAMES, "second": []}, SAME).values()) == {"local"}
+    assert set(assign_workers(NAMES, {"local": NAMES, "second": []}, SAME).values()) == {"local"}
 
 
 def test_without_a_mapping_the_only_worker_runs_all() -> None:
-    assert assign(NAMES, None, {"local": object()}) == dict.fromkeys(NAMES, "local")
+    assert assign_workers(NAMES, None, {"local": object()}) == dict.fromkeys(NAMES, "local")
 
 
 def test_without_a_mapping_several_workers_are_an_error() -> None:
-    assert lines(lambda: assign(NAMES, None, ["second", "local"])) == [
+    assert lines(lambda: assign_workers(NAMES, None, ["second", "local"])) == [
         "several workers are registered (local, second): give a mapping"
     ]
 
 
 def test_without_workers_the_way_to_one_is_told() -> None:
     advice = "no worker is registered: make one with Worker(name='local') and connect() it to the Manager"
-    assert lines(lambda: assign(NAMES, None, [])) == [advice]
-    assert lines(lambda: assign(NAMES, {"local": NAMES}, [])) == [f"mapping 'local': no such worker; {advice}"]
+    assert lines(lambda: assign_workers(NAMES, None, [])) == [advice]
+    assert lines(lambda: assign_workers(NAMES, {"local": NAMES}, [])) == [f"mapping 'local': no such worker; {advice}"]
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_without_workers_the_way_to_one_is_told() -> None:
     ],
 )
 def test_one_mistake_gives_one_error(mapping: Any, error: str) -> None:
-    assert lines(lambda: assign(NAMES, mapping, SAME)) == [error]
+    assert lines(lambda: assign_workers(NAMES, mapping, SAME)) == [error]
 
 
 def test_all_mistakes_are_told_at_once() -> None:
     mapping: Any = {"gone": ["film", "film"], "local": 5}
-    assert lines(lambda: assign(NAMES, mapping, SAME)) == [
+    assert lines(lambda: assign_workers(NAMES, mapping, SAME)) == [
         "mapping 'gone': no such worker; registered: local, second",
         "mapping 'local': give a list of nodes, not 5",
         "mapping 'local': no node 5 is in the graph; there are: film, edges, show",
@@ -102,17 +102,19 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 def test_a_mapping_is_a_mapping() -> None:
     mapping: Any = ["film"]
-    assert lines(lambda: assign(NAMES, mapping, SAME)) == ["a mapping is {worker's name: [nodes]}, not ['film']"]
+    assert lines(lambda: assign_workers(NAMES, mapping, SAME)) == [
+        "a mapping is {worker's name: [nodes]}, not ['film']"
+    ]
 
 
 def test_an_edge_within_a_worker_needs_no_nonce(nonce: Callable[[], str]) -> None:
-    plans = place(EDGES, dict.fromkeys(NAMES, "local"), SAME, nonce)
+    plans = place_edges(EDGES, dict.fromkeys(NAMES, "local"), SAME, nonce)
     assert plans == tuple(EdgePlan(edge, "local", "local", "socket") for edge in EDGES)
 
 
 def test_an_edge_between_workers_of_a_host_has_a_nonce_and_the_targets_address(nonce: Callable[[], str]) -> None:
     assignment = {"film": "local", "edges": "second", "show": "local"}
-    assert place(EDGES, assignment, SAME, nonce) == (
+    assert place_edges(EDGES, assignment, SAME, nonce) == (
         EdgePlan(EDGES[0], "local", "second", "socket", "nonce-1", "@second"),
         EdgePlan(EDGES[1], "second", "local", "socket", "nonce-2", "@local"),
     )
@@ -121,7 +123,7 @@ def test_an_edge_between_workers_of_a_host_has_a_nonce_and_the_targets_address(n
 @pytest.mark.parametrize("other", [Host("b", 1, 1000, "@"), Host("boot", 2, 1000, "@"), Host("boot", 1, 0, "@")])
 def test_edges_that_cross_hosts_go_by_a_link(other: Host, nonce: Callable[[], str]) -> None:
     assignment = {"film": "local", "edges": "far", "show": "local"}
-    assert place(EDGES, assignment, {**SAME, "far": other}, nonce) == (
+    assert place_edges(EDGES, assignment, {**SAME, "far": other}, nonce) == (
         EdgePlan(EDGES[0], "local", "far", "link", transfer=0),
         EdgePlan(EDGES[1], "far", "local", "link", transfer=1),
     )
@@ -134,7 +136,7 @@ FAR = {"far": Host("other", 1, 1000, "@far"), "further": Host("third", 1, 1000, 
 def crossing(*edges: EdgeSpec, **workers: str) -> tuple[EdgePlan, ...]:
     """The plans of these edges; nodes are on the worker "local" unless said."""
     names = {name for edge in edges for name in (edge.source, edge.target)}
-    return place(edges, dict.fromkeys(names, "local") | workers, {**SAME, **FAR}, lambda: "nonce")
+    return place_edges(edges, dict.fromkeys(names, "local") | workers, {**SAME, **FAR}, lambda: "nonce")
 
 
 def test_edges_of_one_output_to_one_worker_go_together_if_they_agree() -> None:
@@ -188,7 +190,7 @@ def test_to_another_host_goes_a_copy_which_is_in_the_links_slots_there() -> None
 
 def test_workers_on_two_hosts_are_fine_where_no_edge_joins_them(nonce: Callable[[], str]) -> None:
     hosts = {**SAME, "far": Host("other", 1, 1000, "@far")}
-    assert len(place(EDGES[:1], {"film": "local", "edges": "local", "show": "far"}, hosts, nonce)) == 1
+    assert len(place_edges(EDGES[:1], {"film": "local", "edges": "local", "show": "far"}, hosts, nonce)) == 1
 
 
 def test_edges_to_a_worker_that_refuses_pickle_are_marked() -> None:

@@ -41,19 +41,19 @@ def _received(edge: Edge) -> list[Chunk]:
 
 def _triggering(node: Node) -> list[tuple[int, Edge]]:
     followed = node.join == "follow" and len(node.ins) > 1
-    return [(place, edge) for place, edge in enumerate(node.ins) if not (followed and edge.sampled)]
+    return [(index, edge) for index, edge in enumerate(node.ins) if not (followed and edge.sampled)]
 
 
 def _check_commits(node: Node) -> None:
-    for place, edge in _triggering(node):
-        numbers = [number for where, number, _ in node.committed if where == place]
+    for index, edge in _triggering(node):
+        numbers = [number for where, number, _ in node.committed if where == index]
         received = [chunk.number for chunk in _received(edge)]
         if edge.lossless and numbers != received:
             raise Broken(f"{edge}: committed {numbers} of {received}")
         if numbers != sorted(set(numbers)):
             raise Broken(f"{edge}: committed {numbers}")
         for where, number, content in node.committed:
-            if where == place and content != edge.source.given[number].content:
+            if where == index and content != edge.source.given[number].content:
                 raise Broken(f"{edge}: the content of {number} is another's")
     if node.join == "zip":
         committed = [content for where, _, content in node.committed if where == 0]
@@ -87,10 +87,10 @@ def _check_prefix(node: Node, contents: list[int], wanted: list[int]) -> None:
 def _pairs(node: Node) -> list[tuple[int, ...]]:
     """The i-th of a number on one input with the i-th of it on the other."""
     lines = []
-    for place, edge in enumerate(node.ins):
+    for index, edge in enumerate(node.ins):
         by_number: dict[int, list[int]] = defaultdict(list)
         for chunk in edge.source.given.values():
-            by_number[node.number(place, chunk)].append(chunk.content)
+            by_number[node.number(index, chunk)].append(chunk.content)
         lines.append(by_number)
     numbers = sorted(set(lines[0]).intersection(*lines[1:]))
     return [pair for number in numbers for pair in zip(*(line[number] for line in lines), strict=False)]

@@ -58,9 +58,9 @@ class Node:
         many = profiles[self.profile]
         return [hash((mixed, emission)) for emission in range(many)]
 
-    def number(self, place: int, chunk: Chunk) -> int:
+    def number(self, index: int, chunk: Chunk) -> int:
         """The number by which a zip pairs a chunk of an input."""
-        by = self.pair_by[place]
+        by = self.pair_by[index]
         return chunk.origin[by][0] if by in chunk.origin else chunk.number
 
     def gave(self, chunk: Chunk) -> None:

@@ -16,10 +16,10 @@ from .simulation import Rules
 class SettlesAtTaken(CommitTracker):
     """A chunk is settled as soon as a step has taken it."""
 
-    def took(self, trigger: int, used: Any) -> Checkpoint:
-        super().took(trigger, used)
-        for place, number in used.items():
-            self._done[place].add(number)
+    def step_began(self, trigger: int, used: Any) -> Checkpoint:
+        super().step_began(trigger, used)
+        for index, number in used.items():
+            self._done[index].add(number)
         return self._write()
 
 
@@ -42,8 +42,8 @@ class ForgetsMarks(CommitTracker):
 class DropsQuietly(CommitTracker):
     """What is dropped is settled, but not what that says downstream."""
 
-    def dropped(self, place: int, number: int, mark: Any) -> Checkpoint:
-        return super().dropped(place, number, {})
+    def chunk_dropped(self, index: int, number: int, mark: Any) -> Checkpoint:
+        return super().chunk_dropped(index, number, {})
 
 
 class StartsBehind(CommitTracker):
@@ -66,29 +66,29 @@ class OneIsEnough(RetransmitBuffer[Any]):
 class KeepsOnlyNews(ReliableSender[Any]):
     """What a consumer already has is forgotten, although it is not settled."""
 
-    def reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
-        return super().reported(connection, report._replace(settled=report.last))
+    def position_reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
+        return super().position_reported(connection, report._replace(settled=report.last))
 
 
 class SendsAllAgain(ReliableSender[Any]):
     """A new connection begins with all that is unsettled, not behind what the consumer has."""
 
-    def reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
-        return super().reported(connection, report._replace(last=report.settled, taken=report.settled))
+    def position_reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
+        return super().position_reported(connection, report._replace(last=report.settled, taken=report.settled))
 
 
 class BelievesOldCredit(ReliableSender[Any]):
     """Credit of another connection counts."""
 
-    def credited(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
-        return super().credited(self.connection or connection, taken, settled)
+    def credit_received(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
+        return super().credit_received(self.connection or connection, taken, settled)
 
 
 class BelievesOldChunks(InputCursor):
     """Chunks of another connection are taken."""
 
-    def arrive(self, connection: ConnectionId, number: int) -> bool:
-        return super().arrive(self.connection or connection, number)
+    def chunk_arrived(self, connection: ConnectionId, number: int) -> bool:
+        return super().chunk_arrived(self.connection or connection, number)
 
 
 def as_it_comes(inputs: int, order: Sequence[int]) -> AnyJoin[Any]:

@@ -22,13 +22,13 @@ class Output:
         self.world = world
         self.node = node
         rules, page = world.rules, node.page
-        lossless = [place for place, edge in enumerate(node.outs) if edge.lossless]
+        lossless = [index for index, edge in enumerate(node.outs) if edge.lossless]
         self.keeping = rules.keeping(lossless, node.cap, page.next, dict(page.mark))
         self.outlets: list[Outlet] = [
-            rules.kept_edge(place, self.keeping, edge.depth, edge.depth)
+            rules.kept_edge(index, self.keeping, edge.depth, edge.depth)
             if edge.lossless
             else LatestSender(node.newest if rules.newest_outlives else None)
-            for place, edge in enumerate(node.outs)
+            for index, edge in enumerate(node.outs)
         ]
 
     @property
@@ -53,16 +53,16 @@ class Output:
                 edge.met(chunk.number, "after_end")
             elif isinstance(outlet, LatestSender):
                 self.node.newest = max(self.node.newest or (0, None), (chunk.number, chunk))
-                if dropped := outlet.give(chunk.number, chunk):
+                if dropped := outlet.replace_newest(chunk.number, chunk):
                     edge.met(dropped, "superseded")
         self.flush()
 
     def end(self) -> None:
         """Give the end; it is not sent yet."""
-        number = self.keeping.give_end(None)
+        number = self.keeping.keep_end(None)
         for outlet in self.outlets:
             if isinstance(outlet, LatestSender):
-                outlet.give_end(number, None)
+                outlet.replace_with_end(number, None)
 
     def receive(self) -> None:
         """What consumers say: connections, reports, credit."""
@@ -72,7 +72,7 @@ class Output:
 
     def flush(self) -> None:
         for edge, outlet in zip(self.node.outs, self.outlets, strict=True):
-            while (due := outlet.due()) is not None:
+            while (due := outlet.next_due()) is not None:
                 number, chunk = due
                 if isinstance(outlet, LatestSender) and chunk is not None:
                     self._make_room(edge)
@@ -81,7 +81,7 @@ class Output:
                 if not gone and not edge.lossless and chunk is not None:
                     edge.lost.add(number)
                 outlet.sent(number)
-            if isinstance(outlet, ReliableSender) and (mark := outlet.mark_due()) is not None:
+            if isinstance(outlet, ReliableSender) and (mark := outlet.watermark_due()) is not None:
                 assert outlet.connection is not None
                 edge.down.send(outlet.connection, "mark", mark)
 
@@ -102,10 +102,10 @@ class Output:
         fresh = message.connection == edge.connection
         gone: list[int] = []
         if message.kind == "report":
-            gone = outlet.reported(message.connection, message.body) or []
+            gone = outlet.position_reported(message.connection, message.body) or []
             if outlet.closed and message.body.closed:
                 self.world.closed(edge, message.body.last)
         elif isinstance(outlet, ReliableSender):
-            gone = outlet.credited(message.connection, *message.body)
+            gone = outlet.credit_received(message.connection, *message.body)
         if gone and not fresh and outlet.connection == edge.connection:
             raise Broken(f"{edge}: {message} of another connection was believed")

@@ -62,10 +62,10 @@ class SlotWorld:
             Broken: a slot was reused while it could be read, a lease was left, or nothing moves any more.
         """
         running: dict[str, Iterator[None]] = {"owner": self._owner()}
-        running |= {f"hop {place}": self._hop(place) for place in range(HOPS)}
+        running |= {f"hop {index}": self._hop(index) for index in range(HOPS)}
         dies_at = self.random.randint(10, 300) if death else -1
         for turn in range(40_000):
-            if turn == dies_at and (alive := [place for place in range(HOPS) if f"hop {place}" in running]):
+            if turn == dies_at and (alive := [index for index in range(HOPS) if f"hop {index}" in running]):
                 victim = self.random.choice(alive)
                 del running[f"hop {victim}"]
                 self.hops[victim].dead = True
@@ -120,7 +120,7 @@ class SlotWorld:
         returned -= candidates - held
 
     def _write(self, slot: int, frame: int) -> None:
-        readers = [place for place, hop in enumerate(self.hops) if hop.table[slot] and not hop.dead]
+        readers = [index for index, hop in enumerate(self.hops) if hop.table[slot] and not hop.dead]
         on_the_way = [hop for hop in self.hops if not hop.dead and any(slot == lies for _, _, lies in hop.channel)]
         if readers or on_the_way:
             raise Broken(f"slot {slot} is written for frame {frame}, but {readers or 'a message'} can read it")
@@ -128,7 +128,7 @@ class SlotWorld:
 
     def _send(self, hop: Hop, frame: int, slot: int) -> None:
         number = hop.window.sent + 1
-        hop.window.send(number, shared=True)
+        hop.window.record_sent(number, shared=True)
         hop.sent[number] = slot
         if not hop.dead:
             hop.channel.append((number, frame, slot))
@@ -144,18 +144,18 @@ class SlotWorld:
         if hop.dead:
             gone = list(hop.sent.values())
             hop.sent.clear()
-            hop.window.credit(hop.window.sent)
+            hop.window.receive_credit(hop.window.sent)
             return gone
         done: list[int] = []
         while hop.credit:
-            done += hop.window.credit(hop.credit.popleft())
+            done += hop.window.receive_credit(hop.credit.popleft())
         return [hop.sent.pop(number) for number in done]
 
     # --- a hop -------------------------------------------------------------------------------------------------------
 
-    def _hop(self, place: int) -> Iterator[None]:
-        hop = self.hops[place]
-        below = self.hops[place + 1] if place + 1 < HOPS else None
+    def _hop(self, index: int) -> Iterator[None]:
+        hop = self.hops[index]
+        below = self.hops[index + 1] if index + 1 < HOPS else None
         kept: list[tuple[int, int]] = []  # what the user keeps beyond the step
         while hop.channel or not hop.ended or kept:
             yield

@@ -35,7 +35,7 @@ class Process:
         rules, page = world.rules, node.page
         self._page = page
         self.output = Output(world, node)
-        lossy = frozenset(place for place, edge in enumerate(node.ins) if not edge.lossless)
+        lossy = frozenset(index for index, edge in enumerate(node.ins) if not edge.lossless)
         ordered = node.join == "any" and len(node.ins) > 1
         self.settling = rules.settling(page, self.output.keeping, lossy, ordered)
         self.inputs = Inputs(world, node, self.output, self.settling, self._write)
@@ -77,13 +77,13 @@ class Process:
             return True
         triggers = self.inputs.take()
         if triggers is None:
-            if self.inputs.join.over:
+            if self.inputs.join.finished:
                 yield from self._end()
                 return True
             return False
         yield from self.world.stop_here()
         yield self.world.clock.random.expovariate(1.0) * self.node.speed
-        causes = [self.inputs.cause(place, chunk) for place, chunk in triggers.items()]
+        causes = [self.inputs.cause(index, chunk) for index, chunk in triggers.items()]
         if self.node.outs:
             yield from self._emit_all(triggers, causes)
         else:
@@ -107,13 +107,13 @@ class Process:
         if number > self.node.chunks >= 0:
             yield from self._end()
             return
-        self._write(self.settling.took(0, {}))
+        self._write(self.settling.step_began(0, {}))
         yield from self._emit(hash((self.node.index, number)), {}, True)
-        self._write(self.settling.stepped({}))
+        self._write(self.settling.step_finished({}))
 
     def _end(self) -> Iterator[Any]:
         """Close the inputs, and give the end."""
-        self.machine.ended()
+        self.machine.node_ended()
         self.inputs.close()
         self.output.end()
         yield from self.world.stop_here()
@@ -123,9 +123,9 @@ class Process:
         """All consumers have settled our end, or want nothing more."""
         if not self._ended:
             self.node.closed_early = True
-            self.machine.ended()
+            self.machine.node_ended()
             self.inputs.close()
-        self._write(self.settling.closed())
+        self._write(self.settling.inputs_closed())
         yield from self.world.stop_here()
         yield from self.inputs.report_closed()
         self.machine.tear_down()
@@ -136,8 +136,8 @@ class Process:
         yield from self._while_blocked(output.is_full)
         chunk = Chunk(output.keeping.highest + 1, content, origin, last)
         self.node.gave(chunk)
-        output.keeping.give(chunk)
-        self._write(self.settling.gave())
+        output.keeping.keep(chunk)
+        self._write(self.settling.chunk_emitted())
         yield from self.world.stop_here()
         output.offer(chunk)
         self.world.look_at(self)
@@ -152,7 +152,7 @@ class Process:
 
     def _receive_up(self) -> None:
         self.output.receive()
-        self._write(self.settling.advance())
+        self._write(self.settling.settle_steps())
         self.world.look_at(self)
         self.output.flush()
 
@@ -164,7 +164,7 @@ class Process:
 
     def _commit(self, triggers: dict[int, Chunk]) -> None:
         """A sink writes data and number at once; what it has already, it skips."""
-        for place, chunk in triggers.items():
-            newest = max((number for where, number, _ in self.node.committed if where == place), default=0)
+        for index, chunk in triggers.items():
+            newest = max((number for where, number, _ in self.node.committed if where == index), default=0)
             if chunk.number > newest:
-                self.node.committed.append((place, chunk.number, chunk.content))
+                self.node.committed.append((index, chunk.number, chunk.content))

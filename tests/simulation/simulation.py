@@ -131,10 +131,10 @@ class Simulation:
         inlets = node.process.inputs.inlets if node.process is not None else []
         node.left = True
         node.process = None
-        for place, edge in enumerate(node.ins):
+        for index, edge in enumerate(node.ins):
             if edge.connection is None:
                 self._connect_later(edge)
-            elif not inlets or inlets[place].connection != edge.connection:
+            elif not inlets or inlets[index].connection != edge.connection:
                 self._answer(edge)
 
     # --- connections -------------------------------------------------------------------------------------------------

@@ -62,11 +62,11 @@ class Site:
             if self.bell in self.link.wait([self.bell], None):
                 os.eventfd_read(self.bell)
             for key, message in self.link.receive():
-                self._do(self.operators.heard(key, message, time.monotonic()))
+                self._do(self.operators.received_from_admin(key, message, time.monotonic()))
             while self.notes:
-                self._do(self.operators.noted(self.notes.pop(0), 5.0))
+                self._do(self.operators.log_line(self.notes.pop(0), 5.0))
             if self.dismissing:
-                self._do(self.operators.dismiss())
+                self._do(self.operators.dismiss_admins())
         self.link.close()
 
     def _do(self, effects: list[object]) -> None:  # type: ignore[type-arg]
@@ -84,9 +84,9 @@ class Site:
 
 def _answer(request: Message) -> Message | None:
     match request:
-        case StatusRequest(number=number):
+        case StatusRequest(call_id=number):
             return AdminReply(number, msgspec.msgpack.encode(f"survey {number}"))
-        case StopRequest(number=number):
+        case StopRequest(call_id=number):
             return AdminReply(number, error="it does not want to")
     return None
 
@@ -138,7 +138,7 @@ def test_several_operate_at_once() -> None:
 
 def test_lines_come_while_it_listens_and_while_it_asks() -> None:
     with site() as there, operator(there) as link:
-        assert link.ask(lambda number: LogRequest(number, 0, on=True), list[AdminLogLine]) == []
+        assert link.ask(lambda number: LogRequest(number, 0, follow=True), list[AdminLogLine]) == []
         there.notes += [Log(20, "one"), Log(20, "two")]
         there.ring()
         while len(link.lines) < 2:

@@ -54,7 +54,7 @@ class SendOnConnection(NamedTuple):
     """Send on a connection."""
 
     connection: Connection
-    said: LinkMessage
+    message: LinkMessage
 
 
 class LinkUp(NamedTuple):
@@ -87,11 +87,11 @@ class PeerConnection:
         self.name = name
         self.link = link
         self.dials = dials
-        self.using: Connection | None = None
+        self.active: Connection | None = None
         self.up_since = now
         self.down_since = now  # or a little later, when it was lost
-        self.heard = now
-        self.next_beat = now
+        self.heard_at = now
+        self.next_keepalive = now
         self.dialling: int | None = None
         self.dialled = now
         self.attempts = 0
@@ -118,18 +118,18 @@ class PeerConnections:
     def address_of(self, peer: str) -> LinkAddress:
         return self._peers[peer].link
 
-    def using(self, peer: str) -> Connection | None:
+    def active_connection(self, peer: str) -> Connection | None:
         """The connection that is in use."""
-        return self._peers[peer].using if peer in self._peers else None
+        return self._peers[peer].active if peer in self._peers else None
 
-    def exchanges(self, peer: str, sends: bool, now: float) -> list[ConnectionEffect]:
+    def add_transfer(self, peer: str, sends: bool, now: float) -> list[ConnectionEffect]:
         """There is a transfer to the peer (`sends`) or from it."""
         (self._targets if sends else self._sources).add(peer)
         if peer in self._peers:
             self._peers[peer].dials = self._dials(peer, self._peers[peer].link)
         return self.tick(now)
 
-    def named(self, links: Mapping[str, LinkAddress], now: float) -> list[ConnectionEffect]:
+    def peers_changed_to(self, links: Mapping[str, LinkAddress], now: float) -> list[ConnectionEffect]:
         """These are all peers, and where their links are now."""
         effects: list[ConnectionEffect] = []
         for name, peer in list(self._peers.items()):
@@ -155,27 +155,29 @@ class PeerConnections:
             return name in self._targets
         return self._name < name
 
-    def heard(self, name: str, connection: Connection, said: AnyLinkMessage, now: float) -> list[ConnectionEffect]:
+    def received_on_connection(
+        self, name: str, connection: Connection, said: AnyLinkMessage, now: float
+    ) -> list[ConnectionEffect]:
         """The peer has said something on a connection."""
         peer = self._peers[name]
-        if connection == peer.using:
-            peer.heard = now
+        if connection == peer.active:
+            peer.heard_at = now
         elif isinstance(said, Hello) and self._name > name:
             return [] if connection == peer.dialling else [SendOnConnection(connection, Hello())]
         elif isinstance(said, Activate) and self._name > name:
             return self._take(peer, connection, now)
-        elif isinstance(said, Hello) and (peer.using is None or now >= peer.up_since + SETTLES):
+        elif isinstance(said, Hello) and (peer.active is None or now >= peer.up_since + SETTLES):
             return [SendOnConnection(connection, Activate()), *self._take(peer, connection, now)]
         return []
 
-    def alive(self, name: str, now: float) -> None:
+    def data_received(self, name: str, now: float) -> None:
         """Something else has come on the connection in use."""
-        self._peers[name].heard = now
+        self._peers[name].heard_at = now
 
-    def broken(self, name: str, connection: Connection, text: str, now: float) -> list[ConnectionEffect]:
+    def connection_broken(self, name: str, connection: Connection, text: str, now: float) -> list[ConnectionEffect]:
         """A connection can't be used any more."""
         peer = self._peers.get(name)
-        if peer is None or connection != peer.using:
+        if peer is None or connection != peer.active:
             return [HangUp(connection)]
         return self._lose(peer, text, now) + self.tick(now)
 
@@ -189,8 +191,8 @@ class PeerConnections:
         return min((self._due(peer) for peer in self._peers.values()), default=None)
 
     def _due(self, peer: PeerConnection) -> float:
-        if peer.using is not None:
-            return min(peer.next_beat, peer.heard + SILENCE)
+        if peer.active is not None:
+            return min(peer.next_keepalive, peer.heard_at + SILENCE)
         if peer.dialling is not None:
             return self._gives_up(peer)
         return peer.down_since + (0.0 if peer.dials else DIAL_BACK)
@@ -199,12 +201,12 @@ class PeerConnections:
         return peer.dialled + min(RETRY * 2.0 ** (peer.attempts - 1), PATIENCE)
 
     def _look_after(self, peer: PeerConnection, now: float) -> Iterable[ConnectionEffect]:
-        if peer.using is not None and now >= peer.heard + SILENCE:
+        if peer.active is not None and now >= peer.heard_at + SILENCE:
             yield from self._lose(peer, f"nothing was heard for {SILENCE:g} s", now)
-        if peer.using is not None:
-            if now >= peer.next_beat:
-                peer.next_beat = now + BEAT
-                yield SendOnConnection(peer.using, KeepAlive())
+        if peer.active is not None:
+            if now >= peer.next_keepalive:
+                peer.next_keepalive = now + BEAT
+                yield SendOnConnection(peer.active, KeepAlive())
             return
         if peer.dialling is not None and now >= self._gives_up(peer):
             yield from self._stop_dialling(peer)
@@ -220,15 +222,15 @@ class PeerConnections:
             effects += self._stop_dialling(peer)
         peer.dialling = None
         peer.attempts = 0
-        peer.using = connection
-        peer.up_since = peer.heard = now
-        peer.next_beat = now + BEAT
+        peer.active = connection
+        peer.up_since = peer.heard_at = now
+        peer.next_keepalive = now + BEAT
         return [*effects, LinkUp(peer.name, connection)]
 
     def _lose(self, peer: PeerConnection, text: str, now: float) -> list[ConnectionEffect]:
-        if peer.using is None:
+        if peer.active is None:
             return []
-        connection, peer.using = peer.using, None
+        connection, peer.active = peer.active, None
         peer.down_since = now + PAUSE
         return [HangUp(connection), LinkLost(peer.name, text)]
 

@@ -19,23 +19,23 @@ class ReceiveBudget:
 
     def __init__(self) -> None:
         self.received = 0
-        self.confirmed = 0
+        self.acknowledged = 0
 
-    def came(self, size: int) -> None:
+    def bytes_received(self, size: int) -> None:
         """A message of parcels and bundles of so many bytes.
 
         Raises:
             LinkError: the peer sends on although nothing is confirmed.
         """
         self.received += size
-        if self.received - self.confirmed > SLACK:
+        if self.received - self.acknowledged > SLACK:
             raise LinkError("a link sends more than was confirmed to it")
 
-    def confirm(self, at_once: bool) -> int | None:
+    def due_ack(self, at_once: bool) -> int | None:
         """What to confirm now; None when that can wait for more. `at_once`: the source waits for it."""
-        if self.received == self.confirmed or (not at_once and self.received - self.confirmed < CONFIRM):
+        if self.received == self.acknowledged or (not at_once and self.received - self.acknowledged < CONFIRM):
             return None
-        self.confirmed = self.received
+        self.acknowledged = self.received
         return self.received
 
 
@@ -46,7 +46,7 @@ class Reassembly:
         self._parcel: EncodedChunk | None = None
         self._data = bytearray()
 
-    def begin(self, parcel: EncodedChunk, data: Data) -> Complete | None:
+    def begin_chunk(self, parcel: EncodedChunk, data: Data) -> Complete | None:
         """A parcel and its first bytes; what `add` returns.
 
         Raises:
@@ -65,7 +65,7 @@ class Reassembly:
         if self._parcel is not None:
             raise LinkError("a parcel was cut short by what came behind it")
 
-    def add(self, fragment: Fragment, data: Data) -> Complete | None:
+    def add_fragment(self, fragment: Fragment, data: Data) -> Complete | None:
         """A fragment; the parcel and its data when it is complete.
 
         Raises:

@@ -41,9 +41,9 @@ class SendScheduler:
         self._shares: dict[int, int] = {}
         self._until: dict[int, int] = {}  # where on the connection the last piece of a transfer ended
         self.sent = 0
-        self.confirmed = 0
+        self.acknowledged = 0
 
-    def put(self, transfer: int, pieces: Sequence[Segment]) -> None:
+    def enqueue_segments(self, transfer: int, pieces: Sequence[Segment]) -> None:
         """These, one at least, go when it is their turn, in order."""
         queue = self._queues.setdefault(transfer, deque())
         if not queue:
@@ -52,12 +52,12 @@ class SendScheduler:
         queue.extend(pieces)
         self._waiting[transfer] = self._waiting.get(transfer, 0) + sum(piece.size for piece in pieces)
 
-    def next(self) -> Segment | None:
+    def next_segment(self) -> Segment | None:
         """What goes now; None when nothing waits, or the peer has to confirm something first."""
         while self._turns:
             transfer = self._turns[0]
             size = self._queues[transfer][0].size
-            under_way = self.sent - self.confirmed
+            under_way = self.sent - self.acknowledged
             if under_way and under_way + size > self._ahead:
                 return None
             if size <= self._shares[transfer]:
@@ -77,20 +77,20 @@ class SendScheduler:
             self._turns.popleft()
         return piece
 
-    def confirm(self, received: int) -> None:
+    def acknowledge(self, received: int) -> None:
         """The peer has so many bytes.
 
         Raises:
             LinkError: it says to have what was not sent, or takes back what it has said.
         """
-        if not self.confirmed <= received <= self.sent:
-            raise LinkError(f"{received} bytes are confirmed after {self.confirmed}, but {self.sent} were sent")
-        self.confirmed = received
+        if not self.acknowledged <= received <= self.sent:
+            raise LinkError(f"{received} bytes are confirmed after {self.acknowledged}, but {self.sent} were sent")
+        self.acknowledged = received
 
-    def waiting(self, transfer: int) -> int:
+    def waiting_bytes(self, transfer: int) -> int:
         """How many bytes of a transfer have not gone."""
         return self._waiting.get(transfer, 0)
 
-    def open(self, transfer: int) -> bool:
+    def is_unsettled(self, transfer: int) -> bool:
         """Whether the peer has to confirm something of the transfer, or something waits to go."""
-        return self.waiting(transfer) > 0 or self._until.get(transfer, 0) > self.confirmed
+        return self.waiting_bytes(transfer) > 0 or self._until.get(transfer, 0) > self.acknowledged

@@ -50,13 +50,13 @@ class AdminClients:
         """Whether this is the talk of an operator, or of one who would like to be one."""
         return key in self._heard_at or isinstance(message, AdminHello | Request)
 
-    def heard(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
+    def received_from_admin(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
         """The holder of `key` has said what concerns operating."""
         if isinstance(message, AdminHello):
             return self._admit(key, message.key, now)
         if key not in self._heard_at:
             refusal = "this key may not operate the Manager: only its own user may, from a command of flowmesh"
-            return [SendToPeer(key, AdminReply(message.number, error=refusal))] if isinstance(message, Request) else []
+            return [SendToPeer(key, AdminReply(message.call_id, error=refusal))] if isinstance(message, Request) else []
         self._heard_at[key] = now
         match message:
             case LogRequest():
@@ -68,7 +68,7 @@ class AdminClients:
             case _:
                 return [HandleAdminRequest(key, message)] if isinstance(message, AdminRequest) else []
 
-    def noted(self, note: Log, time: float) -> list[ManagerEffect]:
+    def log_line(self, note: Log, time: float) -> list[ManagerEffect]:
         """The user was told something, at `time` seconds since 1970: those who follow the log are told, too."""
         line = AdminLogLine(time, note.level, note.text, note.node, note.worker)
         self._lines.append(line)
@@ -79,7 +79,7 @@ class AdminClients:
         gone = [key for key, heard_at in self._heard_at.items() if now - heard_at > SILENCE]
         return [effect for key in gone for effect in self._forget(key)]
 
-    def dismiss(self) -> list[ManagerEffect]:
+    def dismiss_admins(self) -> list[ManagerEffect]:
         """The Manager shuts down."""
         return [SendToPeer(key, Dismiss()) for key in self._heard_at]
 
@@ -90,11 +90,11 @@ class AdminClients:
         return [AllowKey(key), SendToPeer(by, Enrollment())]
 
     def _follow(self, key: str, follow: LogRequest) -> list[ManagerEffect]:
-        if follow.on:
+        if follow.follow:
             self._followers[key] = follow
         chosen = [line for line in self._lines if _wants(follow, line)]
         last = chosen[-follow.last :] if follow.last else []
-        return [SendToPeer(key, AdminReply(follow.number, msgspec.msgpack.encode(last)))]
+        return [SendToPeer(key, AdminReply(follow.call_id, msgspec.msgpack.encode(last)))]
 
     def _forget(self, key: str) -> list[ManagerEffect]:
         del self._heard_at[key]

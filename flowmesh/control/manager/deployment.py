@@ -20,7 +20,7 @@ class NodeView:
         self.name = name
         self.worker = worker
         self.state = NodeState.STARTING
-        self.turn = 0
+        self.start_id = 0
         self.pid = 0
         self.gone = False
 
@@ -35,9 +35,9 @@ class Deployment:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan
-        self.members = {node.name: NodeView(node.name, node.worker) for node in (plan.nodes if plan else ())}
+        self.nodes = {node.name: NodeView(node.name, node.worker) for node in (plan.nodes if plan else ())}
         self.links = LinkTable(plan.transfers if plan else ())
-        self.turn = 0
+        self.start_id = 0
 
     @property
     def graph(self) -> str:
@@ -47,30 +47,30 @@ class Deployment:
     @property
     def workers(self) -> list[str]:
         """The workers that its nodes are mapped to."""
-        return list(dict.fromkeys(member.worker for member in self.members.values()))
+        return list(dict.fromkeys(member.worker for member in self.nodes.values()))
 
     @property
-    def unheard(self) -> list[str]:
+    def workers_without_news(self) -> list[str]:
         """The workers that have not said anything of it yet: their nodes have no process."""
-        heard = {member.worker for member in self.members.values() if member.pid or member.gone}
+        heard = {member.worker for member in self.nodes.values() if member.pid or member.gone}
         return [worker for worker in self.workers if worker not in heard]
 
     # --- what is told ------------------------------------------------------------------------------------------------
 
-    def heard(self, news: NodeNews) -> NodeView | None:
+    def node_changed(self, news: NodeNews) -> NodeView | None:
         """A node has said how far it is; None if it was given up: what it still says comes too late."""
-        member = self.members.get(news.node)
+        member = self.nodes.get(news.node)
         if member is None or member.gone:
             return None
         member.state = news.state
-        member.turn = news.turn
+        member.start_id = news.start_id
         member.gone = news.gone
         member.pid = news.pid
         return member
 
-    def lost(self, worker: str, *, needed: bool) -> list[NodeView]:
+    def worker_lost_nodes(self, worker: str, *, needed: bool) -> list[NodeView]:
         """A worker has gone, and these nodes with it. Unless all are `needed`, those that have left in order are no loss."""
-        theirs = [member for member in self.members.values() if member.worker == worker and (needed or not member.gone)]
+        theirs = [member for member in self.nodes.values() if member.worker == worker and (needed or not member.gone)]
         for member in theirs:
             member.gone = True
             member.pid = 0
@@ -80,7 +80,7 @@ class Deployment:
 
     def give_up(self) -> list[NodeView]:
         """The end of these nodes will not be reported any more."""
-        stuck = [member for member in self.members.values() if not member.gone]
+        stuck = [member for member in self.nodes.values() if not member.gone]
         for member in stuck:
             member.gone = True
         return stuck
@@ -89,40 +89,40 @@ class Deployment:
 
     def all_are(self, state: NodeState) -> bool:
         """Whether all nodes are in that state."""
-        return all(member.state is state for member in self.members.values())
+        return all(member.state is state for member in self.nodes.values())
 
     @property
     def busy(self) -> list[NodeView]:
         """The nodes that have neither paused since the last start nor ended."""
-        return [member for member in self.members.values() if not self._has_paused(member)]
+        return [member for member in self.nodes.values() if not self._has_paused(member)]
 
     @property
     def still(self) -> bool:
         """Whether no node steps any more, although some may have failed."""
         return all(
             member.gone
-            or (member.state in _QUIET and (member.state is not NodeState.READY or member.turn == self.turn))
-            for member in self.members.values()
+            or (member.state in _QUIET and (member.state is not NodeState.READY or member.start_id == self.start_id))
+            for member in self.nodes.values()
         )
 
     @property
     def gone(self) -> bool:
         """Whether no node is there any more."""
-        return all(member.gone for member in self.members.values())
+        return all(member.gone for member in self.nodes.values())
 
-    def outrun(self, member: NodeView) -> list[NodeView]:
+    def unpaused_senders(self, member: NodeView) -> list[NodeView]:
         """Those who send to a node and have not paused, although it has."""
-        if self.plan is None or member.state is not NodeState.READY or not 0 < self.turn == member.turn:
+        if self.plan is None or member.state is not NodeState.READY or not 0 < self.start_id == member.start_id:
             return []
-        senders = [self.members[edge.spec.source] for edge in self.plan.edges if edge.spec.target == member.name]
+        senders = [self.nodes[edge.spec.source] for edge in self.plan.edges if edge.spec.target == member.name]
         return [sender for sender in senders if not sender.gone and not self._has_paused(sender)]
 
     def not_set_up(self, timeout: float) -> str:
         """What has not come to pass within so many seconds: setups, and links."""
-        late = [member for member in self.members.values() if member.state is NodeState.STARTING]
+        late = [member for member in self.nodes.values() if member.state is NodeState.STARTING]
         names = ", ".join(f"{member.name!r} on worker {member.worker!r}" for member in late)
         nodes = [f"setup did not end within {timeout:g} s in: {names}"] if late else []
         return "\n".join([*nodes, *(f"after {timeout:g} s {text}" for text in self.links.missing())])
 
     def _has_paused(self, member: NodeView) -> bool:
-        return member.state is NodeState.ENDED or (member.state is NodeState.READY and member.turn == self.turn)
+        return member.state is NodeState.ENDED or (member.state is NodeState.READY and member.start_id == self.start_id)

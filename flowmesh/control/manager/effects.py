@@ -48,16 +48,16 @@ class SendClock(Effect, frozen=True):
 
 
 class AnswerCall(Effect, frozen=True):
-    """The verb that waits under this token has succeeded."""
+    """The verb that waits under this call id has succeeded."""
 
-    token: int
+    call_id: int
     value: object = None
 
 
 class FailCall(Effect, frozen=True):
-    """The verb that waits under this token has failed."""
+    """The verb that waits under this call id has failed."""
 
-    token: int
+    call_id: int
     error: FlowmeshError
 
 

@@ -41,65 +41,67 @@ class GraphRun:
     def __init__(
         self, roster: WorkerRegistry, requests: PendingRequests, *, drain: float, stop_timeout: float, address: str = ""
     ) -> None:
-        self._roster = roster
+        self._registry = roster
         self._requests = requests
         self._drain = drain
         self._stop_timeout = stop_timeout
         self._address = address
-        self._verbs = Waiters()
+        self._waiters = Waiters()
         self.state = GraphState.EMPTY
-        self.committed = Deployment()
+        self.deployment = Deployment()
         self.error: FlowmeshError | None = None
         self.reports: dict[str, MetricsReport] = {}
         self._ship_again = 0.0
         self._setup_timeout = 60.0
         self._deadline: float | None = None  # of the state that the graph is in
-        self._told_now = False  # whether a drain that took too long was cut short
+        self._drain_cut_short = False  # whether a drain that took too long was cut short
         self._closing = False  # in FAILING: whether the teardown has begun
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
-    def commit(self, token: int, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
+    def commit(self, call_id: int, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
         """Ship the plan and set its nodes up."""
         if self.state not in (GraphState.EMPTY, GraphState.FINISHED):
             return [
-                FailCall(token, StateError(f"the graph is {self.state.value}: reset() it before another is committed"))
+                FailCall(
+                    call_id, StateError(f"the graph is {self.state.value}: reset() it before another is committed")
+                )
             ]
-        return self._deploy(token, "commit", plan, timeout, now)
+        return self._deploy(call_id, "commit", plan, timeout, now)
 
-    def start(self, token: int, now: float) -> list[ManagerEffect]:
+    def start(self, call_id: int, now: float) -> list[ManagerEffect]:
         """Let every node step. What has finished begins a new run."""
-        if self.state is GraphState.FINISHED and self.committed.plan is not None:
-            return self._deploy(token, "start", _next_run(self.committed.plan), self._setup_timeout, now)
+        if self.state is GraphState.FINISHED and self.deployment.plan is not None:
+            return self._deploy(call_id, "start", _next_run(self.deployment.plan), self._setup_timeout, now)
         if self.state is GraphState.RUNNING:
-            return [AnswerCall(token)]
-        return self._refuse(token, "start", (GraphState.READY,)) or [*self._begin(None), AnswerCall(token)]
+            return [AnswerCall(call_id)]
+        return self._refuse(call_id, "start", (GraphState.READY,)) or [*self._begin(None), AnswerCall(call_id)]
 
-    def step(self, token: int, now: float) -> list[ManagerEffect]:
+    def step(self, call_id: int, now: float) -> list[ManagerEffect]:
         """Let every source do one step, and what follows from it."""
-        refusal = self._refuse(token, "step", (GraphState.READY,))
+        refusal = self._refuse(call_id, "step", (GraphState.READY,))
         if refusal:
             return refusal
-        self._verbs.add("stop", token)
+        self._waiters.add("stop", call_id)
         return self._begin(1)
 
-    def stop(self, token: int, now: float) -> list[ManagerEffect]:
+    def stop(self, call_id: int, now: float) -> list[ManagerEffect]:
         """Pause the sources and work off what is in flight."""
         if self.state in (GraphState.READY, GraphState.FINISHED):
-            return [AnswerCall(token)]
-        refusal = self._refuse(token, "stop", (GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING))
+            return [AnswerCall(call_id)]
+        refusal = self._refuse(call_id, "stop", (GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING))
         if refusal:
             return refusal
-        self._verbs.add("stop", token)
+        self._waiters.add("stop", call_id)
         if self.state is not GraphState.RUNNING:
             if self._deadline is None:  # an earlier stop has failed at a node that is stuck; this one is told so too
                 self._deadline = now + self._stop_timeout
             return []
         return self._pause(now + self._drain)
 
-    def halt(self, token: int, drain: float | None, now: float) -> list[ManagerEffect]:
+    def halt(self, call_id: int, drain: float | None, now: float) -> list[ManagerEffect]:
         """Stop, tear down and be finished, as if all sources had ended. Answers with the state that is reached."""
-        self._verbs.add("halt", token)
+        self._waiters.add("halt", call_id)
         match self.state:
             case GraphState.COMMITTING:
                 return self._forget(now)
@@ -108,45 +110,47 @@ class GraphRun:
             case GraphState.RUNNING:
                 return self._pause(now + (self._drain if drain is None else drain))
             case GraphState.EMPTY | GraphState.FINISHED | GraphState.FAILED:
-                return self._verbs.answer("halt", self.state.value)
+                return self._waiters.answer("halt", self.state.value)
             case _:  # it is on its way to an end; a STOPPING one goes on to it
                 return []
 
-    def wait(self, token: int) -> list[ManagerEffect]:
+    def wait(self, call_id: int) -> list[ManagerEffect]:
         """Answer when the graph has finished, fail when it has failed."""
         if self.state is GraphState.FINISHED:
-            return [AnswerCall(token, True)]
+            return [AnswerCall(call_id, True)]
         if self.state is GraphState.FAILED and self.error is not None:
-            return [FailCall(token, self.error)]
+            return [FailCall(call_id, self.error)]
         if self.state in (GraphState.EMPTY, GraphState.RESETTING):
-            return [FailCall(token, StateError("there is no graph to wait for: commit_graph() and start() come first"))]
-        self._verbs.add("wait", token)
+            return [
+                FailCall(call_id, StateError("there is no graph to wait for: commit_graph() and start() come first"))
+            ]
+        self._waiters.add("wait", call_id)
         return []
 
-    def reset(self, token: int, now: float) -> list[ManagerEffect]:
+    def reset(self, call_id: int, now: float) -> list[ManagerEffect]:
         """Tear down whatever there is, and forget it."""
         if self.state is GraphState.EMPTY:
-            return [AnswerCall(token)]
-        self._verbs.add("reset", token)
+            return [AnswerCall(call_id)]
+        self._waiters.add("reset", call_id)
         return [] if self.state is GraphState.RESETTING else self._forget(now)
 
     # --- what happens to it ------------------------------------------------------------------------------------------
 
-    def news(self, news: NodeNews, now: float) -> list[ManagerEffect]:
+    def node_changed(self, news: NodeNews, now: float) -> list[ManagerEffect]:
         """A node has said how far it is."""
-        member = self.committed.heard(news)
+        member = self.deployment.node_changed(news)
         if member is None:
             return []
         effects: list[ManagerEffect] = []
-        for sender in self.committed.outrun(member):  # it will not make room for what they still emit
-            effects += self._roster.tell([sender.worker], PauseBlocked(news.graph, sender.name))
-        return effects + self.look(now)
+        for sender in self.deployment.unpaused_senders(member):  # it will not make room for what they still emit
+            effects += self._registry.send_to_workers([sender.worker], PauseBlocked(news.graph, sender.name))
+        return effects + self.advance(now)
 
-    def lost(self, worker: str) -> list[NodeView]:
+    def worker_lost(self, worker: str) -> list[NodeView]:
         """A worker has gone: the nodes that are lost with it."""
-        return self.committed.lost(worker, needed=self.state in _NEEDED)
+        return self.deployment.worker_lost_nodes(worker, needed=self.state in _NEEDED)
 
-    def failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
+    def node_failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
         """A node has failed, or is lost."""
         note = Log(logging.ERROR, str(error))
         if self.state not in _ACTIVE:
@@ -157,23 +161,26 @@ class GraphRun:
         self.error = error
         self._closing = False
         self._become("failed", now + self._drain)
-        effects: list[ManagerEffect] = [note, *self._verbs.fail("stop", error=error)]  # a pause will not come any more
-        effects += self._tell(Stop(self.committed.graph, self.committed.turn)) if flowing else self._close(now)
-        return effects + self.look(now)
+        effects: list[ManagerEffect] = [
+            note,
+            *self._waiters.fail("stop", error=error),
+        ]  # a pause will not come any more
+        effects += self._tell(Stop(self.deployment.graph, self.deployment.start_id)) if flowing else self._close(now)
+        return effects + self.advance(now)
 
-    def look(self, now: float) -> list[ManagerEffect]:
+    def advance(self, now: float) -> list[ManagerEffect]:
         """Has the graph reached what it was waiting for?"""
-        nodes = self.committed
+        nodes = self.deployment
         match self.state:
             case GraphState.COMMITTING if nodes.all_are(NodeState.READY) and nodes.links.ready:
                 return self._set_up()
             case GraphState.RUNNING | GraphState.STOPPING if nodes.all_are(NodeState.ENDED):
                 return self._end("ended", now)
-            case GraphState.STOPPING if "halt" in self._verbs and not nodes.busy:
+            case GraphState.STOPPING if "halt" in self._waiters and not nodes.busy:
                 return self._end("halt", now)
             case GraphState.RUNNING | GraphState.STOPPING if not nodes.busy:
                 self._become("paused", None)
-                return self._verbs.answer("stop")
+                return self._waiters.answer("stop")
             case GraphState.ENDING | GraphState.FAILING | GraphState.RESETTING if nodes.gone:
                 return self._closed()
             case GraphState.FAILING if not self._closing and nodes.still:
@@ -188,9 +195,9 @@ class GraphRun:
             self._deadline = None
             effects += self._late(now)
         if self.state is GraphState.COMMITTING:
-            effects += [Log(logging.WARNING, sentence) for sentence in self.committed.links.late(now)]
+            effects += [Log(logging.WARNING, sentence) for sentence in self.deployment.links.overdue(now)]
             if now >= self._ship_again:
-                effects += self._ship(self.committed.unheard, now)
+                effects += self._ship(self.deployment.workers_without_news, now)
         return effects
 
     @property
@@ -198,7 +205,7 @@ class GraphRun:
         """The nodes that have counted what lies with them, and nothing moves any more."""
         if self.state not in (GraphState.READY, GraphState.FINISHED, GraphState.FAILED):
             return frozenset()
-        members = self.committed.members
+        members = self.deployment.nodes
         return frozenset(name for name, member in members.items() if member.state is not NodeState.DEAD)
 
     # --- from state to state -----------------------------------------------------------------------------------------
@@ -206,91 +213,95 @@ class GraphRun:
     def _become(self, event: str, deadline: float | None) -> None:
         self.state = move(GRAPH, self.state, event)
         self._deadline = deadline
-        self._told_now = False
+        self._drain_cut_short = False
 
-    def _deploy(self, token: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
+    def _deploy(self, call_id: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
         committed = Deployment(plan)
-        lost = ", ".join(repr(name) for name in committed.workers if name not in self._roster.workers)
+        lost = ", ".join(repr(name) for name in committed.workers if name not in self._registry.workers)
         if lost:
             return [
-                FailCall(token, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more"))
+                FailCall(
+                    call_id, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more")
+                )
             ]
         self._become("commit" if self.state is GraphState.EMPTY else "start", now + timeout)
-        self._verbs.add(verb, token)
+        self._waiters.add(verb, call_id)
         self._setup_timeout = timeout
-        self.committed, self.error, self.reports = committed, None, {}
+        self.deployment, self.error, self.reports = committed, None, {}
         return self._ship(committed.workers, now)
 
     def _ship(self, workers: Iterable[str], now: float) -> list[ManagerEffect]:
         """Send the plan. A worker whose connection breaks meanwhile never gets it: then it is sent again, and one that has
         it passes over it."""
         self._ship_again = now + _SHIP_AGAIN
-        plan = self.committed.plan
+        plan = self.deployment.plan
         assert plan is not None
         effects: list[ManagerEffect] = []
         for name in workers:
-            effects += self._roster.tell([name], Deploy(plan.for_worker(name), self._stop_timeout, self._address))
+            effects += self._registry.send_to_workers(
+                [name], Deploy(plan.for_worker(name), self._stop_timeout, self._address)
+            )
         return effects
 
     def _tell(self, message: Message) -> list[ManagerEffect]:
-        return self._roster.tell(self.committed.workers, message)
+        return self._registry.send_to_workers(self.deployment.workers, message)
 
     def _begin(self, steps: int | None) -> list[ManagerEffect]:
-        self.committed.turn += 1
+        self.deployment.start_id += 1
         self._become("start", None)
-        return self._tell(Start(self.committed.graph, self.committed.turn, steps))
+        return self._tell(Start(self.deployment.graph, self.deployment.start_id, steps))
 
     def _pause(self, deadline: float) -> list[ManagerEffect]:
         self._become("stop", deadline)
-        return self._tell(Stop(self.committed.graph, self.committed.turn))
+        return self._tell(Stop(self.deployment.graph, self.deployment.start_id))
 
     def _set_up(self) -> list[ManagerEffect]:
         self._become("set up", None)
-        if "start" in self._verbs:
-            return [*self._begin(None), *self._verbs.answer("start")]
-        return self._verbs.answer("commit")
+        if "start" in self._waiters:
+            return [*self._begin(None), *self._waiters.answer("start")]
+        return self._waiters.answer("commit")
 
     def _end(self, event: str, now: float) -> list[ManagerEffect]:
         self._become(event, now + self._stop_timeout + 1.0)
-        return self._tell(TearDown(self.committed.graph))
+        return self._tell(TearDown(self.deployment.graph))
 
     def _close(self, now: float) -> list[ManagerEffect]:
         self._closing = True
         self._deadline = now + self._stop_timeout + 1.0
-        return self._tell(TearDown(self.committed.graph))
+        return self._tell(TearDown(self.deployment.graph))
 
     def _closed(self) -> list[ManagerEffect]:
         self._become("closed", None)
-        verbs = self._verbs
+        verbs = self._waiters
         if self.state is GraphState.FAILED and self.error is not None:
             return verbs.fail("commit", "start", "wait", error=self.error) + verbs.answer("halt", self.state.value)
         if self.state is GraphState.EMPTY:
-            self.committed, self.error = Deployment(), None
+            self.deployment, self.error = Deployment(), None
             return verbs.answer("reset") + verbs.answer("halt", self.state.value)
         return verbs.answer("stop") + verbs.answer("wait", True) + verbs.answer("halt", self.state.value)
 
     def _forget(self, now: float) -> list[ManagerEffect]:
         self._become("reset", now + self._stop_timeout + 1.0)
         gone = StateError("the graph was reset")
-        effects = self._requests.lost(self.committed.members, gone)
-        effects += self._verbs.fail("commit", "start", "stop", "wait", error=gone)
-        return effects + self._tell(TearDown(self.committed.graph)) + self.look(now)
+        effects = self._requests.parts_lost(self.deployment.nodes, gone)
+        effects += self._waiters.fail("commit", "start", "stop", "wait", error=gone)
+        return effects + self._tell(TearDown(self.deployment.graph)) + self.advance(now)
 
     def _late(self, now: float) -> list[ManagerEffect]:
         """The present state has lasted too long."""
         match self.state:
             case GraphState.COMMITTING:
-                error = DeadlineError(self.committed.not_set_up(self._setup_timeout))
-                return self._verbs.fail("commit", "start", error=error) + self.failed(error, now)
-            case GraphState.STOPPING if not self._told_now:
-                self._told_now = True
+                error = DeadlineError(self.deployment.not_set_up(self._setup_timeout))
+                return self._waiters.fail("commit", "start", error=error) + self.node_failed(error, now)
+            case GraphState.STOPPING if not self._drain_cut_short:
+                self._drain_cut_short = True
                 self._deadline = now + self._stop_timeout
-                return self._tell(Stop(self.committed.graph, self.committed.turn, now=True))
-            case GraphState.STOPPING if "halt" in self._verbs:  # who is stuck is killed by its worker
+                return self._tell(Stop(self.deployment.graph, self.deployment.start_id, now=True))
+            case GraphState.STOPPING if "halt" in self._waiters:  # who is stuck is killed by its worker
                 return self._end("halt", now)
             case GraphState.STOPPING:
-                busy = ", ".join(repr(member.name) for member in self.committed.busy)
-                return self._verbs.fail("stop", error=DeadlineError(f"stop(): still busy in a step: {busy}"))
+                busy = ", ".join(repr(member.name) for member in self.deployment.busy)
+                return self._waiters.fail("stop", error=DeadlineError(f"stop(): still busy in a step: {busy}"))
             case GraphState.FAILING if not self._closing:
                 return self._close(now)
             case _:  # ENDING, FAILING, RESETTING: no other state has a deadline
@@ -298,15 +309,15 @@ class GraphRun:
 
     def _give_up(self, now: float) -> list[ManagerEffect]:
         """A worker has not reported the end of its nodes although it had to kill them: go on without."""
-        names = ", ".join(f"{member.name!r} on {member.worker!r}" for member in self.committed.give_up())
-        return [Log(logging.ERROR, f"the end of these nodes was not reported: {names}"), *self.look(now)]
+        names = ", ".join(f"{member.name!r} on {member.worker!r}" for member in self.deployment.give_up())
+        return [Log(logging.ERROR, f"the end of these nodes was not reported: {names}"), *self.advance(now)]
 
-    def _refuse(self, token: int, verb: str, allowed: Iterable[GraphState]) -> list[ManagerEffect]:
+    def _refuse(self, call_id: int, verb: str, allowed: Iterable[GraphState]) -> list[ManagerEffect]:
         if self.state in allowed:
             return []
         if self.state in (GraphState.FAILED, GraphState.FAILING) and self.error is not None:
-            return [FailCall(token, self.error)]
-        return [FailCall(token, StateError(f"{verb}() is not possible while the graph is {self.state.value}"))]
+            return [FailCall(call_id, self.error)]
+        return [FailCall(call_id, StateError(f"{verb}() is not possible while the graph is {self.state.value}"))]
 
 
 def _next_run(plan: Plan) -> Plan:

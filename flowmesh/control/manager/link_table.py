@@ -23,23 +23,23 @@ class LinkTable:
         self._addresses: dict[str, LinkAddress] = {}
         self._up: set[tuple[str, str]] = set()  # (who says so, of whom)
         self._gone: set[str] = set()
-        self._complain_at: float | None = None
+        self._warn_at: float | None = None
 
     @property
     def ready(self) -> bool:
         """Whether all pairs are up, as both of each say."""
         return all(map(self._is_up, self._pairs))
 
-    def opened(self, worker: str, link: LinkAddress, now: float) -> PeersOf:
+    def gateway_opened(self, worker: str, link: LinkAddress, now: float) -> PeersOf:
         """A worker's link listens, for the first time or again. Who must be told: everybody, once all listen."""
         self._addresses[worker] = link
         self._up = {(speaker, peer) for speaker, peer in self._up if worker not in (speaker, peer)}
         if not self._workers <= self._addresses.keys():
             return {}
-        self._complain_at = now + PATIENCE
+        self._warn_at = now + PATIENCE
         return self._peers()
 
-    def told(self, worker: str, peer: str, up: bool) -> str:
+    def link_changed(self, worker: str, peer: str, up: bool) -> str:
         """A worker's link says that the one to a peer is up or lost; what to tell the user, if it is news of the pair."""
         pair = (min(worker, peer), max(worker, peer))
         before = self._is_up(pair)
@@ -48,18 +48,18 @@ class LinkTable:
             return ""
         return f"the link between the workers {_both(pair)} {'is lost, and is dialled again' if before else 'is up'}"
 
-    def gone(self, worker: str) -> PeersOf:
+    def worker_gone(self, worker: str) -> PeersOf:
         """A worker has gone for ever. Who must be told, so that nothing waits for it any more."""
         if worker not in self._workers:
             return {}
         self._gone.add(worker)
         return self._peers()
 
-    def late(self, now: float) -> list[str]:
+    def overdue(self, now: float) -> list[str]:
         """What to tell the user of links that take long to come up; once."""
-        if self._complain_at is None or now < self._complain_at:
+        if self._warn_at is None or now < self._warn_at:
             return []
-        self._complain_at = None
+        self._warn_at = None
         return self.missing()
 
     def missing(self) -> list[str]:

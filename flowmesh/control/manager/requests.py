@@ -12,8 +12,8 @@ from ..manager.effects import AnswerCall, FailCall, ManagerEffect
 class PendingRequest:
     """One verb that waits. `parts` maps what was asked (a node's or a worker's name) to its answer, once it is there."""
 
-    def __init__(self, token: int, what: str, deadline: float, partial: bool) -> None:
-        self.token = token
+    def __init__(self, call_id: int, what: str, deadline: float, partial: bool) -> None:
+        self.call_id = call_id
         self.what = what
         self.deadline = deadline
         self.partial = partial  # whether what is missing at the deadline is left out, or fails the verb
@@ -30,7 +30,7 @@ class PendingRequests:
 
     def ask(
         self,
-        token: int,
+        call_id: int,
         what: str,
         parts: Iterable[str],
         deadline: float,
@@ -39,32 +39,32 @@ class PendingRequests:
         partial: bool = False,
     ) -> list[ManagerEffect]:
         """Begin a request: `message(part, number)` is what asks for one part."""
-        request = PendingRequest(token, what, deadline, partial)
+        request = PendingRequest(call_id, what, deadline, partial)
         effects: list[ManagerEffect] = []
         for part in parts:
             number = next(self._numbers)
             request.missing[number] = part
             self._waiting[number] = request
             effects.append(message(part, number))
-        return effects if effects else [AnswerCall(token, {})]
+        return effects if effects else [AnswerCall(call_id, {})]
 
-    def answered(self, number: int, value: object) -> list[ManagerEffect]:
+    def part_answered(self, number: int, value: object) -> list[ManagerEffect]:
         """A part is there."""
         request = self._waiting.pop(number, None)
         if request is None:
             return []
         request.parts[request.missing.pop(number)] = value
-        return [] if request.missing else [AnswerCall(request.token, request.parts)]
+        return [] if request.missing else [AnswerCall(request.call_id, request.parts)]
 
-    def failed(self, number: int, error: FlowmeshError) -> list[ManagerEffect]:
+    def part_failed(self, number: int, error: FlowmeshError) -> list[ManagerEffect]:
         """A part will never be there."""
         request = self._waiting.get(number)
         if request is None:
             return []
         self._forget(request)
-        return [FailCall(request.token, error)]
+        return [FailCall(request.call_id, error)]
 
-    def lost(self, parts: Iterable[str], error: FlowmeshError) -> list[ManagerEffect]:
+    def parts_lost(self, parts: Iterable[str], error: FlowmeshError) -> list[ManagerEffect]:
         """These nodes or workers will answer no more."""
         gone = set(parts)
         effects: list[ManagerEffect] = []
@@ -76,7 +76,7 @@ class PendingRequests:
     def tick(self, now: float) -> list[ManagerEffect]:
         """Time has passed."""
         effects: list[ManagerEffect] = []
-        for request in {request.token: request for request in self._waiting.values()}.values():
+        for request in {request.call_id: request for request in self._waiting.values()}.values():
             if now >= request.deadline:
                 silent = ", ".join(map(repr, request.missing.values()))
                 effects += self._give_up(request, DeadlineError(f"{request.what}: no answer in time from {silent}"))
@@ -84,7 +84,7 @@ class PendingRequests:
 
     def _give_up(self, request: PendingRequest, error: FlowmeshError) -> list[ManagerEffect]:
         self._forget(request)
-        return [AnswerCall(request.token, request.parts) if request.partial else FailCall(request.token, error)]
+        return [AnswerCall(request.call_id, request.parts) if request.partial else FailCall(request.call_id, error)]
 
     def _forget(self, request: PendingRequest) -> None:
         for number in request.missing:

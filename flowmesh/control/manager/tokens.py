@@ -47,7 +47,7 @@ class TokenRegistry:
         """Whether this key is there to enrol others with, and for nothing else."""
         return key in self._standing or key in self._tokens
 
-    def made(self, key: str, lifetime: float, now: float, *, keep: bool = False) -> list[ManagerEffect]:
+    def token_made(self, key: str, lifetime: float, now: float, *, keep: bool = False) -> list[ManagerEffect]:
         """A token was made: its public half may enrol one key within so many seconds; for good, if that is to be kept."""
         self._tokens[key] = IssuedToken(key, now + lifetime, keep)
         return [AllowKey(key)]
@@ -56,7 +56,7 @@ class TokenRegistry:
         """Whether what is enrolled with this token is to be kept."""
         return key in self._tokens and self._tokens[key].keep
 
-    def used(self, key: str, own: str, now: float) -> list[ManagerEffect] | None:
+    def redeem(self, key: str, own: str, now: float) -> list[ManagerEffect] | None:
         """The holder of `key` hands in `own`. None: it may not."""
         if key in self._standing and own not in self:
             self._vouched.add(own)
@@ -67,7 +67,7 @@ class TokenRegistry:
         token.own = own
         return [AllowKey(own), *self._end(token, "used")]
 
-    def registered(self, own: str, name: str) -> list[ManagerEffect]:
+    def key_registered(self, own: str, name: str) -> list[ManagerEffect]:
         """The holder of a key that was handed in has told its name."""
         effects: list[ManagerEffect] = []
         for token in self._tokens.values():
@@ -78,27 +78,27 @@ class TokenRegistry:
                     effects.append(PersistKey(own, name))
         return effects
 
-    def strike(self, own: str) -> list[ManagerEffect]:
+    def revoke_key(self, own: str) -> list[ManagerEffect]:
         """Let in the holder of `own` no more, now and later."""
         kept = self.kept.pop(own, None)
         return [RevokeKey(own)] if kept is None else [RevokeKey(own), PersistKey(own, "")]
 
-    def left(self, own: str) -> list[ManagerEffect]:
+    def key_released(self, own: str) -> list[ManagerEffect]:
         """The holder of `own` has gone for good: what a standing key has let in, it can let in again."""
         if own not in self._vouched:
             return []
         self._vouched.remove(own)
         return [RevokeKey(own)]
 
-    def revoke(self, which: str) -> tuple[list[ManagerEffect], str] | None:
+    def revoke_token(self, which: str) -> tuple[list[ManagerEffect], str] | None:
         """Strike off the token with this id; with it what it let in, whose key is given back; or a worker that is kept, by its
         name or its key's id. None: there is no such one."""
         token = next((token for token in self._tokens.values() if token.id == which), None)
         if token is not None:
-            own = self.strike(token.own) if token.own else []
+            own = self.revoke_key(token.own) if token.own else []
             return [*self._end(token, "revoked"), *own], token.own
         kept = next((key for key, name in self.kept.items() if which in (name, short(key))), None)
-        return None if kept is None else (self.strike(kept), kept)
+        return None if kept is None else (self.revoke_key(kept), kept)
 
     def tick(self, now: float) -> list[ManagerEffect]:
         """Strike off what has expired."""

@@ -18,17 +18,17 @@ class Waiters:
         """Whether such a verb waits."""
         return bool(self._waiting[verb])
 
-    def add(self, verb: str, token: int) -> None:
+    def add(self, verb: str, call_id: int) -> None:
         """One more waits."""
-        self._waiting[verb].add(token)
+        self._waiting[verb].add(call_id)
 
     def answer(self, verb: str, value: object = None) -> list[ManagerEffect]:
         """What they have waited for is there."""
-        return [AnswerCall(token, value) for token in self._take(verb)]
+        return [AnswerCall(call_id, value) for call_id in self._take(verb)]
 
     def fail(self, *verbs: str, error: FlowmeshError) -> list[ManagerEffect]:
         """What they wait for will not come."""
-        return [FailCall(token, error) for verb in verbs for token in self._take(verb)]
+        return [FailCall(call_id, error) for verb in verbs for call_id in self._take(verb)]
 
     def _take(self, verb: str) -> list[int]:
         tokens, self._waiting[verb] = self._waiting[verb], set()

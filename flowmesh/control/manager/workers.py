@@ -62,11 +62,11 @@ class WorkerRegistry:
     def by_key(self, key: str) -> RegisteredWorker | None:
         return next((worker for worker in self.workers.values() if worker.key == key), None)
 
-    def tell(self, names: Iterable[str], message: Message) -> list[ManagerEffect]:
+    def send_to_workers(self, names: Iterable[str], message: Message) -> list[ManagerEffect]:
         """To those of these workers that are still registered."""
         return [SendToPeer(self.workers[name].key, message) for name in names if name in self.workers]
 
-    def heard(self, key: str, message: Message, now: float) -> list[ManagerEffect]:
+    def received_from_worker(self, key: str, message: Message, now: float) -> list[ManagerEffect]:
         """A message that concerns joining has come from the holder of `key`; any message proves that it lives."""
         worker = self.by_key(key)
         if worker is not None:
@@ -82,7 +82,7 @@ class WorkerRegistry:
                 return []
 
     def _enrol(self, key: str, own: str, now: float) -> list[ManagerEffect]:
-        effects = self.tokens.used(key, own, now)
+        effects = self.tokens.redeem(key, own, now)
         if effects is None:
             return [SendToPeer(key, Refusal("this key may not enrol others")), Log(logging.WARNING, _cheat(key))]
         return [
@@ -97,7 +97,7 @@ class WorkerRegistry:
             text = f"worker {name!r} was refused: {refusal}"
             return [SendToPeer(key, Refusal(reason=refusal)), Log(logging.WARNING, text)]
         self.workers[name] = RegisteredWorker(registration, key, now)
-        keep = self.tokens.registered(key, name)
+        keep = self.tokens.key_registered(key, name)
         return [SendToPeer(key, Welcome()), *keep, Log(logging.INFO, f"worker {name!r} registered")]
 
     def _refusal(self, key: str, registration: Registration) -> str:
@@ -131,16 +131,16 @@ class WorkerRegistry:
     def _unwanted(self, key: str, name: str) -> str:
         return "" if self._admit(name, key) else "the Manager's allow= does not want it"
 
-    def departed(self, worker: RegisteredWorker) -> list[ManagerEffect]:
+    def worker_departed(self, worker: RegisteredWorker) -> list[ManagerEffect]:
         """A worker leaves in order."""
         self.workers.pop(worker.name, None)
-        return self.tokens.left(worker.key)
+        return self.tokens.key_released(worker.key)
 
-    def revoked(self, which: str) -> tuple[list[ManagerEffect], RegisteredWorker | None] | None:
+    def revoke_worker(self, which: str) -> tuple[list[ManagerEffect], RegisteredWorker | None] | None:
         """Strike off a token, by its id, or a worker, by its name; with the worker that was registered and is no more."""
         if (worker := self.workers.get(which)) is not None:
-            effects = self.tokens.strike(worker.key)
-        elif (ended := self.tokens.revoke(which)) is not None:
+            effects = self.tokens.revoke_key(worker.key)
+        elif (ended := self.tokens.revoke_token(which)) is not None:
             effects, own = ended
             worker = self.by_key(own)
         else:
@@ -149,12 +149,12 @@ class WorkerRegistry:
             del self.workers[worker.name]
         return effects, worker
 
-    def overslept(self, seconds: float) -> None:
+    def was_suspended(self, seconds: float) -> None:
         """Nobody could be heard for so long: that is nobody's silence."""
         for worker in self.workers.values():
             worker.heard_at += seconds
 
-    def silent(self, now: float) -> list[RegisteredWorker]:
+    def silent_workers(self, now: float) -> list[RegisteredWorker]:
         """The workers that have been silent for too long; they are registered no more."""
         lost = [worker for worker in self.workers.values() if now - worker.heard_at > SILENCE]
         for worker in lost:

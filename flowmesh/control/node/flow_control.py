@@ -27,7 +27,7 @@ class SendWindow:
             return False
         return not self._sizes or sum(self._sizes.values()) + size <= self.bytes
 
-    def send(self, number: int, shared: bool, size: int = 0) -> None:
+    def record_sent(self, number: int, shared: bool, size: int = 0) -> None:
         """The chunk of that number goes now."""
         self.sent = max(self.sent, number)
         if shared:
@@ -40,7 +40,7 @@ class SendWindow:
         """The last number that has room, of chunks that lie in no slot, where bytes do not count."""
         return 0 if self.bytes else self.taken + self.depth
 
-    def credit(self, taken: int) -> list[int]:
+    def receive_credit(self, taken: int) -> list[int]:
         """The consumer has taken all up to a number; returns the numbers of those whose slots it no longer needs.
 
         Raises:
@@ -90,7 +90,7 @@ class ReceiveWindow:
         """While so many small chunks wait, the producer may have to: on a lossy edge it never has to, and one more waits."""
         return self._depth - self._batch + 1 if self._lossless else self._depth + 1
 
-    def arrive(self, number: int) -> None:
+    def record_arrival(self, number: int) -> None:
         """A chunk has come.
 
         Raises:
@@ -100,7 +100,7 @@ class ReceiveWindow:
             raise ChunkError(f"chunk {number} came after chunk {self.arrived}")
         self.arrived = number
 
-    def take(self, number: int, shared: bool) -> int:
+    def record_taken(self, number: int, shared: bool) -> int:
         """The chunk was taken (or dropped); the number to give credit for now, 0 when it can wait."""
         if number > self.taken:
             self.taken = number

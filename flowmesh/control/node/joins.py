@@ -21,28 +21,28 @@ Dropped = tuple[int, Item, str]
 class Join(Protocol[Item]):
     """The seam; see the module's head."""
 
-    def put(self, place: int, item: Item) -> Dropped[Item] | None: ...
+    def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None: ...
 
-    def end(self, place: int) -> None: ...
+    def end_input(self, index: int) -> None: ...
 
-    def take(self) -> tuple[int, dict[int, Item]] | None: ...
+    def next_step(self) -> tuple[int, dict[int, Item]] | None: ...
 
-    def give_up(self, place: int) -> Item: ...
+    def give_up(self, index: int) -> Item: ...
 
-    def rest(self) -> list[tuple[int, Item]]: ...
+    def drain_rest(self) -> list[tuple[int, Item]]: ...
 
-    def waiting(self, place: int) -> int: ...
+    def waiting(self, index: int) -> int: ...
 
     @property
-    def over(self) -> bool: ...
+    def finished(self) -> bool: ...
 
 
 class PairingJoin(Join[Item], Protocol):
     """A join that looks for partners; see `pairing`."""
 
-    def mark(self, place: int, progress: int) -> None: ...
+    def watermark(self, index: int, progress: int) -> None: ...
 
-    def shed(self) -> list[Dropped[Item]]: ...
+    def drop_unpaired(self) -> list[Dropped[Item]]: ...
 
 
 class AnyJoin(Generic[Item]):
@@ -52,34 +52,34 @@ class AnyJoin(Generic[Item]):
         self._open = set(range(inputs))
         self._queue: deque[tuple[int, Item]] = deque()
 
-    def put(self, place: int, item: Item) -> Dropped[Item] | None:
-        self._queue.append((place, item))
+    def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:
+        self._queue.append((index, item))
         return None
 
-    def end(self, place: int) -> None:
-        self._open.discard(place)
+    def end_input(self, index: int) -> None:
+        self._open.discard(index)
 
-    def take(self) -> tuple[int, dict[int, Item]] | None:
+    def next_step(self) -> tuple[int, dict[int, Item]] | None:
         if not self._queue:
             return None
-        place, item = self._queue.popleft()
-        return place, {place: item}
+        index, item = self._queue.popleft()
+        return index, {index: item}
 
-    def waiting(self, place: int) -> int:
-        return sum(where == place for where, _ in self._queue)
+    def waiting(self, index: int) -> int:
+        return sum(where == index for where, _ in self._queue)
 
-    def give_up(self, place: int) -> Item:
-        oldest = next(each for each in self._queue if each[0] == place)
+    def give_up(self, index: int) -> Item:
+        oldest = next(each for each in self._queue if each[0] == index)
         self._queue.remove(oldest)
         return oldest[1]
 
-    def rest(self) -> list[tuple[int, Item]]:
+    def drain_rest(self) -> list[tuple[int, Item]]:
         left = list(self._queue)
         self._queue.clear()
         return left
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return not self._open and not self._queue
 
 
@@ -100,46 +100,46 @@ class FollowJoin(Generic[Item]):
         self._ended: set[int] = set()
 
     @property
-    def barren(self) -> int | None:
+    def never_fires(self) -> int | None:
         """An input that has ended without ever bringing anything: no step can ever come."""
         return min(self._missing & self._ended, default=None)
 
-    def put(self, place: int, item: Item) -> Dropped[Item] | None:
-        if place == self._followed:
+    def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:
+        if index == self._followed:
             self._queue.append(item)
             if self._missing and len(self._queue) > self._keeps:
-                return place, self._queue.popleft(), "before_first"
+                return index, self._queue.popleft(), "before_first"
             return None
-        unused = place in self._newest and place not in self._used
-        dropped = (place, self._newest[place], "superseded") if unused else None
-        self._newest[place] = item
-        self._used.discard(place)
-        self._missing.discard(place)
+        unused = index in self._newest and index not in self._used
+        dropped = (index, self._newest[index], "superseded") if unused else None
+        self._newest[index] = item
+        self._used.discard(index)
+        self._missing.discard(index)
         return dropped
 
-    def end(self, place: int) -> None:
-        self._ended.add(place)
+    def end_input(self, index: int) -> None:
+        self._ended.add(index)
 
-    def take(self) -> tuple[int, dict[int, Item]] | None:
+    def next_step(self) -> tuple[int, dict[int, Item]] | None:
         if self._missing or not self._queue:
             return None
         self._used.update(self._newest)
         return self._followed, {self._followed: self._queue.popleft(), **self._newest}
 
-    def waiting(self, place: int) -> int:
-        return len(self._queue) if place == self._followed else int(place in self._newest and place not in self._used)
+    def waiting(self, index: int) -> int:
+        return len(self._queue) if index == self._followed else int(index in self._newest and index not in self._used)
 
-    def give_up(self, place: int) -> Item:
-        assert place == self._followed  # of each other input one waits at most
+    def give_up(self, index: int) -> Item:
+        assert index == self._followed  # of each other input one waits at most
         return self._queue.popleft()
 
-    def rest(self) -> list[tuple[int, Item]]:
+    def drain_rest(self) -> list[tuple[int, Item]]:
         left = [(self._followed, item) for item in self._queue]
-        left += [(place, item) for place, item in self._newest.items() if place not in self._used]
+        left += [(index, item) for index, item in self._newest.items() if index not in self._used]
         self._queue.clear()
         self._newest.clear()
         return left
 
     @property
-    def over(self) -> bool:
-        return self.barren is not None or (self._followed in self._ended and not self._queue)
+    def finished(self) -> bool:
+        return self.never_fires is not None or (self._followed in self._ended and not self._queue)

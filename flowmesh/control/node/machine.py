@@ -19,7 +19,7 @@ class NodeMachine:
         self._source = inputs == 0
         self.state = NodeState.STARTING
         self.may_step = False
-        self._turn = 0
+        self._start_id = 0
         self._steps_left: int | None = None
         self._open = set(range(inputs))
         self._paused: dict[int, int] = {}
@@ -32,13 +32,13 @@ class NodeMachine:
         """The Manager says: step. A node that has ended or failed has nothing to start."""
         if self.state is not NodeState.READY:
             return []
-        self._turn = turn
+        self._start_id = turn
         self._steps_left = steps
         return self._become("start")
 
     def stop(self, turn: int, now: bool) -> list[NodeEffect]:
         """The Manager says: pause. What has inputs works off what was sent to it first, unless it must pause now."""
-        if self.state is not NodeState.RUNNING or turn != self._turn:
+        if self.state is not NodeState.RUNNING or turn != self._start_id:
             return []
         return self._pause() if self._source or now else []
 
@@ -47,40 +47,40 @@ class NodeMachine:
         """Whether `stepped` must be called after each step of a source."""
         return self._steps_left is not None
 
-    def stepped(self) -> list[NodeEffect]:
+    def step_done(self) -> list[NodeEffect]:
         """A step has ended: a source may have done all that was asked of it."""
         if self._steps_left is None or not self._source:
             return []
         self._steps_left -= 1
         return self._pause() if self._steps_left <= 0 and self.state is NodeState.RUNNING else []
 
-    def input_paused(self, place: int, turn: int) -> None:
+    def input_paused(self, index: int, turn: int) -> None:
         """All that was sent on an input before the pause of this turn has arrived."""
-        self._paused[place] = turn
+        self._paused[index] = turn
 
-    def input_ended(self, place: int) -> None:
+    def input_ended(self, index: int) -> None:
         """Nothing will ever come from an input again: it ended, or its producer died."""
-        self._open.discard(place)
+        self._open.discard(index)
 
-    def dry(self, missing: Collection[int] = ()) -> list[NodeEffect]:
+    def on_inputs_idle(self, missing: Collection[int] = ()) -> list[NodeEffect]:
         """Nothing that arrived can be worked off. `missing`: the inputs each of which must bring something first; once one of
         them has paused, nothing that the others bring matters until the next start."""
         if self.state is not NodeState.RUNNING or self._source:
             return []
-        paused = {place for place in self._open if self._paused.get(place, 0) >= self._turn}
+        paused = {index for index in self._open if self._paused.get(index, 0) >= self._start_id}
         return self._pause() if paused == self._open or paused.intersection(missing) else []
 
-    def held_up(self) -> list[NodeEffect]:
+    def on_blocked_by_paused(self) -> list[NodeEffect]:
         """An emission has to wait for who has paused already."""
         return self._pause() if self.state is NodeState.RUNNING else []
 
-    def ended(self) -> list[NodeEffect]:
+    def node_ended(self) -> list[NodeEffect]:
         """No step will ever come again: the source said so, the inputs are over, or nobody takes what it sends."""
         if self.state is not NodeState.RUNNING:
             return []
         return [CloseInputs("after_end"), SendMarker(END, 0), *self._become("ended")]
 
-    def failed(self) -> list[NodeEffect]:
+    def step_failed(self) -> list[NodeEffect]:
         """The user's code has raised, and that ends the node."""
         if self.state not in (NodeState.STARTING, NodeState.READY, NodeState.RUNNING, NodeState.ENDED):
             return []
@@ -93,9 +93,9 @@ class NodeMachine:
         return [RunTearDown(), *self._become("closed"), ExitProcess()]
 
     def _pause(self) -> list[NodeEffect]:
-        return [SendMarker(PAUSE, self._turn), *self._become("paused")]
+        return [SendMarker(PAUSE, self._start_id), *self._become("paused")]
 
     def _become(self, event: str) -> list[NodeEffect]:
         self.state = move(NODE, self.state, event)
         self.may_step = self.state is NodeState.RUNNING
-        return [SendToWorker(NodeNews(graph=self._graph, node=self._name, state=self.state, turn=self._turn))]
+        return [SendToWorker(NodeNews(graph=self._graph, node=self._name, state=self.state, start_id=self._start_id))]

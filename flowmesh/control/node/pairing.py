@@ -30,23 +30,23 @@ class ZipJoin(Generic[Item]):
         self._ended: set[int] = set()
         self._shed: list[Dropped[Item]] = []
 
-    def put(self, place: int, item: Item) -> Dropped[Item] | None:
-        number = self._number(place, item)
-        self._queues[place].append((number, item))
-        self.mark(place, number - 1)
+    def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:
+        number = self._number(index, item)
+        self._queues[index].append((number, item))
+        self.watermark(index, number - 1)
         return None
 
-    def mark(self, place: int, progress: int) -> None:
-        self._reached[place] = max(self._reached[place], progress)
+    def watermark(self, index: int, progress: int) -> None:
+        self._reached[index] = max(self._reached[index], progress)
 
-    def end(self, place: int) -> None:
-        self._ended.add(place)
+    def end_input(self, index: int) -> None:
+        self._ended.add(index)
 
-    def take(self) -> tuple[int, dict[int, Item]] | None:
-        while any(self._queues) and not self.over:
+    def next_step(self) -> tuple[int, dict[int, Item]] | None:
+        while any(self._queues) and not self.finished:
             heads = [queue[0][0] if queue else None for queue in self._queues]
             if None not in heads and len(set(heads)) == 1:
-                return 0, {place: queue.popleft()[1] for place, queue in enumerate(self._queues)}
+                return 0, {index: queue.popleft()[1] for index, queue in enumerate(self._queues)}
             if not self._shed_lone(heads):
                 return None
         return None
@@ -55,37 +55,37 @@ class ZipJoin(Generic[Item]):
         """Drop the heads whose number another input has passed; whether there were any."""
         passed = [reached if head is None else head - 1 for head, reached in zip(heads, self._reached, strict=True)]
         found = False
-        for place, head in enumerate(heads):
-            others = passed[:place] + passed[place + 1 :]
+        for index, head in enumerate(heads):
+            others = passed[:index] + passed[index + 1 :]
             if head is not None and max(others) >= head:
-                self._shed.append((place, self._queues[place].popleft()[1], "unmatched"))
+                self._shed.append((index, self._queues[index].popleft()[1], "unmatched"))
                 found = True
         return found
 
     @property
     def missing(self) -> list[int]:
         """The inputs of which nothing waits: as long as one of them brings nothing, no step can come."""
-        return [place for place, queue in enumerate(self._queues) if not queue]
+        return [index for index, queue in enumerate(self._queues) if not queue]
 
-    def shed(self) -> list[Dropped[Item]]:
+    def drop_unpaired(self) -> list[Dropped[Item]]:
         gone, self._shed = self._shed, []
         return gone
 
-    def waiting(self, place: int) -> int:
-        return len(self._queues[place])
+    def waiting(self, index: int) -> int:
+        return len(self._queues[index])
 
-    def give_up(self, place: int) -> Item:
-        return self._queues[place].popleft()[1]
+    def give_up(self, index: int) -> Item:
+        return self._queues[index].popleft()[1]
 
-    def rest(self) -> list[tuple[int, Item]]:
-        left = [(place, item) for place, queue in enumerate(self._queues) for _, item in queue]
+    def drain_rest(self) -> list[tuple[int, Item]]:
+        left = [(index, item) for index, queue in enumerate(self._queues) for _, item in queue]
         for queue in self._queues:
             queue.clear()
         return left
 
     @property
-    def over(self) -> bool:
-        return any(not self._queues[place] for place in self._ended)
+    def finished(self) -> bool:
+        return any(not self._queues[index] for index in self._ended)
 
 
 class AlignJoin(Generic[Item]):
@@ -114,51 +114,51 @@ class AlignJoin(Generic[Item]):
         self._used: set[int] = set()  # places whose oldest item was a partner already
         self._shed: list[Dropped[Item]] = []
 
-    def put(self, place: int, item: Item) -> Dropped[Item] | None:
+    def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:
         time = self._time(item)
-        self._queues[place].append((time, item))
-        self.mark(place, time - 1)
+        self._queues[index].append((time, item))
+        self.watermark(index, time - 1)
         return None
 
-    def mark(self, place: int, progress: int) -> None:
-        self._reached[place] = max(self._reached[place], progress)
+    def watermark(self, index: int, progress: int) -> None:
+        self._reached[index] = max(self._reached[index], progress)
 
-    def end(self, place: int) -> None:
-        self._ended.add(place)
+    def end_input(self, index: int) -> None:
+        self._ended.add(index)
 
-    def take(self) -> tuple[int, dict[int, Item]] | None:
+    def next_step(self) -> tuple[int, dict[int, Item]] | None:
         reference = self._queues[0]
         others = range(1, len(self._queues))
         while reference:
             time = reference[0][0]
-            if not all(self._has_passed(place, time + self._tolerance) for place in others) and not self._any_full():
+            if not all(self._has_passed(index, time + self._tolerance) for index in others) and not self._any_full():
                 return None
-            partners = {place: near for place in others if (near := self._nearest(place, time)) is not None}
+            partners = {index: near for index in others if (near := self._nearest(index, time)) is not None}
             item = reference.popleft()[1]
             if len(partners) == len(others):
                 self._used.update(others)
-                return 0, {0: item, **{place: near for place, (_, near) in partners.items()}}
+                return 0, {0: item, **{index: near for index, (_, near) in partners.items()}}
             self._shed.append((0, item, "unaligned"))
         self._forget_old()
-        for place in others:
-            while self._is_full(place):
-                self._drop_oldest(place)
+        for index in others:
+            while self._is_full(index):
+                self._drop_oldest(index)
         return None
 
     def _any_full(self) -> bool:
-        return any(self._is_full(place) for place in range(len(self._queues)))
+        return any(self._is_full(index) for index in range(len(self._queues)))
 
-    def _is_full(self, place: int) -> bool:
-        return self._full(place, len(self._queues[place]) - (place in self._used))
+    def _is_full(self, index: int) -> bool:
+        return self._full(index, len(self._queues[index]) - (index in self._used))
 
-    def _has_passed(self, place: int, time: int) -> bool:
-        return place in self._ended or self._reached[place] >= time
+    def _has_passed(self, index: int, time: int) -> bool:
+        return index in self._ended or self._reached[index] >= time
 
-    def _nearest(self, place: int, time: int) -> tuple[int, Item] | None:
+    def _nearest(self, index: int, time: int) -> tuple[int, Item] | None:
         """The nearest item of an input; all that are older than it, and so nobody's partner any more, are shed."""
-        queue = self._queues[place]
+        queue = self._queues[index]
         while len(queue) > 1 and abs(queue[1][0] - time) <= abs(queue[0][0] - time):
-            self._drop_oldest(place)
+            self._drop_oldest(index)
         if not queue or abs(queue[0][0] - time) > self._tolerance:
             return None
         return queue[0]
@@ -166,38 +166,38 @@ class AlignJoin(Generic[Item]):
     def _forget_old(self) -> None:
         """Without any item of the reference waiting, what is older than the reference has reached is nobody's partner."""
         since = self._reached[0] - self._tolerance
-        for place in range(1, len(self._queues)):
-            queue = self._queues[place]
+        for index in range(1, len(self._queues)):
+            queue = self._queues[index]
             while queue and (queue[0][0] < since or (0 in self._ended and not self._queues[0])):
-                self._drop_oldest(place)
+                self._drop_oldest(index)
 
-    def _drop_oldest(self, place: int) -> None:
-        _, item = self._queues[place].popleft()
-        if place not in self._used:
-            self._shed.append((place, item, "unaligned"))
-        self._used.discard(place)
+    def _drop_oldest(self, index: int) -> None:
+        _, item = self._queues[index].popleft()
+        if index not in self._used:
+            self._shed.append((index, item, "unaligned"))
+        self._used.discard(index)
 
-    def shed(self) -> list[Dropped[Item]]:
+    def drop_unpaired(self) -> list[Dropped[Item]]:
         gone, self._shed = self._shed, []
         return gone
 
-    def waiting(self, place: int) -> int:
-        return len(self._queues[place]) - (place in self._used)
+    def waiting(self, index: int) -> int:
+        return len(self._queues[index]) - (index in self._used)
 
-    def give_up(self, place: int) -> Item:
-        if place in self._used:
-            self._drop_oldest(place)
-        return self._queues[place].popleft()[1]
+    def give_up(self, index: int) -> Item:
+        if index in self._used:
+            self._drop_oldest(index)
+        return self._queues[index].popleft()[1]
 
-    def rest(self) -> list[tuple[int, Item]]:
+    def drain_rest(self) -> list[tuple[int, Item]]:
         left = []
-        for place, queue in enumerate(self._queues):
+        for index, queue in enumerate(self._queues):
             items = [item for _, item in queue]
-            left += [(place, item) for item in items[1 if place in self._used else 0 :]]
+            left += [(index, item) for item in items[1 if index in self._used else 0 :]]
             queue.clear()
         self._used.clear()
         return left
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return 0 in self._ended and not self._queues[0]

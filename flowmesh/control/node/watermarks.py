@@ -24,7 +24,7 @@ class Cause(NamedTuple):
         last: whether nothing else of its origin's numbers follows on this input.
     """
 
-    place: int
+    input: int
     sender: int
     number: int
     time: int
@@ -46,9 +46,9 @@ class WatermarkTracker:
     """
 
     def __init__(self, carries: Mapping[int, Sequence[int]], forks: frozenset[int]) -> None:
-        self._carries = {place: frozenset(outputs) for place, outputs in carries.items()}
+        self._carries = {index: frozenset(outputs) for index, outputs in carries.items()}
         self.forks = forks
-        self._reached: dict[int, Origins] = {place: {} for place in carries}
+        self._reached: dict[int, Origins] = {index: {} for index in carries}
         self._said: Origins = {}
 
     def origin(self, cause: Cause) -> Origins:
@@ -63,30 +63,30 @@ class WatermarkTracker:
         """Whether the end of the step completes all the numbers of its origin: its last emission can say so itself."""
         return len(causes) == len(self._carries) and all(cause.last or not cause.origin for cause in causes)
 
-    def stepped(self, causes: Sequence[Cause]) -> None:
+    def step_completed(self, causes: Sequence[Cause]) -> None:
         """A step caused by these has ended."""
         for cause in causes:
             more = 0 if cause.last else 1
             done = {output: (number - more, time - more) for output, (number, time) in cause.origin.items()}
             if not cause.origin or cause.sender in self.forks:
                 done[cause.sender] = (cause.number, cause.time)
-            self.marked(cause.place, done)
+            self.watermark_received(cause.input, done)
 
-    def marked(self, place: int, done: Origins) -> None:
+    def watermark_received(self, index: int, done: Origins) -> None:
         """An input has reached these numbers."""
-        reached = self._reached.get(place)
+        reached = self._reached.get(index)
         if reached is None:
             return  # a sampled input's
         for output, progress in done.items():
             if progress > reached.get(output, (0, 0)):
                 reached[output] = progress
 
-    def advance(self) -> Origins:
+    def next_watermark(self) -> Origins:
         """All that can be said downstream, if any of it is new."""
         news: Origins = {}
         for output in frozenset().union(*self._carries.values()):
-            places = [place for place, outputs in self._carries.items() if output in outputs]
-            least = min(self._reached[place].get(output, (0, 0)) for place in places)
+            places = [index for index, outputs in self._carries.items() if output in outputs]
+            least = min(self._reached[index].get(output, (0, 0)) for index in places)
             if least > self._said.get(output, (0, 0)):
                 news[output] = least
         self._said.update(news)

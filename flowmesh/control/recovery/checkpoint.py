@@ -69,45 +69,45 @@ class CommitTracker:
         self._order = deque(page.order)
         self._repeated = 0  # how many places of the order this incarnation has taken
 
-    def took(self, trigger: int, used: Mapping[int, int]) -> Checkpoint:
+    def step_began(self, trigger: int, used: Mapping[int, int]) -> Checkpoint:
         """A step is about to begin; `used` are the chunks' numbers by input."""
-        self._steps.append(_Step({place: number for place, number in used.items() if place not in self._lossy}))
-        for place in used.keys() & self._lossy:
-            self._done[place].add(used[place])
+        self._steps.append(_Step({index: number for index, number in used.items() if index not in self._lossy}))
+        for index in used.keys() & self._lossy:
+            self._done[index].add(used[index])
         if self._ordered:
             self._repeated += 1
             if self._repeated > len(self._order):
                 self._order.append(trigger)
         return self._write(begun=True)
 
-    def gave(self) -> Checkpoint:
+    def chunk_emitted(self) -> Checkpoint:
         """The step has emitted; the chunk is not sent yet."""
         return self._write()
 
-    def stepped(self, mark: Origins) -> Checkpoint:
+    def step_finished(self, mark: Origins) -> Checkpoint:
         """The step has ended, with the node's marks at `mark`."""
         self._steps[-1].highest = self._keeping.highest
         self._steps[-1].mark = mark
-        return self.advance()
+        return self.settle_steps()
 
-    def dropped(self, place: int, number: int, mark: Origins) -> Checkpoint:
+    def chunk_dropped(self, index: int, number: int, mark: Origins) -> Checkpoint:
         """A chunk has come that no step will ever use: it is settled at once, and with it what that says downstream: nobody
         will be given it again who could say so."""
-        self._done[place].add(number)
+        self._done[index].add(number)
         if self._steps:
             self._steps[-1].mark = mark or self._steps[-1].mark
         elif mark:
             self.page = self.page._replace(mark=mark)
         return self._write()
 
-    def advance(self) -> Checkpoint:
+    def settle_steps(self) -> Checkpoint:
         """Consumers may have settled more of the output."""
         settled = self._keeping.settled
         page = self.page
         while self._steps and self._is_settled(self._steps[0], settled):
             step = self._steps.popleft()
-            for place, number in step.used.items():
-                self._done[place].add(number)
+            for index, number in step.used.items():
+                self._done[index].add(number)
             if self._ordered:
                 self._order.popleft()
                 self._repeated -= 1
@@ -115,7 +115,7 @@ class CommitTracker:
         self.page = page
         return self._write()
 
-    def closed(self) -> Checkpoint:
+    def inputs_closed(self) -> Checkpoint:
         """The node has ended, and all its consumers have settled its end."""
         self._steps.clear()
         return self._write(ended=True)
@@ -134,10 +134,10 @@ class CommitTracker:
         )
         return self.page
 
-    def _cut(self, place: int) -> int:
+    def _cut(self, index: int) -> int:
         """How far an input is settled without a gap."""
-        done, cut = self._done[place], self.page.settled[place]
-        if place in self._lossy:
+        done, cut = self._done[index], self.page.settled[index]
+        if index in self._lossy:
             cut = max(cut, max(done, default=0))
             done.clear()
         while cut + 1 in done:
@@ -165,7 +165,7 @@ class InputCursor:
         self._credited = self.intake.taken
         return ResumePosition(self.intake.arrived, self.intake.taken, settled)
 
-    def arrive(self, connection: ConnectionId, number: int) -> bool:
+    def chunk_arrived(self, connection: ConnectionId, number: int) -> bool:
         """A chunk or the end has come; False when it is of another connection, and refused.
 
         Raises:
@@ -173,10 +173,10 @@ class InputCursor:
         """
         if connection != self.connection:
             return False
-        self.intake.arrive(number)
+        self.intake.record_arrival(number)
         return True
 
-    def take(self, number: int, shared: bool) -> int:
+    def chunk_taken(self, number: int, shared: bool) -> int:
         """The chunk was taken into a step, or dropped; the number up to which credit is given."""
-        self._credited = max(self._credited, self.intake.take(number, shared))
+        self._credited = max(self._credited, self.intake.record_taken(number, shared))
         return self._credited

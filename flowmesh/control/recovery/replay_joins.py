@@ -19,14 +19,14 @@ class ReplayAnyJoin(AnyJoin[Item]):
         super().__init__(inputs)
         self._order = list(reversed(order))
 
-    def take(self) -> tuple[int, dict[int, Item]] | None:
+    def next_step(self) -> tuple[int, dict[int, Item]] | None:
         if not self._order:
-            return super().take()
-        for index, (place, item) in enumerate(self._queue):
-            if place == self._order[-1]:
+            return super().next_step()
+        for position, (index, item) in enumerate(self._queue):
+            if index == self._order[-1]:
                 self._order.pop()
-                del self._queue[index]
-                return place, {place: item}
+                del self._queue[position]
+                return index, {index: item}
         return None
 
 
@@ -44,8 +44,8 @@ class ReplayFollowJoin(FollowJoin[Item]):
         super().__init__(inputs, followed, keeps=0)
         self._begun = begun
 
-    def put(self, place: int, item: Item) -> Dropped[Item] | None:
-        if place == self._followed and self._begun:
+    def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:
+        if index == self._followed and self._begun:
             self._queue.append(item)
             return None
-        return super().put(place, item)
+        return super().add_chunk(index, item)

@@ -56,7 +56,7 @@ class RetransmitBuffer(Generic[Item]):
         """All up to this number is settled on every lossless edge. May be beyond what a new incarnation has given yet."""
         return min(self._settled.values(), default=self.highest)
 
-    def give(self, item: Item) -> int:
+    def keep(self, item: Item) -> int:
         """A step emits: the chunk's number. What an earlier incarnation gave already gets its old number, and is kept
         until it is settled as if it were new."""
         self.highest += 1
@@ -64,12 +64,12 @@ class RetransmitBuffer(Generic[Item]):
             self._items[self.highest] = item
         return self.highest
 
-    def give_end(self, item: Item) -> int:
+    def keep_end(self, item: Item) -> int:
         """Nothing follows; the end needs no room."""
-        self.end = self.give(item)
+        self.end = self.keep(item)
         return self.end
 
-    def mark(self, origin: Origins) -> None:
+    def watermark_passed(self, origin: Origins) -> None:
         """The node is this far; replaces the mark before."""
         self.marked = origin
         self.marked_behind = self.highest
@@ -85,14 +85,14 @@ class RetransmitBuffer(Generic[Item]):
         except KeyError:
             raise ChunkError(f"chunk {number} was forgotten before it was settled") from None
 
-    def settle(self, place: int, number: int) -> list[int]:
+    def consumer_settled(self, index: int, number: int) -> list[int]:
         """An edge has settled all up to a number; returns the numbers that are forgotten for it."""
-        self._settled[place] = max(self._settled[place], number)
+        self._settled[index] = max(self._settled[index], number)
         return self._forget()
 
-    def close(self, place: int) -> list[int]:
+    def consumer_closed(self, index: int) -> list[int]:
         """All that was given to an edge and will be is settled; returns the numbers that are forgotten for it."""
-        self._settled.pop(place, None)
+        self._settled.pop(index, None)
         return self._forget()
 
     def _forget(self) -> list[int]:
@@ -106,8 +106,8 @@ class RetransmitBuffer(Generic[Item]):
 class ReliableSender(Generic[Item]):
     """One lossless edge, over several connections. Nothing is sent until the consumer has reported."""
 
-    def __init__(self, place: int, keeping: RetransmitBuffer[Item], depth: int, slots: int) -> None:
-        self._place = place
+    def __init__(self, index: int, keeping: RetransmitBuffer[Item], depth: int, slots: int) -> None:
+        self._place = index
         self._keeping = keeping
         self._depth = depth
         self._slots = slots
@@ -127,7 +127,7 @@ class ReliableSender(Generic[Item]):
         self.window = None
         self._told = {}
 
-    def reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
+    def position_reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
         """The consumer says what it has; returns the numbers that are forgotten for it."""
         if connection != self.connection:
             return []
@@ -136,10 +136,10 @@ class ReliableSender(Generic[Item]):
         self.window.taken = report.taken
         if report.closed:
             self.closed = True
-            return self._keeping.close(self._place)
-        return self._keeping.settle(self._place, report.settled)
+            return self._keeping.consumer_closed(self._place)
+        return self._keeping.consumer_settled(self._place, report.settled)
 
-    def credited(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
+    def credit_received(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
         """The consumer has taken, and settled, all up to these numbers; returns the numbers that are forgotten for it.
 
         Raises:
@@ -149,10 +149,10 @@ class ReliableSender(Generic[Item]):
             return []
         if settled > self.window.sent:
             raise ChunkError(f"chunk {settled} is settled, but only {self.window.sent} were sent")
-        self.window.credit(taken)
-        return self._keeping.settle(self._place, settled)
+        self.window.receive_credit(taken)
+        return self._keeping.consumer_settled(self._place, settled)
 
-    def due(self) -> tuple[int, Item] | None:
+    def next_due(self) -> tuple[int, Item] | None:
         """What may be sent now: the next chunk that the consumer does not have, with its number. The end needs no room."""
         window = self.window
         if window is None or self.closed or window.sent >= self._keeping.highest:
@@ -162,7 +162,7 @@ class ReliableSender(Generic[Item]):
             return None
         return number, self._keeping.item(number)
 
-    def mark_due(self) -> Origins | None:
+    def watermark_due(self) -> Origins | None:
         """The node's newest mark, once all chunks before it are sent, unless it was sent already."""
         keeping = self._keeping
         if self.window is None or self.closed or self.window.sent < keeping.marked_behind:
@@ -175,7 +175,7 @@ class ReliableSender(Generic[Item]):
     def sent(self, number: int, shared: bool = False) -> None:
         """What was due has gone."""
         if self.window is not None:
-            self.window.send(number, shared)
+            self.window.record_sent(number, shared)
 
 
 class LatestSender(Generic[Item]):
@@ -192,7 +192,7 @@ class LatestSender(Generic[Item]):
         self._end: tuple[int, Item] | None = None
         self._sent: int | None = None  # None until the consumer has reported
 
-    def give(self, number: int, item: Item) -> int:
+    def replace_newest(self, number: int, item: Item) -> int:
         """A step has emitted; returns the number of the chunk that is dropped for it unsent, 0 for none."""
         if self.newest is None:
             self.newest = number, item
@@ -203,7 +203,7 @@ class LatestSender(Generic[Item]):
         self.newest = number, item
         return before if self._sent is None or before > self._sent else 0
 
-    def give_end(self, number: int, item: Item) -> None:
+    def replace_with_end(self, number: int, item: Item) -> None:
         """Nothing follows."""
         self._end = number, item
 
@@ -212,13 +212,13 @@ class LatestSender(Generic[Item]):
         self.connection = connection
         self._sent = None
 
-    def reported(self, connection: ConnectionId, report: ResumePosition) -> None:
+    def position_reported(self, connection: ConnectionId, report: ResumePosition) -> None:
         """The consumer says what it has."""
         if connection == self.connection:
             self._sent = report.last
             self.closed = self.closed or report.closed
 
-    def due(self) -> tuple[int, Item] | None:
+    def next_due(self) -> tuple[int, Item] | None:
         """What is to be sent now, with its number."""
         if self._sent is None or self.closed:
             return None

@@ -67,7 +67,7 @@ class ConnectConsumers(Effect, frozen=True):
     often that was done before, for links that have died."""
 
     transfer: int
-    again: int = 0
+    restarts: int = 0
 
 
 class RewireNode(Effect, frozen=True):
@@ -91,13 +91,13 @@ class KillNode(Effect, frozen=True):
 class ReportMetrics(Effect, frozen=True):
     """Read all pages and send the counters."""
 
-    token: int
+    call_id: int
 
 
 class AnswerBusy(Effect, frozen=True):
     """Answer a request in the place of a node that is busy, with how long it has been."""
 
-    token: int
+    call_id: int
     node: str
 
 

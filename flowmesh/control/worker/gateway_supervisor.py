@@ -35,7 +35,7 @@ class GatewaySupervisor:
     """
 
     def __init__(self, worker: str) -> None:
-        self.again = 0
+        self.restarts = 0
         self._worker = worker
         self._plan: Plan | None = None
         self._address = ""
@@ -43,24 +43,24 @@ class GatewaySupervisor:
         self._started_at = 0.0
         self.due = inf
 
-    def begin(self, plan: Plan, address: str, now: float) -> list[WorkerEffect]:
+    def begin_graph(self, plan: Plan, address: str, now: float) -> list[WorkerEffect]:
         """A graph comes. `address`: where other machines reach the Manager's."""
         self._plan = plan
         self._address = address
-        self.again = 0
+        self.restarts = 0
         return self._start(now) if plan.transfers else []
 
-    def end(self) -> list[WorkerEffect]:
+    def end_graph(self) -> list[WorkerEffect]:
         """The graph has gone, or nothing of it is left here."""
         ran, self._runs = self._runs, False
         self._plan, self.due = None, inf
         return [EndGateway()] if ran else []
 
-    def heard(self, message: PeerGateways) -> list[WorkerEffect]:
+    def peers_changed(self, message: PeerGateways) -> list[WorkerEffect]:
         """The Manager has said whom the link exchanges chunks with."""
         return [SendToGateway(message)] if self._runs else []  # one that is started anew is told when it has opened
 
-    def said(self, message: AnyMessage) -> list[WorkerEffect]:
+    def gateway_reported(self, message: AnyMessage) -> list[WorkerEffect]:
         """The link has said something."""
         if self._plan is None:
             return []
@@ -72,12 +72,12 @@ class GatewaySupervisor:
             case _:
                 return []
 
-    def exited(self, how: str, now: float) -> list[WorkerEffect]:
+    def gateway_ended(self, how: str, now: float) -> list[WorkerEffect]:
         """Its process has ended."""
         if not self._runs:
             return []
         self._runs = False
-        self.again += 1
+        self.restarts += 1
         text = f"the link's process of worker {self._worker!r} {how}; it is started again"
         warning = SendToManager(LogLine("", self._worker, logging.WARNING, text))
         if now - self._started_at >= _SHORT:
@@ -95,7 +95,7 @@ class GatewaySupervisor:
         given: list[WorkerEffect] = [
             ConnectProducer(part.index)
             if part.source_worker == self._worker
-            else ConnectConsumers(part.index, self.again)
+            else ConnectConsumers(part.index, self.restarts)
             for part in self._plan.transfers
         ]
         return [StartGateway(self._address), *given]

@@ -50,9 +50,9 @@ class WorkerMachine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.plan: Plan | None = None
-        self.members: dict[str, NodeRecord] = {}
+        self.nodes: dict[str, NodeRecord] = {}
         self._stop_timeout = 5.0
-        self._link = GatewaySupervisor(name)
+        self._gateway = GatewaySupervisor(name)
         self._ending = False  # what is here is being torn down
         self._rejoining = False
         self._leaving = False
@@ -60,28 +60,28 @@ class WorkerMachine:
 
     # --- from the Manager --------------------------------------------------------------------------------------------
 
-    def heard(self, message: AnyMessage, now: float) -> list[WorkerEffect]:
+    def received_from_manager(self, message: AnyMessage, now: float) -> list[WorkerEffect]:
         """The Manager has said something."""
         match message:
             case Deploy(plan=plan):
                 return [] if self._leaving or self._is_mine(plan.graph) else self._deploy(message, now)
-            case MetricsRequest(token=token):
-                return [ReportMetrics(token)]
+            case MetricsRequest(call_id=call_id):
+                return [ReportMetrics(call_id)]
             case Start() | Stop():
                 return self._tell_all(message) if self._is_mine(message.graph) else []
             case PauseBlocked(graph=graph, node=node):
-                there = self._is_mine(graph) and node in self.members and not self.members[node].gone
+                there = self._is_mine(graph) and node in self.nodes and not self.nodes[node].gone
                 return [SendToNode(node, message)] if there else []
             case TearDown(graph=graph):
                 return self.tear_down(now) if self._is_mine(graph) else []
-            case Call(graph=graph, node=node, token=token) | Gather(graph=graph, node=node, token=token):
-                member = self.members.get(node) if self._is_mine(graph) else None
+            case Call(graph=graph, node=node, call_id=call_id) | Gather(graph=graph, node=node, call_id=call_id):
+                member = self.nodes.get(node) if self._is_mine(graph) else None
                 if member is None or member.state in (NodeState.CLOSED, NodeState.DEAD):
-                    return [SendToManager(_no_more(token, node))]
-                self._asked[token] = (node, now + message.timeout)
+                    return [SendToManager(_no_more(call_id, node))]
+                self._asked[call_id] = (node, now + message.timeout)
                 return [SendToNode(node, message)]
             case PeerGateways(graph=graph):
-                return self._link.heard(message) if self._is_mine(graph) else []
+                return self._gateway.peers_changed(message) if self._is_mine(graph) else []
             case Rejoin():
                 self._rejoining = True
                 return self.tear_down(now)
@@ -96,30 +96,30 @@ class WorkerMachine:
         return self.plan is not None and self.plan.graph == graph
 
     def _tell_all(self, message: Start | Stop) -> list[WorkerEffect]:
-        return [SendToNode(name, message) for name, member in self.members.items() if not member.gone]
+        return [SendToNode(name, message) for name, member in self.nodes.items() if not member.gone]
 
     def _deploy(self, deploy: Deploy, now: float) -> list[WorkerEffect]:
         plan = deploy.plan
-        effects: list[WorkerEffect] = [KillNode(name) for name, member in self.members.items() if not member.gone]
-        effects += self._link.end()
+        effects: list[WorkerEffect] = [KillNode(name) for name, member in self.nodes.items() if not member.gone]
+        effects += self._gateway.end_graph()
         self.plan = plan
         self._stop_timeout = deploy.stop_timeout
         self._ending = False
         self._asked = {}
-        self.members = {spec.name: NodeRecord(spec, plan) for spec in plan.nodes}
+        self.nodes = {spec.name: NodeRecord(spec, plan) for spec in plan.nodes}
         effects.append(ReleaseGraph())
         effects += [ForkNode(spec.name) for spec in plan.nodes]
-        effects += [SetUpNode(spec.name) for spec in plan.nodes if not self.members[spec.name].missing]
+        effects += [SetUpNode(spec.name) for spec in plan.nodes if not self.nodes[spec.name].missing]
         channels = [edge for edge in plan.edges if edge.transport != "link"]
         ours = [edge for edge in channels if edge.source_worker == self.name]
         effects += [OpenChannel(edge.spec.index) for edge in ours]
         effects += [ExpectChannel(edge.spec.index) for edge in channels if edge not in ours]
-        return effects + self._link.begin(plan, deploy.address, now)
+        return effects + self._gateway.begin_graph(plan, deploy.address, now)
 
     def set_up_message(self, name: str) -> SetUp:
         """What the node gets first."""
         assert self.plan is not None
-        member = self.members[name]
+        member = self.nodes[name]
         return SetUp(
             graph=self.plan.graph,
             node=member.spec,
@@ -127,7 +127,7 @@ class WorkerMachine:
             run=self.plan.run,
             epoch=1,
             names=self.plan.names,
-            inputs=tuple(edge_end(edge, edge.spec.source, again=self._link.again > 0) for edge in member.inputs),
+            inputs=tuple(edge_end(edge, edge.spec.source, again=self._gateway.restarts > 0) for edge in member.inputs),
             outputs=tuple(edge_end(edge, edge.spec.target) for edge in member.outputs),
         )
 
@@ -138,7 +138,7 @@ class WorkerMachine:
     def _tear_down_nodes(self, now: float) -> list[WorkerEffect]:
         self._ending = True
         effects: list[WorkerEffect] = []
-        for name, member in self.members.items():
+        for name, member in self.nodes.items():
             if member.gone:
                 continue
             if member.kill_at is None:
@@ -158,7 +158,7 @@ class WorkerMachine:
     def _kill_all(self) -> list[WorkerEffect]:
         self._ending = True
         effects: list[WorkerEffect] = []
-        for name, member in self.members.items():
+        for name, member in self.nodes.items():
             if not member.gone and not member.killed:
                 member.killed = True
                 effects.append(KillNode(name))
@@ -166,9 +166,9 @@ class WorkerMachine:
 
     # --- from the nodes ----------------------------------------------------------------------------------------------
 
-    def end_arrived(self, edge: int, side: str) -> list[WorkerEffect]:
+    def channel_end_arrived(self, edge: int, side: str) -> list[WorkerEffect]:
         """One end of an edge's channel is there. A link that was restarted brings new ones."""
-        for name, member in self.members.items():
+        for name, member in self.nodes.items():
             if (edge, side) in member.missing and not member.killed:
                 member.missing.discard((edge, side))
                 return [] if member.missing else [SetUpNode(name)]
@@ -176,40 +176,40 @@ class WorkerMachine:
                 return [RewireNode(name, edge, side)]
         return []
 
-    def forked(self, node: str, pid: int) -> list[WorkerEffect]:
+    def node_forked(self, node: str, pid: int) -> list[WorkerEffect]:
         """The node's process is there."""
-        member = self.members[node]
+        member = self.nodes[node]
         member.pid = pid
         return [SendToManager(self._news(node, member))]
 
-    def node_said(self, node: str, message: AnyMessage) -> list[WorkerEffect]:
+    def received_from_node(self, node: str, message: AnyMessage) -> list[WorkerEffect]:
         """A node has said something; its news is what the worker and the Manager know it by."""
-        member = self.members.get(node)
+        member = self.nodes.get(node)
         if member is None:
             return []
         if isinstance(message, NodeNews):
             member.state = message.state
-            member.turn = message.turn
+            member.start_id = message.start_id
             return [SendToManager(self._news(node, member))]
         if isinstance(message, Reply):
-            self._asked.pop(message.token, None)
+            self._asked.pop(message.call_id, None)
         return [SendToManager(message)]
 
-    def link_said(self, message: AnyMessage) -> list[WorkerEffect]:
+    def received_from_gateway(self, message: AnyMessage) -> list[WorkerEffect]:
         """The link's process has said something."""
-        return self._link.said(message)
+        return self._gateway.gateway_reported(message)
 
-    def link_exited(self, status: int, now: float) -> list[WorkerEffect]:
+    def gateway_exited(self, status: int, now: float) -> list[WorkerEffect]:
         """The link's process has ended; `status` as for `exited`."""
-        return self._link.exited(ended_by(status), now)
+        return self._gateway.gateway_ended(ended_by(status), now)
 
-    def link_failed(self, why: str, now: float) -> list[WorkerEffect]:
+    def gateway_failed_to_start(self, why: str, now: float) -> list[WorkerEffect]:
         """The link's process could not be started."""
-        return self._link.exited(f"can't be started: {why}", now)
+        return self._gateway.gateway_ended(f"can't be started: {why}", now)
 
-    def exited(self, node: str, status: int, crash: str, now: float) -> list[WorkerEffect]:
+    def node_exited(self, node: str, status: int, crash: str, now: float) -> list[WorkerEffect]:
         """A node's process has ended. `status` is as from `Popen.returncode`: negative is a signal."""
-        member = self.members.get(node)
+        member = self.nodes.get(node)
         if member is None:
             return self._left()
         member.gone = True
@@ -221,36 +221,36 @@ class WorkerMachine:
             before, member.state = member.state, move(NODE, member.state, "died")
             text = cause(status, before, member.killed, self._stop_timeout) + (f"\n{crash}" if crash else "")
             effects.append(SendToManager(NodeFailure(self.plan.graph, node, self.name, "process", 0, text)))
-        for token in [token for token, (name, _) in self._asked.items() if name == node]:
-            del self._asked[token]
-            effects.append(SendToManager(_no_more(token, node)))
+        for call_id in [call_id for call_id, (name, _) in self._asked.items() if name == node]:
+            del self._asked[call_id]
+            effects.append(SendToManager(_no_more(call_id, node)))
         return [*effects, SendToManager(self._news(node, member)), *self._left()]
 
     @property
     def due(self) -> float:
         """When `tick` has something to do; infinity for never."""
-        killed = [member.kill_at for member in self.members.values() if not member.gone and not member.killed]
+        killed = [member.kill_at for member in self.nodes.values() if not member.gone and not member.killed]
         asked = (deadline for _, deadline in self._asked.values())
-        return min([self._link.due, *asked, *(at for at in killed if at is not None)])
+        return min([self._gateway.due, *asked, *(at for at in killed if at is not None)])
 
     def tick(self, now: float) -> list[WorkerEffect]:
         """Time has passed."""
-        effects = self._link.tick(now)
-        for name, member in self.members.items():
+        effects = self._gateway.tick(now)
+        for name, member in self.nodes.items():
             if member.kill_at is not None and now >= member.kill_at and not member.gone and not member.killed:
                 member.killed = True
                 effects.append(KillNode(name))
-        for token, (name, deadline) in list(self._asked.items()):
+        for call_id, (name, deadline) in list(self._asked.items()):
             if now >= deadline:
-                del self._asked[token]
-                effects.append(AnswerBusy(token, name))
+                del self._asked[call_id]
+                effects.append(AnswerBusy(call_id, name))
         return effects
 
     def _left(self) -> list[WorkerEffect]:
         """What is to be done once nothing of the graph is left here that is torn down."""
-        if not (self._ending and all(member.gone for member in self.members.values())):
+        if not (self._ending and all(member.gone for member in self.nodes.values())):
             return []
-        effects = self._link.end()
+        effects = self._gateway.end_graph()
         if self._leaving:
             return [*effects, Leave()]
         again, self._rejoining = self._rejoining, False
@@ -258,8 +258,8 @@ class WorkerMachine:
 
     def _news(self, node: str, member: NodeRecord) -> NodeNews:
         graph = self.plan.graph if self.plan else ""
-        return NodeNews(graph, node, member.state, member.turn, member.pid, member.gone)
+        return NodeNews(graph, node, member.state, member.start_id, member.pid, member.gone)
 
 
-def _no_more(token: int, node: str) -> Reply:
-    return Reply(token=token, error=f"node {node!r} does not run any more")
+def _no_more(call_id: int, node: str) -> Reply:
+    return Reply(call_id=call_id, error=f"node {node!r} does not run any more")

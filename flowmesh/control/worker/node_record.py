@@ -26,7 +26,7 @@ class NodeRecord:
             if edge.spec.source == spec.name and (edge.transport != "link" or edge.spec.index in first)
         )
         self.state = NodeState.STARTING
-        self.turn = 0
+        self.start_id = 0
         self.pid = 0
         self.gone = False
         self.kill_at: float | None = None
@@ -52,8 +52,8 @@ def edge_end(edge: EdgePlan, peer: str, *, again: bool = False) -> EdgeEnd:
         follow=spec.follow,
         linked=edge.transport == "link",
         pickle=edge.pickle,
-        again=again and edge.transport == "link",
+        restarted=again and edge.transport == "link",
         bytes=spec.bytes,
-        waits=spec.waits,
+        max_waiting=spec.max_waiting,
         ring=edge.transport == "ring",
     )

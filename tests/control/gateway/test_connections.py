@@ -38,14 +38,14 @@ def a_knows_b(
     sends: bool = True, own: str = "10.0.0.1", other: LinkAddress = B
 ) -> tuple[PeerConnections, list[connections.ConnectionEffect]]:
     machine = PeerConnections("a", own)
-    machine.exchanges("b", sends, 0.0)
-    return machine, machine.named({"a": A, "b": other}, 0.0)
+    machine.add_transfer("b", sends, 0.0)
+    return machine, machine.peers_changed_to({"a": A, "b": other}, 0.0)
 
 
 def b_knows_a() -> PeerConnections:
     machine = PeerConnections("b", "10.0.0.2")
-    machine.exchanges("a", False, 0.0)
-    assert machine.named({"a": A}, 0.0) == [AllowPeer(A.key)]
+    machine.add_transfer("a", False, 0.0)
+    assert machine.peers_changed_to({"a": A}, 0.0) == [AllowPeer(A.key)]
     return machine
 
 
@@ -62,9 +62,9 @@ def test_the_source_dials_and_the_target_waits_before_it_dials_back() -> None:
 
 def test_of_two_that_send_to_each_other_the_smaller_name_dials() -> None:
     machine, _ = a_knows_b(sends=False)
-    assert machine.exchanges("b", True, 0.1) == [DialPeer("b", 1)]
+    assert machine.add_transfer("b", True, 0.1) == [DialPeer("b", 1)]
     other = b_knows_a()
-    assert other.exchanges("a", True, 0.1) == []
+    assert other.add_transfer("a", True, 0.1) == []
 
 
 @pytest.mark.parametrize("loopback", ["127.0.0.1", "::1", "localhost"])
@@ -85,36 +85,36 @@ def test_what_is_not_up_in_time_is_dialled_anew_and_more_patiently() -> None:
 
 def test_the_smaller_name_decides() -> None:
     machine, _ = a_knows_b()
-    assert machine.heard("b", 1, KeepAlive(), 0.1) == []
-    assert machine.heard("b", 1, Activate(), 0.1) == []
-    assert machine.heard("b", 1, Hello(), 0.2) == [SendOnConnection(1, Activate()), LinkUp("b", 1)]
-    assert (machine.using("b"), machine.using("nobody")) == (1, None)
+    assert machine.received_on_connection("b", 1, KeepAlive(), 0.1) == []
+    assert machine.received_on_connection("b", 1, Activate(), 0.1) == []
+    assert machine.received_on_connection("b", 1, Hello(), 0.2) == [SendOnConnection(1, Activate()), LinkUp("b", 1)]
+    assert (machine.active_connection("b"), machine.active_connection("nobody")) == (1, None)
     other = b_knows_a()
-    assert other.heard("a", b"in", Hello(), 0.1) == [SendOnConnection(b"in", Hello())]
-    assert other.heard("a", b"in", Activate(), 0.2) == [LinkUp("a", b"in")]
-    assert other.heard("a", b"in", Activate(), 0.3) == []
+    assert other.received_on_connection("a", b"in", Hello(), 0.1) == [SendOnConnection(b"in", Hello())]
+    assert other.received_on_connection("a", b"in", Activate(), 0.2) == [LinkUp("a", b"in")]
+    assert other.received_on_connection("a", b"in", Activate(), 0.3) == []
 
 
 def test_who_has_dialled_in_vain_hangs_up_when_the_other_was_quicker() -> None:
     machine, _ = a_knows_b()
-    assert machine.heard("b", b"in", Hello(), 0.1) == [
+    assert machine.received_on_connection("b", b"in", Hello(), 0.1) == [
         SendOnConnection(b"in", Activate()),
         HangUp(1),
         LinkUp("b", b"in"),
     ]
     other = b_knows_a()
     assert other.tick(DIAL_BACK) == [DialPeer("a", 1)]
-    assert other.heard("a", 1, Hello(), DIAL_BACK) == []
-    assert other.heard("a", 1, Activate(), DIAL_BACK) == [LinkUp("a", 1)]
+    assert other.received_on_connection("a", 1, Hello(), DIAL_BACK) == []
+    assert other.received_on_connection("a", 1, Activate(), DIAL_BACK) == [LinkUp("a", 1)]
 
 
 def test_beats_are_said_and_missed() -> None:
     machine, _ = a_knows_b()
-    machine.heard("b", 1, Hello(), 1.0)
+    machine.received_on_connection("b", 1, Hello(), 1.0)
     assert machine.due == 1.0 + BEAT
     assert machine.tick(1.0 + BEAT) == [SendOnConnection(1, KeepAlive())]
-    machine.heard("b", 1, KeepAlive(), 2.0)
-    machine.alive("b", 2.1)
+    machine.received_on_connection("b", 1, KeepAlive(), 2.0)
+    machine.data_received("b", 2.1)
     assert machine.tick(2.1) == [SendOnConnection(1, KeepAlive())]
     assert machine.tick(2.1 + SILENCE) == [HangUp(1), LinkLost("b", "nothing was heard for 1.5 s")]
     assert machine.due == 2.1 + SILENCE + PAUSE
@@ -123,9 +123,9 @@ def test_beats_are_said_and_missed() -> None:
 
 def test_a_hello_on_another_connection_is_believed_when_it_can_not_be_an_old_one() -> None:
     machine, _ = a_knows_b()
-    machine.heard("b", 1, Hello(), 0.0)
-    assert machine.heard("b", b"in", Hello(), SETTLES - 0.1) == []
-    assert machine.heard("b", b"in", Hello(), SETTLES) == [
+    machine.received_on_connection("b", 1, Hello(), 0.0)
+    assert machine.received_on_connection("b", b"in", Hello(), SETTLES - 0.1) == []
+    assert machine.received_on_connection("b", b"in", Hello(), SETTLES) == [
         SendOnConnection(b"in", Activate()),
         HangUp(1),
         LinkLost("b", "the peer has connected anew"),
@@ -135,26 +135,26 @@ def test_a_hello_on_another_connection_is_believed_when_it_can_not_be_an_old_one
 
 def test_a_connection_that_is_broken_is_lost_at_once() -> None:
     machine, _ = a_knows_b()
-    machine.heard("b", 1, Hello(), 0.0)
-    assert machine.broken("b", 7, "damaged", 0.1) == [HangUp(7)]
-    assert machine.broken("nobody", 7, "damaged", 0.1) == [HangUp(7)]
-    assert machine.broken("b", 1, "damaged", 0.1) == [HangUp(1), LinkLost("b", "damaged")]
+    machine.received_on_connection("b", 1, Hello(), 0.0)
+    assert machine.connection_broken("b", 7, "damaged", 0.1) == [HangUp(7)]
+    assert machine.connection_broken("nobody", 7, "damaged", 0.1) == [HangUp(7)]
+    assert machine.connection_broken("b", 1, "damaged", 0.1) == [HangUp(1), LinkLost("b", "damaged")]
     assert machine.tick(0.1 + PAUSE) == [DialPeer("b", 2)]
 
 
 def test_a_link_that_was_restarted_has_another_key() -> None:
     machine, _ = a_knows_b()
-    machine.heard("b", 1, Hello(), 0.0)
-    assert machine.named({"b": B}, 0.1) == []
+    machine.received_on_connection("b", 1, Hello(), 0.0)
+    assert machine.peers_changed_to({"b": B}, 0.1) == []
     new = LinkAddress("new key", "10.0.0.2", 3)
-    assert machine.named({"b": new}, 0.2) == [
+    assert machine.peers_changed_to({"b": new}, 0.2) == [
         HangUp(1),
         LinkLost("b", "its link was restarted"),
         RevokePeer(B.key),
         AllowPeer("new key"),
         DialPeer("b", 2),
     ]
-    assert machine.named({}, 0.3) == [HangUp(2), RevokePeer("new key"), PeerRemoved("b")]
+    assert machine.peers_changed_to({}, 0.3) == [HangUp(2), RevokePeer("new key"), PeerRemoved("b")]
     assert machine.due is None
 
 
@@ -169,9 +169,9 @@ class World:
         self.said: list[tuple[str, object, object]] = []  # to whom, on which connection, what
         self.up: dict[str, object] = {"a": None, "b": None}
         for name, peer, link in (("a", "b", B), ("b", "a", A)):
-            self.act(name, self.machines[name].exchanges(peer, True, 0.0))
-            self.act(name, self.machines[name].exchanges(peer, False, 0.0))
-            self.act(name, self.machines[name].named({peer: link}, 0.0))
+            self.act(name, self.machines[name].add_transfer(peer, True, 0.0))
+            self.act(name, self.machines[name].add_transfer(peer, False, 0.0))
+            self.act(name, self.machines[name].peers_changed_to({peer: link}, 0.0))
 
     def act(self, name: str, effects: list[connections.ConnectionEffect]) -> None:
         other = "b" if name == "a" else "a"
@@ -182,7 +182,7 @@ class World:
                     self.say(name, connection, Hello())
                 case HangUp(connection=connection):
                     self.cut(name, connection)
-                case SendOnConnection(connection=connection, said=said):
+                case SendOnConnection(connection=connection, message=said):
                     self.say(name, connection, said)
                 case LinkUp(connection=connection):
                     assert self.up[name] is None
@@ -212,7 +212,7 @@ class World:
             who, connection, said = firsts[self.choose(len(firsts))]
             self.said.remove((who, connection, said))
             peer = "b" if who == "a" else "a"
-            self.act(who, self.machines[who].heard(peer, connection, said, self.now))  # type: ignore[arg-type]
+            self.act(who, self.machines[who].received_on_connection(peer, connection, said, self.now))  # type: ignore[arg-type]
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds

@@ -43,7 +43,7 @@ INFO, ERROR = logging.INFO, logging.ERROR
 def operators() -> AdminClients:
     """One operator, "own", that came at second 100."""
     operators = AdminClients("standing")
-    operators.heard("standing", AdminHello("own"), 100.0)
+    operators.received_from_admin("standing", AdminHello("own"), 100.0)
     return operators
 
 
@@ -57,7 +57,7 @@ def lines(outcome: object) -> list[str]:
 def test_the_users_key_vouches_for_an_operator() -> None:
     operators = AdminClients("standing")
     assert operators.concerns("standing", AdminHello("own"))
-    assert operators.heard("standing", AdminHello("own"), 1.0) == [
+    assert operators.received_from_admin("standing", AdminHello("own"), 1.0) == [
         AllowKey("own"),
         SendToPeer("standing", Enrollment()),
     ]
@@ -73,17 +73,17 @@ def test_the_users_key_vouches_for_an_operator() -> None:
 ])  # fmt: skip
 def test_no_other_key_does(standing: str, by: str, own: str) -> None:
     operators = AdminClients(standing)
-    assert operators.heard(by, AdminHello(own), 1.0) == []
+    assert operators.received_from_admin(by, AdminHello(own), 1.0) == []
     assert own not in operators
 
 
 @pytest.mark.parametrize("request_", [*SERVED, LogRequest(1, 10)])
 def test_who_is_no_operator_is_told_so(operators: AdminClients, request_: StatusRequest) -> None:
     assert operators.concerns("worker", request_)
-    (effect,) = operators.heard("worker", request_, 101.0)
+    (effect,) = operators.received_from_admin("worker", request_, 101.0)
     assert isinstance(effect, SendToPeer)
     assert isinstance(effect.message, AdminReply)
-    assert (effect.key, effect.message.number) == ("worker", 1)
+    assert (effect.key, effect.message.call_id) == ("worker", 1)
     assert "may not operate" in effect.message.error
 
 
@@ -92,45 +92,48 @@ def test_what_workers_say_is_no_concern(operators: AdminClients) -> None:
     assert not operators.concerns("worker", Heartbeat())
     assert not operators.concerns("worker", registration)
     assert operators.concerns("own", registration)
-    assert operators.heard("own", registration, 101.0) == []
-    assert operators.heard("worker", Heartbeat(), 101.0) == []
+    assert operators.received_from_admin("own", registration, 101.0) == []
+    assert operators.received_from_admin("worker", Heartbeat(), 101.0) == []
 
 
 @pytest.mark.parametrize("request_", SERVED)
 def test_what_an_operator_asks_is_served(operators: AdminClients, request_: StatusRequest) -> None:
-    assert operators.heard("own", request_, 101.0) == [HandleAdminRequest("own", request_)]
+    assert operators.received_from_admin("own", request_, 101.0) == [HandleAdminRequest("own", request_)]
 
 
 def test_an_operator_that_falls_silent_or_leaves_is_struck_off(operators: AdminClients) -> None:
-    assert operators.heard("own", Heartbeat(), 105.0) == [SendToPeer("own", Heartbeat())]
+    assert operators.received_from_admin("own", Heartbeat(), 105.0) == [SendToPeer("own", Heartbeat())]
     assert operators.tick(105.0 + SILENCE) == []
     assert operators.tick(105.1 + SILENCE) == [RevokeKey("own")]
     assert "own" not in operators
 
-    operators.heard("standing", AdminHello("next"), 200.0)
-    assert operators.heard("next", Departure(""), 201.0) == [RevokeKey("next")]
+    operators.received_from_admin("standing", AdminHello("next"), 200.0)
+    assert operators.received_from_admin("next", Departure(""), 201.0) == [RevokeKey("next")]
     assert operators.tick(1000.0) == []
 
 
 def test_all_are_told_that_the_manager_leaves(operators: AdminClients) -> None:
-    assert operators.dismiss() == [SendToPeer("own", Dismiss())]
+    assert operators.dismiss_admins() == [SendToPeer("own", Dismiss())]
 
 
 def test_the_last_lines_are_given_by_level_and_node(operators: AdminClients) -> None:
     for number in range(KEPT + 5):
-        assert operators.noted(Log(INFO, f"{number}", "film"), 7.0) == []
-    operators.noted(Log(ERROR, "edges failed", "edges", "bench"), 8.0)
-    assert len(lines(*operators.heard("own", LogRequest(1, 5000), 101.0))) == KEPT
-    assert lines(*operators.heard("own", LogRequest(1, 2), 101.0)) == [f"{KEPT + 4}", "edges failed"]
-    assert lines(*operators.heard("own", LogRequest(1, 2, node="film"), 101.0)) == [f"{KEPT + 3}", f"{KEPT + 4}"]
-    assert lines(*operators.heard("own", LogRequest(1, 2, level=ERROR), 101.0)) == ["edges failed"]
-    assert lines(*operators.heard("own", LogRequest(1, 0), 101.0)) == []
+        assert operators.log_line(Log(INFO, f"{number}", "film"), 7.0) == []
+    operators.log_line(Log(ERROR, "edges failed", "edges", "bench"), 8.0)
+    assert len(lines(*operators.received_from_admin("own", LogRequest(1, 5000), 101.0))) == KEPT
+    assert lines(*operators.received_from_admin("own", LogRequest(1, 2), 101.0)) == [f"{KEPT + 4}", "edges failed"]
+    assert lines(*operators.received_from_admin("own", LogRequest(1, 2, node="film"), 101.0)) == [
+        f"{KEPT + 3}",
+        f"{KEPT + 4}",
+    ]
+    assert lines(*operators.received_from_admin("own", LogRequest(1, 2, level=ERROR), 101.0)) == ["edges failed"]
+    assert lines(*operators.received_from_admin("own", LogRequest(1, 0), 101.0)) == []
 
 
 def test_whoever_follows_gets_every_further_line_that_it_wants(operators: AdminClients) -> None:
-    operators.heard("own", LogRequest(1, 0, level=ERROR, on=True), 101.0)
-    assert operators.noted(Log(INFO, "little"), 1.0) == []
+    operators.received_from_admin("own", LogRequest(1, 0, level=ERROR, follow=True), 101.0)
+    assert operators.log_line(Log(INFO, "little"), 1.0) == []
     line = AdminLogLine(2.0, ERROR, "much", "film", "bench")
-    assert operators.noted(Log(ERROR, "much", "film", "bench"), 2.0) == [SendToPeer("own", line)]
-    operators.heard("own", Departure(""), 102.0)
-    assert operators.noted(Log(ERROR, "more"), 3.0) == []
+    assert operators.log_line(Log(ERROR, "much", "film", "bench"), 2.0) == [SendToPeer("own", line)]
+    operators.received_from_admin("own", Departure(""), 102.0)
+    assert operators.log_line(Log(ERROR, "more"), 3.0) == []

@@ -29,28 +29,28 @@ def chain() -> LinkTable:
 
 
 def up(links: LinkTable, *pairs: str) -> list[str]:
-    return [links.told(*pair.split(" "), up=True) for pair in pairs]
+    return [links.link_changed(*pair.split(" "), up=True) for pair in pairs]
 
 
 def test_where_nothing_crosses_hosts_all_is_ready() -> None:
     links = LinkTable()
     assert links.ready
     assert links.missing() == []
-    assert links.late(1e9) == []
-    assert links.gone("a") == {}
+    assert links.overdue(1e9) == []
+    assert links.worker_gone("a") == {}
 
 
 def test_all_are_told_of_those_that_they_exchange_chunks_with_once_all_listen(chain: LinkTable) -> None:
-    assert chain.opened("a", A, 0.0) == {}
-    assert chain.opened("c", C, 0.0) == {}
-    assert chain.opened("b", B, 0.0) == {"a": {"b": B}, "b": {"a": A, "c": C}, "c": {"b": B}}
+    assert chain.gateway_opened("a", A, 0.0) == {}
+    assert chain.gateway_opened("c", C, 0.0) == {}
+    assert chain.gateway_opened("b", B, 0.0) == {"a": {"b": B}, "b": {"a": A, "c": C}, "c": {"b": B}}
 
 
 def test_a_link_that_was_started_again_is_told_to_all(chain: LinkTable) -> None:
     for name, link in (("a", A), ("b", B), ("c", C)):
-        chain.opened(name, link, 0.0)
+        chain.gateway_opened(name, link, 0.0)
     again = LinkAddress("another key", "10.0.0.3", 4444)
-    assert chain.opened("c", again, 9.0) == {"a": {"b": B}, "b": {"a": A, "c": again}, "c": {"b": B}}
+    assert chain.gateway_opened("c", again, 9.0) == {"a": {"b": B}, "b": {"a": A, "c": again}, "c": {"b": B}}
 
 
 def test_a_pair_is_up_when_both_say_so(chain: LinkTable) -> None:
@@ -62,15 +62,18 @@ def test_a_pair_is_up_when_both_say_so(chain: LinkTable) -> None:
 
 def test_a_pair_is_lost_when_one_of_them_says_so_and_that_is_told_once(chain: LinkTable) -> None:
     up(chain, "a b", "b a", "b c", "c b")
-    assert chain.told("c", "b", up=False) == "the link between the workers 'b' and 'c' is lost, and is dialled again"
-    assert chain.told("b", "c", up=False) == ""
+    assert (
+        chain.link_changed("c", "b", up=False)
+        == "the link between the workers 'b' and 'c' is lost, and is dialled again"
+    )
+    assert chain.link_changed("b", "c", up=False) == ""
     assert not chain.ready
     assert up(chain, "c b", "b c")[1].endswith("is up")
 
 
 def test_what_was_up_with_a_link_that_was_started_again_counts_no_more(chain: LinkTable) -> None:
     up(chain, "a b", "b a", "b c", "c b")
-    chain.opened("c", C, 0.0)
+    chain.gateway_opened("c", C, 0.0)
     assert not chain.ready
     up(chain, "b c", "c b")
     assert chain.ready
@@ -83,28 +86,28 @@ def test_nobody_cares_for_a_pair_that_exchanges_nothing(chain: LinkTable) -> Non
 
 def test_the_others_are_told_that_a_worker_has_gone(chain: LinkTable) -> None:
     for name, link in (("a", A), ("b", B), ("c", C)):
-        chain.opened(name, link, 0.0)
+        chain.gateway_opened(name, link, 0.0)
     up(chain, "b c", "c b")
-    assert chain.gone("stranger") == {}
-    assert chain.gone("c") == {"a": {"b": B}, "b": {"a": A}}
-    assert chain.told("b", "c", up=False) == ""
-    assert chain.gone("b") == {"a": {}}
+    assert chain.worker_gone("stranger") == {}
+    assert chain.worker_gone("c") == {"a": {"b": B}, "b": {"a": A}}
+    assert chain.link_changed("b", "c", up=False) == ""
+    assert chain.worker_gone("b") == {"a": {}}
 
 
 def test_what_is_missing_is_named(chain: LinkTable) -> None:
-    chain.opened("b", B, 0.0)
+    chain.gateway_opened("b", B, 0.0)
     assert chain.missing() == ["the link of worker 'a' did not open", "the link of worker 'c' did not open"]
-    chain.opened("a", A, 0.0)
-    chain.opened("c", C, 0.0)
+    chain.gateway_opened("a", A, 0.0)
+    chain.gateway_opened("c", C, 0.0)
     up(chain, "b c", "c b")
     assert chain.missing() == [FIREWALL]
 
 
 def test_a_link_that_takes_long_is_told_once() -> None:
     links = LinkTable([way(0, "a", "b")])
-    links.opened("a", A, 0.0)
-    assert links.late(100.0) == []
-    links.opened("b", B, 100.0)
-    assert links.late(100.0 + PATIENCE - 0.1) == []
-    assert links.late(100.0 + PATIENCE) == [FIREWALL]
-    assert links.late(1000.0) == []
+    links.gateway_opened("a", A, 0.0)
+    assert links.overdue(100.0) == []
+    links.gateway_opened("b", B, 100.0)
+    assert links.overdue(100.0 + PATIENCE - 0.1) == []
+    assert links.overdue(100.0 + PATIENCE) == [FIREWALL]
+    assert links.overdue(1000.0) == []

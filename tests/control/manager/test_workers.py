@@ -25,33 +25,33 @@ def registration(name: str = "local", versions: Versions = OURS) -> Registration
 def roster() -> WorkerRegistry:
     """One that "local" has registered with, at second 100."""
     roster = WorkerRegistry(OURS, frozenset({"user"}), admit=lambda name, key: key != "unwanted")
-    roster.heard("key", registration(), 100.0)
+    roster.received_from_worker("key", registration(), 100.0)
     return roster
 
 
 def test_a_key_is_let_in_and_told_so() -> None:
-    effects = WorkerRegistry(OURS, frozenset({"user"})).heard("user", Enroll("own"), 1.0)
+    effects = WorkerRegistry(OURS, frozenset({"user"})).received_from_worker("user", Enroll("own"), 1.0)
     assert effects == [SendToPeer("user", Enrollment()), AllowKey("own")]
 
 
 def test_a_token_lets_in_one_key_and_hears_of_it_before_it_is_struck_off() -> None:
     roster = WorkerRegistry(OURS)
-    roster.tokens.made("token", 60.0, 0.0)
-    assert roster.heard("token", Enroll("own"), 1.0) == [
+    roster.tokens.token_made("token", 60.0, 0.0)
+    assert roster.received_from_worker("token", Enroll("own"), 1.0) == [
         SendToPeer("token", Enrollment()),
         AllowKey("own"),
         RevokeKey("token"),
     ]
-    refused = roster.heard("token", Enroll("another"), 1.0)
+    refused = roster.received_from_worker("token", Enroll("another"), 1.0)
     assert refused[0] == SendToPeer("token", Refusal("this key may not enrol others"))
     assert isinstance(refused[1], Log)
-    roster.heard("own", registration("remote"), 2.0)
+    roster.received_from_worker("own", registration("remote"), 2.0)
     assert [token.worker for token in roster.tokens.listing(2.0)] == ["remote"]
 
 
 def test_a_worker_is_welcome_and_known() -> None:
     roster = WorkerRegistry(OURS)
-    effects = roster.heard("key", registration(), 5.0)
+    effects = roster.received_from_worker("key", registration(), 5.0)
     assert effects == [SendToPeer("key", Welcome()), Log(logging.INFO, "worker 'local' registered")]
     worker = roster.by_key("key")
     assert worker is roster.workers["local"]
@@ -87,76 +87,82 @@ def test_a_worker_that_does_not_fit_is_refused(
     roster: WorkerRegistry, key: str, message: Registration, reason: str
 ) -> None:
     text = f"worker {message.name!r} was refused: {reason}"
-    assert roster.heard(key, message, 100.0) == [SendToPeer(key, Refusal(reason)), Log(logging.WARNING, text)]
+    assert roster.received_from_worker(key, message, 100.0) == [
+        SendToPeer(key, Refusal(reason)),
+        Log(logging.WARNING, text),
+    ]
     assert list(roster.workers) == ["local"]
     assert roster.by_key(key) is roster.workers.get("local" if key == "key" else "")
 
 
 def test_a_worker_may_register_again(roster: WorkerRegistry) -> None:
-    assert roster.heard("key", registration(), 101.0)[0] == SendToPeer("key", Welcome())
+    assert roster.received_from_worker("key", registration(), 101.0)[0] == SendToPeer("key", Welcome())
     assert len(roster.workers) == 1
 
 
 def test_a_heartbeat_is_answered_to_those_who_are_registered(roster: WorkerRegistry) -> None:
-    assert roster.heard("key", Heartbeat(7), 100.5) == [SendClock("key", 7)]
-    assert roster.heard("stranger", Heartbeat(), 100.5) == []
+    assert roster.received_from_worker("key", Heartbeat(7), 100.5) == [SendClock("key", 7)]
+    assert roster.received_from_worker("stranger", Heartbeat(), 100.5) == []
 
 
 def test_whoever_says_anything_is_alive_and_the_silent_are_struck_off(roster: WorkerRegistry) -> None:
-    roster.heard("key 2", registration("second"), 100.0)
-    assert roster.heard("key", MetricsRequest(1), 101.0) == []
-    assert roster.silent(100.0 + SILENCE) == []
-    lost = roster.silent(100.1 + SILENCE)
+    roster.received_from_worker("key 2", registration("second"), 100.0)
+    assert roster.received_from_worker("key", MetricsRequest(1), 101.0) == []
+    assert roster.silent_workers(100.0 + SILENCE) == []
+    lost = roster.silent_workers(100.1 + SILENCE)
     assert [worker.name for worker in lost] == ["second"]
     assert list(roster.workers) == ["local"]
-    assert roster.silent(100.1 + SILENCE) == []
+    assert roster.silent_workers(100.1 + SILENCE) == []
 
 
 def test_time_in_which_nobody_was_heard_is_nobodys_silence(roster: WorkerRegistry) -> None:
-    roster.heard("key", Heartbeat(), 100.0)
-    roster.overslept(60.0)
-    assert roster.silent(160.0 + SILENCE) == []
-    assert [worker.name for worker in roster.silent(160.1 + SILENCE)] == ["local"]
+    roster.received_from_worker("key", Heartbeat(), 100.0)
+    roster.was_suspended(60.0)
+    assert roster.silent_workers(160.0 + SILENCE) == []
+    assert [worker.name for worker in roster.silent_workers(160.1 + SILENCE)] == ["local"]
 
 
 def test_a_name_is_free_when_its_worker_has_left(roster: WorkerRegistry) -> None:
     worker = roster.workers["local"]
-    roster.departed(worker)
-    assert roster.departed(worker) == []
-    assert roster.heard("other", registration(), 102.0)[0] == SendToPeer("other", Welcome())
+    roster.worker_departed(worker)
+    assert roster.worker_departed(worker) == []
+    assert roster.received_from_worker("other", registration(), 102.0)[0] == SendToPeer("other", Welcome())
 
 
 def test_who_was_let_in_by_the_users_key_is_struck_off_when_it_leaves(roster: WorkerRegistry) -> None:
-    roster.heard("user", Enroll("own"), 101.0)
-    roster.heard("own", registration("second"), 101.0)
-    assert roster.departed(roster.workers["second"]) == [RevokeKey("own")]
+    roster.received_from_worker("user", Enroll("own"), 101.0)
+    roster.received_from_worker("own", registration("second"), 101.0)
+    assert roster.worker_departed(roster.workers["second"]) == [RevokeKey("own")]
 
 
 def test_a_worker_is_revoked_by_its_name_and_by_the_token_that_it_came_with(roster: WorkerRegistry) -> None:
     local = roster.workers["local"]
-    assert roster.revoked("local") == ([RevokeKey("key")], local)
-    assert roster.revoked("local") is None
-    roster.tokens.made("token", 60.0, 101.0)
+    assert roster.revoke_worker("local") == ([RevokeKey("key")], local)
+    assert roster.revoke_worker("local") is None
+    roster.tokens.token_made("token", 60.0, 101.0)
     (token,) = roster.tokens.listing(101.0)
-    roster.heard("token", Enroll("own"), 101.0)
-    assert roster.revoked(token.id) == ([RevokeKey("token"), RevokeKey("own")], None)
-    roster.heard("own", registration("second"), 102.0)
+    roster.received_from_worker("token", Enroll("own"), 101.0)
+    assert roster.revoke_worker(token.id) == ([RevokeKey("token"), RevokeKey("own")], None)
+    roster.received_from_worker("own", registration("second"), 102.0)
     second = roster.workers["second"]
-    assert roster.revoked(token.id) == ([RevokeKey("token"), RevokeKey("own")], second)
+    assert roster.revoke_worker(token.id) == ([RevokeKey("token"), RevokeKey("own")], second)
     assert roster.workers == {}
 
 
 def test_a_key_that_is_kept_comes_back_under_its_name_only() -> None:
     roster = WorkerRegistry(OURS, kept={"own": "remote"})
-    assert roster.heard("own", registration("other"), 1.0)[0] == SendToPeer(
+    assert roster.received_from_worker("own", registration("other"), 1.0)[0] == SendToPeer(
         "own", Refusal("its key is that of worker 'remote': one key has one name")
     )
-    assert roster.heard("own", registration("remote"), 1.0)[0] == SendToPeer("own", Welcome())
-    assert roster.revoked("remote") == ([RevokeKey("own"), PersistKey("own", "")], roster.workers.get("remote", ANY))
+    assert roster.received_from_worker("own", registration("remote"), 1.0)[0] == SendToPeer("own", Welcome())
+    assert roster.revoke_worker("remote") == (
+        [RevokeKey("own"), PersistKey("own", "")],
+        roster.workers.get("remote", ANY),
+    )
 
 
 def test_a_token_that_is_to_be_kept_says_so() -> None:
     roster = WorkerRegistry(OURS)
-    roster.tokens.made("token", 60.0, 0.0, keep=True)
-    assert roster.heard("token", Enroll("own"), 1.0)[0] == SendToPeer("token", Enrollment(keep=True))
-    assert PersistKey("own", "remote") in roster.heard("own", registration("remote"), 2.0)
+    roster.tokens.token_made("token", 60.0, 0.0, keep=True)
+    assert roster.received_from_worker("token", Enroll("own"), 1.0)[0] == SendToPeer("token", Enrollment(keep=True))
+    assert PersistKey("own", "remote") in roster.received_from_worker("own", registration("remote"), 2.0)

@@ -24,7 +24,7 @@ def node(state: NodeState = S.STARTING, inputs: int = 0, steps: int | None = Non
         machine.set_up()
     if state in (S.RUNNING, S.ENDED, S.FAILED):
         machine.start(TURN, steps)
-    for last, event in ((S.ENDED, machine.ended), (S.FAILED, machine.failed), (S.CLOSED, machine.tear_down)):
+    for last, event in ((S.ENDED, machine.node_ended), (S.FAILED, machine.step_failed), (S.CLOSED, machine.tear_down)):
         if state is last:
             event()
     assert machine.state is state
@@ -42,11 +42,11 @@ EVENTS: dict[str, tuple[Callable[[NodeMachine], list[NodeEffect]], dict[NodeStat
     "start": (lambda machine: machine.start(7, None), {S.READY: [news(S.RUNNING, 7)]}),
     "stop": (lambda machine: machine.stop(TURN, False), {S.RUNNING: PAUSING}),
     "stop of another turn": (lambda machine: machine.stop(TURN - 1, True), {}),
-    "stepped": (lambda machine: machine.stepped(), {}),
-    "dry": (lambda machine: machine.dry(), {}),
-    "ended": (lambda machine: machine.ended(), {S.RUNNING: ENDING}),
+    "stepped": (lambda machine: machine.step_done(), {}),
+    "dry": (lambda machine: machine.on_inputs_idle(), {}),
+    "ended": (lambda machine: machine.node_ended(), {S.RUNNING: ENDING}),
     "failed": (
-        lambda machine: machine.failed(),
+        lambda machine: machine.step_failed(),
         {
             S.STARTING: [*FAILING[:2], news(S.FAILED, 0)],
             S.READY: [*FAILING[:2], news(S.FAILED, 0)],
@@ -88,63 +88,63 @@ def test_setup_comes_once() -> None:
 
 def test_a_source_pauses_after_the_steps_that_were_asked_for() -> None:
     machine = node(S.RUNNING, steps=2)
-    assert machine.stepped() == []
-    assert machine.stepped() == PAUSING
-    assert machine.stepped() == []
+    assert machine.step_done() == []
+    assert machine.step_done() == PAUSING
+    assert machine.step_done() == []
     machine.start(TURN + 1, None)
-    assert [machine.stepped() for _ in range(5)] == [[]] * 5
+    assert [machine.step_done() for _ in range(5)] == [[]] * 5
 
 
 def test_a_source_that_ends_in_its_last_step_has_ended_and_does_not_pause() -> None:
     machine = node(S.RUNNING, steps=1)
-    assert machine.ended() == ENDING
-    assert machine.stepped() == []
+    assert machine.node_ended() == ENDING
+    assert machine.step_done() == []
 
 
 def test_what_has_inputs_pauses_when_all_of_them_have_and_nothing_is_left() -> None:
     machine = node(S.RUNNING, inputs=2, steps=1)
-    assert machine.stepped() == []
+    assert machine.step_done() == []
     assert machine.stop(TURN, False) == []
-    assert machine.dry() == []
+    assert machine.on_inputs_idle() == []
     machine.input_paused(0, TURN)
-    assert machine.dry() == []
+    assert machine.on_inputs_idle() == []
     machine.input_paused(1, TURN)
     assert machine.may_step
-    assert machine.dry() == PAUSING
-    assert machine.dry() == []
+    assert machine.on_inputs_idle() == PAUSING
+    assert machine.on_inputs_idle() == []
 
 
 def test_an_input_that_has_ended_is_not_waited_for() -> None:
     machine = node(S.RUNNING, inputs=2)
     machine.input_ended(1)
-    assert machine.dry() == []
+    assert machine.on_inputs_idle() == []
     machine.input_paused(0, TURN)
-    assert machine.dry() == PAUSING
+    assert machine.on_inputs_idle() == PAUSING
 
 
 def test_a_pause_of_an_earlier_turn_does_not_count_and_one_that_came_early_does() -> None:
     machine = node(S.RUNNING, inputs=1)
     machine.input_paused(0, TURN - 1)
-    assert machine.dry() == []
+    assert machine.on_inputs_idle() == []
     machine.input_paused(0, TURN)
-    machine.dry()
+    machine.on_inputs_idle()
     machine.input_paused(0, TURN + 1)
     machine.start(TURN + 1, None)
-    assert machine.dry() == [SendMarker(PAUSE, TURN + 1), news(S.READY, TURN + 1)]
+    assert machine.on_inputs_idle() == [SendMarker(PAUSE, TURN + 1), news(S.READY, TURN + 1)]
 
 
 def test_once_one_has_paused_of_which_something_is_missing_nothing_else_is_waited_for() -> None:
     machine = node(S.RUNNING, inputs=3)
     machine.input_paused(1, TURN)
-    assert machine.dry(missing=[0, 2]) == []
-    assert machine.dry(missing=[1, 2]) == PAUSING
+    assert machine.on_inputs_idle(missing=[0, 2]) == []
+    assert machine.on_inputs_idle(missing=[1, 2]) == PAUSING
 
 
 def test_who_has_no_room_before_a_node_that_has_paused_pauses_too() -> None:
     for inputs in (0, 1):
         machine = node(S.RUNNING, inputs=inputs)
-        assert machine.held_up() == PAUSING
-        assert machine.held_up() == []
+        assert machine.on_blocked_by_paused() == PAUSING
+        assert machine.on_blocked_by_paused() == []
 
 
 def test_told_to_pause_now_a_node_leaves_what_waits() -> None:
@@ -156,6 +156,6 @@ def test_told_to_pause_now_a_node_leaves_what_waits() -> None:
 def test_a_teardown_that_raises_is_no_second_failure() -> None:
     machine = node(S.RUNNING)
     machine.tear_down()
-    assert machine.failed() == []
+    assert machine.step_failed() == []
     assert machine.tear_down() == []
     assert machine.state is S.CLOSED

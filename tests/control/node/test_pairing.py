@@ -20,25 +20,25 @@ class Item(NamedTuple):
 
 
 def zip_of(inputs: int) -> ZipJoin[int]:
-    return ZipJoin(inputs, lambda place, number: number)
+    return ZipJoin(inputs, lambda index, number: number)
 
 
 def align(tolerance: int, inputs: int = 2, depth: int = 1000) -> AlignJoin[int]:
-    return AlignJoin(inputs, tolerance, lambda time: time, lambda place, waiting: waiting >= depth)
+    return AlignJoin(inputs, tolerance, lambda time: time, lambda index, waiting: waiting >= depth)
 
 
-def put(join: Any, place: int, *items: Any) -> None:
+def put(join: Any, index: int, *items: Any) -> None:
     for item in items:
-        assert join.put(place, item) is None
+        assert join.add_chunk(index, item) is None
 
 
 def steps(join: Any) -> list[tuple[Any, ...]]:
     """All steps that can be done, each as what it sees, in the order of the inputs."""
     found = []
-    while (taken := join.take()) is not None:
+    while (taken := join.next_step()) is not None:
         trigger, items = taken
         assert trigger == 0
-        found.append(tuple(items[place] for place in sorted(items)))
+        found.append(tuple(items[index] for index in sorted(items)))
     return found
 
 
@@ -63,21 +63,21 @@ def test_zip_pairs_the_ith_of_a_number_with_the_ith(
     put(join, 0, *first)
     put(join, 1, *second)
     assert steps(join) == [(number, number) for number in pairs]
-    assert sorted(join.shed()) == [(place, number, "unmatched") for place, number in shed]
-    assert join.shed() == []
+    assert sorted(join.drop_unpaired()) == [(index, number, "unmatched") for index, number in shed]
+    assert join.drop_unpaired() == []
 
 
 def test_zip_waits_until_another_input_is_beyond() -> None:
     join = zip_of(2)
     put(join, 0, 7, 7, 9)
-    assert (steps(join), join.shed()) == ([], [])
-    join.mark(1, 6)
-    assert (steps(join), join.shed()) == ([], [])
+    assert (steps(join), join.drop_unpaired()) == ([], [])
+    join.watermark(1, 6)
+    assert (steps(join), join.drop_unpaired()) == ([], [])
     put(join, 1, 7)
-    assert (steps(join), join.shed()) == ([(7, 7)], [])
-    join.mark(1, 7)
-    assert (steps(join), join.shed()) == ([], [(0, 7, "unmatched")])
-    join.mark(1, 3)  # an older one says nothing new
+    assert (steps(join), join.drop_unpaired()) == ([(7, 7)], [])
+    join.watermark(1, 7)
+    assert (steps(join), join.drop_unpaired()) == ([], [(0, 7, "unmatched")])
+    join.watermark(1, 3)  # an older one says nothing new
     put(join, 1, 9)
     assert steps(join) == [(9, 9)]
 
@@ -86,19 +86,19 @@ def test_one_input_that_is_beyond_is_enough() -> None:
     join = zip_of(3)
     put(join, 0, 4)
     put(join, 1, 4)
-    join.mark(2, 4)
-    assert (steps(join), join.shed()) == ([], [(0, 4, "unmatched"), (1, 4, "unmatched")])
+    join.watermark(2, 4)
+    assert (steps(join), join.drop_unpaired()) == ([], [(0, 4, "unmatched"), (1, 4, "unmatched")])
 
 
 def test_zip_is_over_when_one_has_ended_and_is_empty() -> None:
     join = zip_of(2)
     put(join, 0, 1, 2)
-    join.end(0)
-    assert not join.over
+    join.end_input(0)
+    assert not join.finished
     put(join, 1, 1, 2, 3)
     assert steps(join) == [(1, 1), (2, 2)]
-    assert join.over
-    assert (join.rest(), join.rest()) == ([(1, 3)], [])
+    assert join.finished
+    assert (join.drain_rest(), join.drain_rest()) == ([(1, 3)], [])
 
 
 class Stream(NamedTuple):
@@ -132,31 +132,31 @@ class Trial:
         self.steps: list[tuple[Item, ...]] = []
         self.shed: list[tuple[int, Item]] = []
 
-    def bring(self, place: int) -> None:
-        what, item = self.left[place].pop(0)
+    def bring(self, index: int) -> None:
+        what, item = self.left[index].pop(0)
         if what == "put":
-            put(self.join, place, item)
+            put(self.join, index, item)
         else:
-            self.join.mark(place, item.at)
+            self.join.watermark(index, item.at)
 
     def take(self) -> None:
         self.steps += steps(self.join)
-        dropped = self.join.shed()
-        self.shed += [(place, item) for place, item, _ in dropped]
+        dropped = self.join.drop_unpaired()
+        self.shed += [(index, item) for index, item, _ in dropped]
         assert {reason for *_, reason in dropped} <= {"unmatched", "unaligned"}
 
     def play(self, order: list[int], end: bool) -> None:
         """All that is left after the order is brought in the order of the inputs."""
-        for place in order:
-            if place < len(self.left) and self.left[place]:
-                self.bring(place)
+        for index in order:
+            if index < len(self.left) and self.left[index]:
+                self.bring(index)
                 self.take()
-        for place, events in enumerate(self.left):
+        for index, events in enumerate(self.left):
             while events:
-                self.bring(place)
+                self.bring(index)
                 self.take()
             if end:
-                self.join.end(place)
+                self.join.end_input(index)
                 self.take()
 
 
@@ -177,32 +177,32 @@ def partners(given_: list[Stream]) -> list[tuple[Item, ...]]:
 
 @given(Zipped, Orders, st.booleans())
 def test_zip_finds_all_partners_in_order_and_nothing_is_lost(given_: list[Stream], order: list[int], end: bool) -> None:
-    trial = Trial(ZipJoin(len(given_), lambda place, item: item.at), given_)
+    trial = Trial(ZipJoin(len(given_), lambda index, item: item.at), given_)
     trial.play(order, end)
     assert trial.steps == partners(given_)
-    counted = [trial.join.waiting(place) for place in range(len(given_))]
+    counted = [trial.join.waiting(index) for index in range(len(given_))]
     missing = trial.join.missing
-    rest = trial.join.rest()
-    assert counted == [sum(where == place for where, _ in rest) for place in range(len(given_))]
-    assert missing == [place for place, count in enumerate(counted) if not count]
+    rest = trial.join.drain_rest()
+    assert counted == [sum(where == index for where, _ in rest) for index in range(len(given_))]
+    assert missing == [index for index, count in enumerate(counted) if not count]
     if not end:
         assert rest == [], "the marks say that nothing more will come"
-    gone = [*((place, item) for step in trial.steps for place, item in enumerate(step)), *trial.shed, *rest]
-    assert sorted(gone) == sorted((place, item) for place, stream in enumerate(given_) for item in stream.items)
-    for place in range(len(given_)):
-        mine = [item for where, item in trial.shed if where == place]
+    gone = [*((index, item) for step in trial.steps for index, item in enumerate(step)), *trial.shed, *rest]
+    assert sorted(gone) == sorted((index, item) for index, stream in enumerate(given_) for item in stream.items)
+    for index in range(len(given_)):
+        mine = [item for where, item in trial.shed if where == index]
         assert mine == sorted(mine)
 
 
 @given(Zipped, Orders)
 def test_zip_keeps_nothing_waiting_that_can_have_no_partner(given_: list[Stream], order: list[int]) -> None:
-    trial = Trial(ZipJoin(len(given_), lambda place, item: item.at), given_)
+    trial = Trial(ZipJoin(len(given_), lambda index, item: item.at), given_)
     said = [0] * len(given_)
-    for place in order:
-        if place < len(given_) and trial.left[place]:
-            what, item = trial.left[place][0]
-            said[place] = max(said[place], item.at - (what == "put"))
-            trial.bring(place)
+    for index in order:
+        if index < len(given_) and trial.left[index]:
+            what, item = trial.left[index][0]
+            said[index] = max(said[index], item.at - (what == "put"))
+            trial.bring(index)
             trial.take()
             heads = first_waiting(trial, given_)
             passed = [said[where] if head is None else head.at - 1 for where, head in enumerate(heads)]
@@ -211,11 +211,11 @@ def test_zip_keeps_nothing_waiting_that_can_have_no_partner(given_: list[Stream]
 
 
 def first_waiting(trial: Trial, given_: list[Stream]) -> list[Item | None]:
-    gone = {(place, item) for step in trial.steps for place, item in enumerate(step)} | set(trial.shed)
+    gone = {(index, item) for step in trial.steps for index, item in enumerate(step)} | set(trial.shed)
     heads: list[Item | None] = []
-    for place, stream in enumerate(given_):
-        brought = len(stream.items) - sum(what == "put" for what, _ in trial.left[place])
-        waiting = [item for item in stream.items[:brought] if (place, item) not in gone]
+    for index, stream in enumerate(given_):
+        brought = len(stream.items) - sum(what == "put" for what, _ in trial.left[index])
+        waiting = [item for item in stream.items[:brought] if (index, item) not in gone]
         heads.append(waiting[0] if waiting else None)
     return heads
 
@@ -226,7 +226,7 @@ def test_the_partner_of_what_zip_gives_up_goes_too() -> None:
     assert join.give_up(0) == 1
     put(join, 1, 1, 2)
     assert steps(join) == [(2, 2)]
-    assert join.shed() == [(1, 1, "unmatched")]
+    assert join.drop_unpaired() == [(1, 1, "unmatched")]
 
 
 # --- Align -----------------------------------------------------------------------------------------------------------
@@ -245,26 +245,26 @@ def test_align_takes_the_nearest_once_the_other_has_passed() -> None:
     assert steps(join) == []
     put(join, 1, 200)
     assert steps(join) == [(40, 30)]
-    assert join.shed() == [(0, 80, "unaligned"), (1, 55, "unaligned")]
-    assert join.rest() == [(1, 200)]
+    assert join.drop_unpaired() == [(0, 80, "unaligned"), (1, 55, "unaligned")]
+    assert join.drain_rest() == [(1, 200)]
 
 
 def test_align_decides_by_marks_and_ends() -> None:
     join = align(10)
     put(join, 0, 100, 130)
     put(join, 1, 95)
-    join.mark(1, 109)
+    join.watermark(1, 109)
     assert steps(join) == []
     put(join, 1, 110)  # another of the same time may follow, and of two that are equally near the later is taken
     assert steps(join) == []
-    join.mark(1, 110)
+    join.watermark(1, 110)
     assert steps(join) == [(100, 95)]
-    join.end(1)
+    join.end_input(1)
     assert steps(join) == []
-    assert join.shed() == [(0, 130, "unaligned"), (1, 110, "unaligned")]
-    assert not join.over
-    join.end(0)
-    assert join.over
+    assert join.drop_unpaired() == [(0, 130, "unaligned"), (1, 110, "unaligned")]
+    assert not join.finished
+    join.end_input(0)
+    assert join.finished
 
 
 def test_an_item_can_be_the_partner_of_several_and_is_dropped_once() -> None:
@@ -272,19 +272,19 @@ def test_an_item_can_be_the_partner_of_several_and_is_dropped_once() -> None:
     put(join, 0, 100, 105, 130)
     put(join, 1, 80, 103, 200)
     assert steps(join) == [(100, 103), (105, 103)]
-    assert join.shed() == [(1, 80, "unaligned"), (0, 130, "unaligned")]
-    assert join.rest() == [(1, 200)]
+    assert join.drop_unpaired() == [(1, 80, "unaligned"), (0, 130, "unaligned")]
+    assert join.drain_rest() == [(1, 200)]
 
 
 def test_what_is_older_than_any_reference_to_come_goes() -> None:
     join = align(10)
     put(join, 1, 5, 15, 25)
-    join.mark(0, 30)
+    join.watermark(0, 30)
     assert steps(join) == []
-    assert join.shed() == [(1, 5, "unaligned"), (1, 15, "unaligned")]
-    join.end(0)
+    assert join.drop_unpaired() == [(1, 5, "unaligned"), (1, 15, "unaligned")]
+    join.end_input(0)
     assert steps(join) == []
-    assert join.shed() == [(1, 25, "unaligned")]
+    assert join.drop_unpaired() == [(1, 25, "unaligned")]
 
 
 def test_a_full_reference_is_decided_with_what_is_there() -> None:
@@ -295,20 +295,20 @@ def test_a_full_reference_is_decided_with_what_is_there() -> None:
     put(join, 0, 3)
     assert steps(join) == [(1, 2)]
     put(join, 0, 4)
-    join.mark(1, 3)
+    join.watermark(1, 3)
     assert steps(join) == [(2, 2)]
-    assert (join.shed(), join.rest()) == ([], [(0, 3), (0, 4)])
+    assert (join.drop_unpaired(), join.drain_rest()) == ([], [(0, 3), (0, 4)])
 
 
 def test_without_a_reference_a_full_input_drops_its_oldest() -> None:
     join = align(1000, depth=3)
     put(join, 1, 1, 2, 3)
     assert steps(join) == []
-    assert join.shed() == [(1, 1, "unaligned")]
+    assert join.drop_unpaired() == [(1, 1, "unaligned")]
     put(join, 0, 2)
     put(join, 1, 4)
     assert steps(join) == [(2, 2)]
-    assert join.rest() == [(1, 3), (1, 4)]
+    assert join.drain_rest() == [(1, 3), (1, 4)]
 
 
 def test_a_partner_that_was_used_takes_no_place_in_the_window() -> None:
@@ -316,10 +316,10 @@ def test_a_partner_that_was_used_takes_no_place_in_the_window() -> None:
     put(join, 0, 5)
     put(join, 1, 5, 6)
     assert steps(join) == [(5, 5)]
-    assert join.shed() == []
+    assert join.drop_unpaired() == []
     put(join, 1, 7)
     assert steps(join) == []
-    assert join.shed() == [(1, 6, "unaligned")]
+    assert join.drop_unpaired() == [(1, 6, "unaligned")]
 
 
 def test_align_gives_up_what_waits_rather_than_a_partner_that_was_used() -> None:
@@ -329,7 +329,7 @@ def test_align_gives_up_what_waits_rather_than_a_partner_that_was_used() -> None
     assert steps(join) == [(5, 5)]
     put(join, 1, 31)
     assert (join.waiting(1), join.give_up(1), join.waiting(1)) == (2, 30, 1)
-    assert (join.shed(), join.rest()) == ([], [(1, 31)])
+    assert (join.drop_unpaired(), join.drain_rest()) == ([], [(1, 31)])
 
 
 def nearest(item: Item, others: list[Item], tolerance: int) -> Item | None:
@@ -340,34 +340,34 @@ def nearest(item: Item, others: list[Item], tolerance: int) -> Item | None:
 
 @given(st.lists(streams(30), min_size=2, max_size=3), Orders, st.integers(0, 15), st.booleans())
 def test_align_finds_the_nearest_of_all(given_: list[Stream], order: list[int], tolerance: int, end: bool) -> None:
-    never = lambda place, waiting: False  # noqa: E731
+    never = lambda index, waiting: False  # noqa: E731
     trial = Trial(AlignJoin(len(given_), tolerance, lambda item: item.at, never), given_)
     trial.play(order, end)
-    for place in range(len(given_)):
-        trial.join.end(place)
+    for index in range(len(given_)):
+        trial.join.end_input(index)
     trial.take()
     wanted = [(item, *(nearest(item, other.items, tolerance) for other in given_[1:])) for item in given_[0].items]
     assert trial.steps == [step for step in wanted if None not in step]
-    assert trial.join.rest() == []
-    used = {(place, item) for step in trial.steps for place, item in enumerate(step)}
-    everything = sorted((place, item) for place, stream in enumerate(given_) for item in stream.items)
+    assert trial.join.drain_rest() == []
+    used = {(index, item) for step in trial.steps for index, item in enumerate(step)}
+    everything = sorted((index, item) for index, stream in enumerate(given_) for item in stream.items)
     assert sorted([*used, *trial.shed]) == everything
 
 
 @given(st.lists(streams(30), min_size=2, max_size=3), Orders, st.integers(0, 40), st.integers(1, 4))
 def test_align_never_leaves_an_input_full(given_: list[Stream], order: list[int], tolerance: int, depth: int) -> None:
-    trial = Trial(AlignJoin(len(given_), tolerance, lambda item: item.at, lambda place, n: n >= depth), given_)
-    for place in order:
-        if place < len(given_) and trial.left[place]:
-            trial.bring(place)
+    trial = Trial(AlignJoin(len(given_), tolerance, lambda item: item.at, lambda index, n: n >= depth), given_)
+    for index in order:
+        if index < len(given_) and trial.left[index]:
+            trial.bring(index)
             trial.take()
             assert all(count < depth for count in waiting(trial, given_))
     trial.play([], end=False)
-    used = {(place, item) for step in trial.steps for place, item in enumerate(step)}
-    everything = sorted((place, item) for place, stream in enumerate(given_) for item in stream.items)
-    counted = [trial.join.waiting(place) for place in range(len(given_))]
-    rest = trial.join.rest()
-    assert counted == [sum(where == place for where, _ in rest) for place in range(len(given_))]
+    used = {(index, item) for step in trial.steps for index, item in enumerate(step)}
+    everything = sorted((index, item) for index, stream in enumerate(given_) for item in stream.items)
+    counted = [trial.join.waiting(index) for index in range(len(given_))]
+    rest = trial.join.drain_rest()
+    assert counted == [sum(where == index for where, _ in rest) for index in range(len(given_))]
     assert sorted([*used, *trial.shed, *rest]) == everything
     for step in trial.steps:
         assert all(abs(item.at - step[0].at) <= tolerance for item in step)
@@ -375,9 +375,9 @@ def test_align_never_leaves_an_input_full(given_: list[Stream], order: list[int]
 
 def waiting(trial: Trial, given_: list[Stream]) -> list[int]:
     """How many items of each input no step has had."""
-    gone = {(place, item) for step in trial.steps for place, item in enumerate(step)} | set(trial.shed)
+    gone = {(index, item) for step in trial.steps for index, item in enumerate(step)} | set(trial.shed)
     counts = []
-    for place, stream in enumerate(given_):
-        brought = len(stream.items) - sum(what == "put" for what, _ in trial.left[place])
-        counts.append(sum((place, item) not in gone for item in stream.items[:brought]))
+    for index, stream in enumerate(given_):
+        brought = len(stream.items) - sum(what == "put" for what, _ in trial.left[index])
+        counts.append(sum((index, item) not in gone for item in stream.items[:brought]))
     return counts

@@ -12,14 +12,14 @@ from flowmesh.wire.packets import Origins
 S, T, FORK = 0, 1, 2  # outputs: two sources', and one by whose numbers a zip pairs
 
 
-def cause(place: int, number: int, *, sender: int = 9, origin: Origins | None = None, last: bool = True) -> Cause:
+def cause(index: int, number: int, *, sender: int = 9, origin: Origins | None = None, last: bool = True) -> Cause:
     """A chunk of some node's, made at 10 ns a number."""
-    return Cause(place, sender, number, number * 10, origin or {}, last)
+    return Cause(index, sender, number, number * 10, origin or {}, last)
 
 
-def from_s(place: int, number: int, *, last: bool = True, sender: int = 9) -> Cause:
+def from_s(index: int, number: int, *, last: bool = True, sender: int = 9) -> Cause:
     """A chunk that descends from this number of S."""
-    return cause(place, 99, sender=sender, origin={S: (number, number * 10)}, last=last)
+    return cause(index, 99, sender=sender, origin={S: (number, number * 10)}, last=last)
 
 
 def test_a_cause_was_made_when_the_first_that_it_descends_from_was() -> None:
@@ -43,54 +43,54 @@ def test_what_is_emitted_descends_from_what_caused_it(cause_: Cause, origin: Ori
 
 def test_a_step_of_a_sources_chunk_has_done_its_number() -> None:
     progress = WatermarkTracker({0: (S,)}, frozenset())
-    progress.stepped([cause(0, 1, sender=S)])
-    assert progress.advance() == {S: (1, 10)}
-    assert progress.advance() == {}
-    progress.stepped([cause(0, 2, sender=S, last=False)])
-    assert progress.advance() == {S: (2, 20)}
+    progress.step_completed([cause(0, 1, sender=S)])
+    assert progress.next_watermark() == {S: (1, 10)}
+    assert progress.next_watermark() == {}
+    progress.step_completed([cause(0, 2, sender=S, last=False)])
+    assert progress.next_watermark() == {S: (2, 20)}
 
 
 def test_a_number_is_done_only_with_the_last_that_descends_from_it() -> None:
     progress = WatermarkTracker({0: (S,)}, frozenset())
-    progress.stepped([from_s(0, 5, last=False)])
-    assert progress.advance() == {S: (4, 49)}
-    progress.stepped([from_s(0, 5, last=False)])
-    assert progress.advance() == {}
-    progress.stepped([from_s(0, 5)])
-    assert progress.advance() == {S: (5, 50)}
+    progress.step_completed([from_s(0, 5, last=False)])
+    assert progress.next_watermark() == {S: (4, 49)}
+    progress.step_completed([from_s(0, 5, last=False)])
+    assert progress.next_watermark() == {}
+    progress.step_completed([from_s(0, 5)])
+    assert progress.next_watermark() == {S: (5, 50)}
 
 
 def test_a_forks_own_number_is_done_with_its_chunk() -> None:
     progress = WatermarkTracker({0: (S, FORK)}, frozenset([FORK]))
-    progress.stepped([from_s(0, 5, last=False, sender=FORK)])
-    assert progress.advance() == {S: (4, 49), FORK: (99, 990)}
+    progress.step_completed([from_s(0, 5, last=False, sender=FORK)])
+    assert progress.next_watermark() == {S: (4, 49), FORK: (99, 990)}
 
 
 def test_the_least_of_the_inputs_counts() -> None:
     progress = WatermarkTracker({0: (S,), 1: (S, T)}, frozenset())
-    progress.marked(0, {S: (5, 50)})
-    assert progress.advance() == {}
-    progress.marked(1, {S: (3, 30), T: (8, 80)})
-    assert progress.advance() == {S: (3, 30), T: (8, 80)}
-    progress.marked(1, {S: (2, 20)})
-    assert progress.advance() == {}
-    progress.marked(1, {S: (9, 90)})
-    assert progress.advance() == {S: (5, 50), T: (8, 80)}, (
+    progress.watermark_received(0, {S: (5, 50)})
+    assert progress.next_watermark() == {}
+    progress.watermark_received(1, {S: (3, 30), T: (8, 80)})
+    assert progress.next_watermark() == {S: (3, 30), T: (8, 80)}
+    progress.watermark_received(1, {S: (2, 20)})
+    assert progress.next_watermark() == {}
+    progress.watermark_received(1, {S: (9, 90)})
+    assert progress.next_watermark() == {S: (5, 50), T: (8, 80)}, (
         "what was said before is said again: marks replace each other"
     )
 
 
 def test_what_is_sampled_says_nothing() -> None:
     progress = WatermarkTracker({0: (S,)}, frozenset())
-    progress.marked(1, {S: (5, 50)})
-    progress.stepped([from_s(1, 5)])
-    assert progress.advance() == {}
+    progress.watermark_received(1, {S: (5, 50)})
+    progress.step_completed([from_s(1, 5)])
+    assert progress.next_watermark() == {}
 
 
 def test_an_output_that_no_input_carries_is_not_passed_on() -> None:
     progress = WatermarkTracker({0: (S,)}, frozenset())
-    progress.marked(0, {T: (5, 50)})
-    assert progress.advance() == {}
+    progress.watermark_received(0, {T: (5, 50)})
+    assert progress.next_watermark() == {}
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_what_is_said_is_true_and_as_much_as_can_be(chunks: list[tuple[int, int,
     """Two inputs bring chunks whose numbers rise by 0, 1 or 2; after the last of a number none of it may follow."""
     progress = WatermarkTracker({0: (S,), 1: (S,)}, frozenset())
     at, done, said = [0, 0], [0, 0], 0
-    for place, rise, last in chunks:
-        at[place] = max(at[place] + rise, done[place] + 1)
-        done[place] = at[place] if last else at[place] - 1
-        progress.stepped([from_s(place, at[place], last=last)])
-        if news := progress.advance():
+    for index, rise, last in chunks:
+        at[index] = max(at[index] + rise, done[index] + 1)
+        done[index] = at[index] if last else at[index] - 1
+        progress.step_completed([from_s(index, at[index], last=last)])
+        if news := progress.next_watermark():
             assert news[S][0] >= said
             said = news[S][0]
         assert said == min(done)

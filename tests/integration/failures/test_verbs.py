@@ -124,7 +124,7 @@ def test_a_reset_ends_another_thread_s_wait(site: Site) -> None:
     told: list[BaseException] = []
     waiting = threading.Thread(target=_collect, args=(site.manager.wait, told))
     waiting.start()
-    until(lambda: "wait" in site.manager._machine._life._verbs, LONG, "it waits")
+    until(lambda: "wait" in site.manager._machine.run._waiters, LONG, "it waits")
     with at_most(STOP_TIMEOUT + STALL):
         site.manager.reset()
     waiting.join(LONG * SCALE)
