@@ -1,4 +1,4 @@
-"""LiveFeed: what the sources that a Receiver reads for have in common. Where the frames come from is each one's own."""
+"""LiveSource: what the sources that a ReconnectingReader reads for have in common. Where the frames come from is each one's own."""
 
 from __future__ import annotations
 

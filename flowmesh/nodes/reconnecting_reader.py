@@ -1,4 +1,4 @@
-"""Receiver: a thread that keeps a live picture source open, reads it, keeps the newest frame, and connects again when lost.
+"""ReconnectingReader: a thread that keeps a live picture source open, reads it, keeps the newest frame, and connects again when lost.
 
 A step that takes frames from it waits a bounded time and never for the device or the network: these may hang in C code
 for seconds. Nothing here knows what a device, a network or a frame is.
@@ -29,7 +29,7 @@ class FrameStream(Protocol[Frame_co]):
     """One connection."""
 
     def read(self) -> Frame_co:
-        """The next frame; waits for it, but not for ever. Raises LostError when there are no more."""
+        """The next frame; waits for it, but not for ever. Raises StreamLostError when there are no more."""
 
     def close(self) -> None:
         """Called once, in the thread that reads."""
@@ -40,7 +40,7 @@ class ReconnectingReader(Generic[Frame]):
 
     Args:
         what: what is read, for the log, without any password.
-        connect: makes a connection, or raises LostError.
+        connect: makes a connection, or raises StreamLostError.
         logger: where losses and reconnects are told.
         longest_pause: seconds between two attempts, at most.
 
@@ -141,6 +141,6 @@ class ReconnectingReader(Generic[Frame]):
 
 
 def info(receiver: ReconnectingReader[Any]) -> dict[str, Any]:
-    """The counters of a Receiver by name."""
+    """The counters of a ReconnectingReader by name."""
     names = ("connected", "frames", "missed", "reconnects")
     return {name: getattr(receiver, name) for name in names}
