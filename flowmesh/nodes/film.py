@@ -13,47 +13,48 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import FlowmeshError
+from .bgr_converter import BgrConverter
 from .timeline import Timeline
 
 _USUAL_RATE = Fraction(25)  # frames a second where a film says nothing: FFmpeg's own choice
 _VAIN_READS = 16  # errors in a row without a packet between them, after which the rest of a file is given up
-_MATRIX = (
-    np.dtype("<i4") if np.little_endian else np.dtype(">i4")
-)  # of a display matrix, which has the host's byte order
+_SPARE = Fraction(1, 2)  # seconds by which a film may be shorter than its container says
 
 
 class FilmFrame(NamedTuple):
     """A decoded frame.
 
     Attributes:
-        picture: its planes; `image` converts them.
+        picture: its planes.
+        converter: what makes an image of them.
         media_time: when it is shown, in seconds from the film's start.
         duration: for how long, in seconds.
         pts: the file's own time stamp, in units of the stream's time base; None if it has none.
     """
 
     picture: av.VideoFrame
+    converter: BgrConverter
     media_time: Fraction
     duration: Fraction
     pts: int | None
 
     def image(self) -> np.ndarray:
         """The frame as players show it: BGR, uint8, height×width×3; alpha is left out."""
-        image: np.ndarray = self.picture.to_ndarray(format="bgr24")
-        return _turned(image, self.picture)
+        return self.converter.convert(self.picture)
 
 
 class Film:
     """An opened film. Iterate over it once; `close` it.
 
     Attributes:
-        damaged: how many packets could not be decoded, or only in part.
-        first_damage: the media time, in seconds, at which the first of them was met; None if there is none.
-        finished: whether all was read.
+        frames_read: how many frames were decoded.
+        first_damage: the media time, in seconds, at which damage was met first; None if there is none.
         ended: the media time, in seconds, at which the frames read so far end.
+        finished: whether all was read.
 
     Raises:
         FlowmeshError: the file is missing, empty, no film, holds no video, or can't be read; the text holds its path.
@@ -61,21 +62,22 @@ class Film:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.damaged = 0
+        self.frames_read = 0
         self.first_damage: float | None = None
         self.ended = Fraction(0)
         self.finished = False
-        self._packets_read = self._frames_read = 0
-        self._container = self._opened()
+        self._packets = self._unreadable = self._flagged = self._damaged_frames = 0
+        self._container = _opened(path)
         try:
-            self._stream = self._first_video()
-            self._stream.thread_type = "AUTO"  # frames and slices alike: several cores decode one film
+            self._stream = _first_video(path, self._container)
         except BaseException:
             self._container.close()
             raise
         self._rate = self._stream.average_rate or self._stream.guessed_rate or _USUAL_RATE
-        jumps = "mpeg" in self._container.format.name  # broadcast formats, whose clock may be set anew
-        self._timeline = Timeline(1 / (self._stream.guessed_rate or self._rate), self._start(), jumps)
+        broadcast = "mpeg" in self._container.format.name  # formats whose clock may be set anew
+        self._timeline = Timeline(1 / (self._stream.guessed_rate or self._rate), self._start(), broadcast)
+        self._converter = BgrConverter()
+        self._newest_packet = self._newest_frame = -1  # time stamps
 
     def info(self) -> dict[str, Any]:
         """width and height in pixels as shown, fps (1/s, on average), frames (None: the file does not say), codec, time_base
@@ -90,64 +92,49 @@ class Film:
             "time_base": stream.time_base,
         }
 
+    @property
+    def damaged(self) -> int:
+        """How many packets, of those read so far, could not be decoded, or only in part."""
+        # What the container flags, the decoder mostly notices, too. At the seam of joined films it flags what is whole.
+        flagged = max(0, self._flagged - self._timeline.jumps)
+        return self._unreadable + max(flagged, self._damaged_frames)
+
     def other_videos(self) -> int:
         """How many video streams the file holds that are not read."""
-        return len(self._videos()) - 1
+        return len(_videos(self._container)) - 1
 
     def __iter__(self) -> Iterator[FilmFrame]:
         for picture in self._pictures():
-            self._frames_read += 1
+            self.frames_read += 1
             if picture.is_corrupt:  # the decoder has made up what was missing
-                self._note_damage()
+                self._note_damaged_frame()
             base = picture.time_base or self._stream.time_base
             time = None if picture.pts is None or base is None else picture.pts * base
             duration = picture.duration * base if picture.duration and base is not None else None
             shown, lasts = self._timeline.place(time, duration)
             self.ended = shown + lasts
-            yield FilmFrame(picture, shown, lasts, picture.pts)
+            yield FilmFrame(picture, self._converter, shown, lasts, picture.pts)
         self.finished = True
-        if self.damaged and not self._frames_read:
+        if self.damaged and not self.frames_read:
             raise FlowmeshError(f"no frame of {self._path} can be decoded: it is damaged from beginning to end")
 
-    def missing(self) -> int:
-        """At the end: how many packets the file's index names that did not come: it was cut short."""
-        return max(0, self._stream.frames - self._packets_read)
-
-    @property
-    def frames_read(self) -> int:
-        """How many frames were decoded."""
-        return self._frames_read
+    def missing(self) -> str:
+        """At the end: what the file says that it holds and that did not come, in words; "" if nothing is missing."""
+        frames = self._stream.frames
+        if frames:  # the index's own number; one packet less is an encoder's, no damage
+            return f"after {self.frames_read} of {frames} frames" if self._packets < frames - 1 else ""
+        says = (
+            self._container.duration
+        )  # with other streams it is the longest one's; other formats than this estimate it
+        if not says or len(self._container.streams) > 1 or "matroska" not in self._container.format.name:
+            return ""
+        whole = Fraction(says, av.time_base)
+        return f"after {float(self.ended):.2f} of {float(whole):.2f} s" if self.ended < whole - _SPARE else ""
 
     def close(self) -> None:
         self._container.close()
 
-    # --- opening -----------------------------------------------------------------------------------------------------
-
-    def _opened(self) -> Any:
-        if not self._path.is_file():
-            raise FlowmeshError(f"there is no video file {self._path} on this host")
-        if not self._path.stat().st_size:
-            raise FlowmeshError(f"the video file {self._path} is empty (0 bytes)")
-        try:
-            return av.open(str(self._path.absolute()), metadata_errors="replace")
-        except (av.FFmpegError, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise FlowmeshError(f"{self._path} can't be read as a video: {why}") from error
-
-    def _videos(self) -> list[VideoStream]:
-        """The streams that are films: the cover of a song is a picture, no film."""
-        cover = av.stream.Disposition.attached_pic
-        return [stream for stream in self._container.streams.video if not stream.disposition & cover]
-
-    def _first_video(self) -> VideoStream:
-        videos = self._videos()
-        if not videos:
-            kinds = sorted({stream.type for stream in self._container.streams if stream.type != "video"})
-            what = " and ".join(kinds) or "nothing that can be played"
-            raise FlowmeshError(f"{self._path} holds no video, only {what}")
-        if videos[0].codec_context is None:
-            raise FlowmeshError(f"{self._path} can't be read: FFmpeg has no decoder for its video")
-        return videos[0]
+    # --- decoding ----------------------------------------------------------------------------------------------------
 
     def _start(self) -> Fraction:
         """The time stamp at which players begin, in seconds: that of the container, whose other streams may begin earlier."""
@@ -158,65 +145,96 @@ class Film:
             return first or Fraction(0)  # exact, where the container's is rounded to microseconds
         return start
 
-    # --- decoding ----------------------------------------------------------------------------------------------------
-
     def _pictures(self) -> Iterator[av.VideoFrame]:
-        for packet in self._packets():
-            self._packets_read += packet.size > 0
-            try:
-                pictures = packet.decode() if packet.size > 0 else []
-            except av.FFmpegError:
+        for packet in self._read():
+            self._packets += 1
+            self._newest_packet = max(self._newest_packet, -1 if packet.pts is None else packet.pts)
+            if packet.is_corrupt:
+                self._flagged += 1
                 self._note_damage()
-                continue
-            yield from pictures
-        yield from self._rest()
+            yield from self._decoded(packet)
+        yield from self._decoded(None)
+        if self._newest_frame < self._newest_packet and not self._timeline.jumps:
+            yield from self._lost_tail()
 
-    def _rest(self) -> Iterator[av.VideoFrame]:
-        """What still waits in the decoder; an error in it is one packet's, and others wait behind it."""
-        for _ in range(1 + self._stream.codec_context.thread_count * 2 + 16):
+    def _decoded(self, packet: Any) -> list[av.VideoFrame]:
+        """What the decoder gives for a packet; None empties it. An error is one packet's, and ends nothing."""
+        try:
+            pictures: list[av.VideoFrame] = self._stream.codec_context.decode(packet)
+        except av.error.EOFError:
+            return []
+        except av.FFmpegError:
+            self._note_damaged_frame()
+            return []
+        for picture in pictures:
+            self._newest_frame = max(self._newest_frame, -1 if picture.pts is None else picture.pts)
+        return pictures
+
+    def _lost_tail(self) -> Iterator[av.VideoFrame]:
+        """The last frames again, from the key frame before them. An error in what a decoder of several threads still holds
+        at the end hides all that lies behind it."""
+        known = self._newest_frame
+        self._container.close()
+        self._container = _opened(self._path)
+        self._stream = _first_video(self._path, self._container)
+        self._stream.thread_type = "SLICE"
+        if known >= 0:
             try:
-                pictures = self._stream.codec_context.decode(None)
-            except av.error.EOFError:
+                self._container.seek(known, stream=self._stream)
+            except av.FFmpegError:
                 return
-            except av.FFmpegError:
-                self._note_damage()
-                continue
-            yield from pictures
-            return
+        for packet in self._read():
+            yield from (picture for picture in self._decoded(packet) if (picture.pts or 0) > known)
+        yield from (picture for picture in self._decoded(None) if (picture.pts or 0) > known)
 
-    def _packets(self) -> Iterator[Any]:
+    def _read(self) -> Iterator[Any]:
         vain = 0
         while vain < _VAIN_READS:
             try:
                 for packet in self._container.demux(self._stream):
                     vain = 0
-                    yield packet
+                    if packet.size:
+                        yield packet
                 return
             except av.InvalidDataError:
                 vain += 1
+                self._unreadable += 1
                 self._note_damage()
             except (av.FFmpegError, OSError) as error:
                 raise FlowmeshError(f"{self._path} can't be read any further: {error.strerror or error}") from error
 
+    def _note_damaged_frame(self) -> None:
+        self._damaged_frames += 1
+        self._note_damage()
+
     def _note_damage(self) -> None:
-        if not self.damaged:
+        if self.first_damage is None:
             self.first_damage = float(self.ended)
-        self.damaged += 1
 
 
-def _turned(image: np.ndarray, picture: av.VideoFrame) -> np.ndarray:
-    """The image turned and mirrored by the frame's display matrix; angles other than right ones are left as they are.
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise FlowmeshError(f"there is no video file {path} on this host")
+    if not path.stat().st_size:
+        raise FlowmeshError(f"{path} can't be read as a video: it is empty (0 bytes)")
+    try:
+        return av.open(str(path.absolute()), metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FlowmeshError(f"{path} can't be read as a video: {why}") from error
 
-    The matrix takes the pixel (x, y) to (a x + c y, b x + d y); see libavutil's display.h.
-    """
-    data = picture.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return image
-    a, b, _, c, d = (int(np.sign(value)) * (abs(int(value)) > 1 << 12) for value in np.frombuffer(data, _MATRIX)[:5])
-    if a and d and not (b or c):
-        turned = image[::d, ::a]
-    elif b and c and not (a or d):
-        turned = image.swapaxes(0, 1)[::b, ::c]
-    else:
-        return image
-    return np.ascontiguousarray(turned)
+
+def _videos(container: Any) -> list[VideoStream]:
+    """The streams that are films: the cover of a song is a picture, no film."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _first_video(path: Path, container: Any) -> VideoStream:
+    videos = _videos(container)
+    if not videos:
+        kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
+        raise FlowmeshError(f"{path} holds no video, only {' and '.join(kinds) or 'nothing that can be played'}")
+    if videos[0].codec_context is None:
+        raise FlowmeshError(f"{path} can't be read: FFmpeg has no decoder for its video")
+    videos[0].thread_type = "AUTO"  # frames and slices alike: several cores decode one film
+    return videos[0]

@@ -14,12 +14,16 @@ class Timeline:
     Args:
         period: seconds from one frame to the next, where no time stamp says it.
         start: the time stamp, in seconds, that is 0 here.
-        jumps: whether a long gap forwards is the beginning of a new part, too. A jump back is so always.
+        broadcast: whether a long gap forwards is the beginning of a new part, too. A jump back is so always.
+
+    Attributes:
+        jumps: how many new parts have begun.
     """
 
-    def __init__(self, period: Fraction, start: Fraction, jumps: bool) -> None:
-        self._period, self._start, self._jumps = period, start, jumps
+    def __init__(self, period: Fraction, start: Fraction, broadcast: bool) -> None:
+        self._period, self._start, self._broadcast = period, start, broadcast
         self._last: Fraction | None = None
+        self.jumps = 0
 
     def place(self, stamp: Fraction | None, duration: Fraction | None) -> tuple[Fraction, Fraction]:
         """When the frame with this time stamp is shown, and for how long, in seconds."""
@@ -29,7 +33,8 @@ class Timeline:
             return self._last, lasts
         follows = self._last + self._period
         shown = follows if stamp is None else stamp - self._start
-        if shown < self._last - 2 * self._period or (self._jumps and shown > self._last + _JUMP):
+        if shown < self._last - 2 * self._period or (self._broadcast and shown > self._last + _JUMP):
+            self.jumps += 1
             self._start += shown - follows  # films that were joined end to end
             shown = follows
         self._last = max(shown, self._last + min(self._period, _LEAST))

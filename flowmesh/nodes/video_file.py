@@ -145,10 +145,9 @@ class VideoFile(BaseNode):
         """One warning: when the film has ended for the first time, or else at the end of the node."""
         found = []
         if film.damaged:
-            found.append(f"{film.damaged} damaged packets were passed over, the first at {film.first_damage:.3f} s")
+            found.append(f"damaged packets passed over: {film.damaged}, the first at {film.first_damage:.3f} s")
         if film.finished and film.missing():
-            frames = film.info()["frames"]
-            found.append(f"it ended after {film.frames_read} of {frames} frames: was it cut short?")
+            found.append(f"it ended {film.missing()}: was it cut short?")
         if film.finished and not film.frames_read:
             found.append("it holds no frame")
         if found and not self._told:
