@@ -44,7 +44,7 @@ NEEDED = {
     "networkx": "graphs",
     "zmq": "links",
 }
-EXTRAS = {"av": ("video", "H.264 files and network cameras"), "matplotlib": ("plot", "PNG pictures of graphs")}
+EXTRAS = {"matplotlib": ("plot", "PNG pictures of graphs")}
 _PACKAGES = {"cv2": "opencv-python-headless", "lz4.frame": "lz4", "zmq": "pyzmq"}
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
