@@ -35,7 +35,8 @@ PROCESSES = 256
 
 NEEDED = {
     "numpy": "arrays",
-    "cv2": "pictures and films in the ready-made nodes",
+    "cv2": "pictures and cameras in the ready-made nodes",
+    "av": "films and network cameras in the ready-made nodes",
     "simplejpeg": "JPEG pictures between hosts",
     "blosc2": "exact arrays between hosts",
     "lz4.frame": "texts and bytes between hosts",

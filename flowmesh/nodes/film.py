@@ -55,6 +55,9 @@ class Film:
         first_damage: the media time, in seconds, at which damage was met first; None if there is none.
         ended: the media time, in seconds, at which the frames read so far end.
         finished: whether all was read.
+        info: what the file says: width and height in pixels before it is turned, fps (1/s, on average), frames (None: it does
+            not say), codec, time_base (seconds, a Fraction: the unit of pts).
+        other_videos: how many video streams the file holds that are not read.
 
     Raises:
         FlowmeshError: the file is missing, empty, no film, holds no video, or can't be read; the text holds its path.
@@ -77,20 +80,11 @@ class Film:
         broadcast = "mpeg" in self._container.format.name  # formats whose clock may be set anew
         self._timeline = Timeline(1 / (self._stream.guessed_rate or self._rate), self._start(), broadcast)
         self._converter = BgrConverter()
+        self.info = self._said()  # now: a closed container must not be asked
+        self.other_videos = len(_videos(self._container)) - 1
+        self._indexed = self._said_packets()
+        self._whole = self._said_duration()
         self._newest_packet = self._newest_frame = -1  # time stamps
-
-    def info(self) -> dict[str, Any]:
-        """width and height in pixels as shown, fps (1/s, on average), frames (None: the file does not say), codec, time_base
-        (seconds, a Fraction: the unit of pts)."""
-        stream = self._stream
-        return {
-            "width": stream.width,
-            "height": stream.height,
-            "fps": float(self._rate),
-            "frames": stream.frames or None,
-            "codec": stream.codec_context.name,
-            "time_base": stream.time_base,
-        }
 
     @property
     def damaged(self) -> int:
@@ -98,10 +92,6 @@ class Film:
         # What the container flags, the decoder mostly notices, too. At the seam of joined films it flags what is whole.
         flagged = max(0, self._flagged - self._timeline.jumps)
         return self._unreadable + max(flagged, self._damaged_frames)
-
-    def other_videos(self) -> int:
-        """How many video streams the file holds that are not read."""
-        return len(_videos(self._container)) - 1
 
     def __iter__(self) -> Iterator[FilmFrame]:
         for picture in self._pictures():
@@ -120,21 +110,40 @@ class Film:
 
     def missing(self) -> str:
         """At the end: what the file says that it holds and that did not come, in words; "" if nothing is missing."""
-        frames = self._stream.frames
-        if frames:  # the index's own number; one packet less is an encoder's, no damage
-            return f"after {self.frames_read} of {frames} frames" if self._packets < frames - 1 else ""
-        says = (
-            self._container.duration
-        )  # with other streams it is the longest one's; other formats than this estimate it
-        if not says or len(self._container.streams) > 1 or "matroska" not in self._container.format.name:
-            return ""
-        whole = Fraction(says, av.time_base)
-        return f"after {float(self.ended):.2f} of {float(whole):.2f} s" if self.ended < whole - _SPARE else ""
+        if self._packets < self._indexed:
+            return f"after {self.frames_read} of {self._indexed} frames"
+        if self.ended < self._whole - _SPARE:
+            return f"after {float(self.ended):.2f} of {float(self._whole):.2f} s"
+        return ""
 
     def close(self) -> None:
         self._container.close()
 
-    # --- decoding ----------------------------------------------------------------------------------------------------
+    # --- what the file says ------------------------------------------------------------------------------------------
+
+    def _said(self) -> dict[str, Any]:
+        stream = self._stream
+        return {
+            "width": stream.width,
+            "height": stream.height,
+            "fps": float(self._rate),
+            "frames": stream.frames or None,
+            "codec": stream.codec_context.name,
+            "time_base": stream.time_base,
+        }
+
+    def _said_packets(self) -> int:
+        """How many packets the file's index lists; 0 where it does not list all. An edit of the film is no damage: what it
+        leaves out is not in this index, but in the number of frames that the file says."""
+        names = self._container.format.name.split(",")
+        return len(self._stream.index_entries) if "mov" in names or "avi" in names else 0
+
+    def _said_duration(self) -> Fraction:
+        """The film's length in seconds as the file says it; 0 where that is only estimated, or another stream's."""
+        container = self._container
+        if "matroska" not in container.format.name or len(container.streams) > 1:
+            return Fraction(0)
+        return Fraction(container.duration or 0, av.time_base)
 
     def _start(self) -> Fraction:
         """The time stamp at which players begin, in seconds: that of the container, whose other streams may begin earlier."""
@@ -144,6 +153,8 @@ class Film:
         if start is None or (first is not None and abs(start - first) < Fraction(2, av.time_base)):
             return first or Fraction(0)  # exact, where the container's is rounded to microseconds
         return start
+
+    # --- decoding ----------------------------------------------------------------------------------------------------
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
         for packet in self._read():
@@ -233,7 +244,7 @@ def _first_video(path: Path, container: Any) -> VideoStream:
     videos = _videos(container)
     if not videos:
         kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
-        raise FlowmeshError(f"{path} holds no video, only {' and '.join(kinds) or 'nothing that can be played'}")
+        raise FlowmeshError(f"{path} holds no video, {'only ' + ' and '.join(kinds) if kinds else 'nor anything else'}")
     if videos[0].codec_context is None:
         raise FlowmeshError(f"{path} can't be read: FFmpeg has no decoder for its video")
     videos[0].thread_type = "AUTO"  # frames and slices alike: several cores decode one film

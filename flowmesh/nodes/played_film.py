@@ -33,7 +33,7 @@ class PlayedFilm:
 
     def says(self) -> dict[str, Any]:
         """Width and height in pixels, and fps (1/s, on average), as the file says."""
-        return {name: self._film.info()[name] for name in ("width", "height", "fps")}
+        return {name: self._film.info[name] for name in ("width", "height", "fps")}
 
     def read(self) -> np.ndarray:
         """The next frame, as soon as it is due.

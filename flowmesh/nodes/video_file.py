@@ -59,10 +59,10 @@ class VideoFile(BaseNode):
         self._told = False
         self._ahead: deque[FilmFrame] = deque()
         self._film = film = self._open()
-        self._info = film.info()
+        self._info = dict(film.info)
         self.frames = self._info["frames"]
-        if film.other_videos():
-            self.logger.warning("%s holds %d video streams: the first is read", self.path, film.other_videos() + 1)
+        if film.other_videos:
+            self.logger.warning("%s holds %d video streams: the first is read", self.path, film.other_videos + 1)
         self._frames = self._read()
         self._look_ahead(1)
         if self._ahead:
