@@ -1,4 +1,4 @@
-"""LiveSource: what the sources that a ReconnectingReader reads for have in common. Where the frames come from is each one's own."""
+"""LiveSource: a source whose frames a ReconnectingReader reads. Where they come from is each subclass's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ReconnectingReader: a thread that keeps a live picture source open, reads it, keeps the newest frame, and connects again when lost.
+"""ReconnectingReader: a thread that reads a live picture source, keeps its newest frame, and connects again when lost.
 
 A step that takes frames from it waits a bounded time and never for the device or the network: these may hang in C code
 for seconds. Nothing here knows what a device, a network or a frame is.

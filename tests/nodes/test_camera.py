@@ -17,8 +17,8 @@ from flowmesh.nodes import Camera
 from flowmesh.nodes.camera import _those_there_are, cameras
 
 from ..conftest import SCALE
-from ..running.conftest import Cluster
-from ..running.parts import Collect, chain
+from ..integration.single_host.conftest import Cluster
+from ..integration.single_host.example_nodes import Collect, chain
 from .conftest import FPS, number_of, until
 
 
