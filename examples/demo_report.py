@@ -55,15 +55,24 @@ def contact_sheet(video: Path) -> np.ndarray:
     Raises:
         ValueError: the film has no frame.
     """
-    capture = cv2.VideoCapture(str(video))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    count = frames_of(video)
     if count < 1:
         raise ValueError(f"{video} holds no frame")
+    capture = cv2.VideoCapture(str(video))
     wanted = [(2 * place + 1) * count // (2 * COLUMNS * ROWS) for place in range(COLUMNS * ROWS)]
     pictures = {number: picture(capture) for number in range(count) if capture.grab() and number in wanted}
     capture.release()
     sheet = [np.hstack([pictures[number] for number in wanted[row * COLUMNS :][:COLUMNS]]) for row in range(ROWS)]
     return np.vstack(sheet)
+
+
+def frames_of(video: Path) -> int:
+    """How many frames it holds, counted: what a file says of itself is an estimate where frames come at uneven times."""
+    capture, count = cv2.VideoCapture(str(video)), 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count
 
 
 def picture(capture: cv2.VideoCapture) -> np.ndarray:

@@ -29,7 +29,6 @@ from flowmesh.nodes import VideoFile, VideoWriter
 
 Box = tuple[int, int, int, int]  # left, top, width, height in pixels
 
-FPS = 25.0  # of a film that does not say its own
 SMALLEST = 1500  # pixels: what is less is noise
 NEW_SCENE = 28.0  # mean change of brightness between two frames: a cut, not a movement
 
@@ -148,13 +147,12 @@ def write(frame: np.ndarray, text: str, place: tuple[int, int], colour: Sequence
 
 def build(film: Path, video: Path) -> tuple[fm.Graph, list[str]]:
     """The graph, and its nodes' names in the order in which the frames pass them."""
-    fps = cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FPS) or FPS
     nodes: list[fm.Node] = [
         VideoFile("film", film.resolve()),
         Segment("segment"),
         Track("track"),
         Annotate("annotate"),
-        VideoWriter("video", video.resolve(), fps=fps),
+        VideoWriter("video", video.resolve()),
     ]
     graph = fm.Graph()
     graph.add_nodes_from(nodes)

@@ -35,7 +35,8 @@ PROCESSES = 256
 
 NEEDED = {
     "numpy": "arrays",
-    "cv2": "pictures and films in the ready-made nodes",
+    "cv2": "pictures and cameras in the ready-made nodes",
+    "av": "films and network cameras in the ready-made nodes",
     "simplejpeg": "JPEG pictures between hosts",
     "blosc2": "exact arrays between hosts",
     "lz4.frame": "texts and bytes between hosts",
@@ -44,7 +45,7 @@ NEEDED = {
     "networkx": "graphs",
     "zmq": "links",
 }
-EXTRAS = {"av": ("video", "H.264 files and network cameras"), "matplotlib": ("plot", "PNG pictures of graphs")}
+EXTRAS = {"matplotlib": ("plot", "PNG pictures of graphs")}
 _PACKAGES = {"cv2": "opencv-python-headless", "lz4.frame": "lz4", "zmq": "pyzmq"}
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised

@@ -25,7 +25,7 @@ class AvStream:
         options: more options for FFmpeg.
 
     Raises:
-        LostError: it can't be opened, or holds no video.
+        StreamLostError: it can't be opened, or holds no video.
     """
 
     def __init__(self, url: str, timeout: float, options: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ class AvStream:
         """The next frame.
 
         Raises:
-            LostError: the stream has ended, broke, or nothing came in time.
+            StreamLostError: the stream has ended, broke, or nothing came in time.
         """
         try:
             frame = next(self._frames, None)

@@ -1,4 +1,4 @@
-"""ReadyMade: what all ready-made nodes have in common. A parameter that none of them knows is an error, not an attribute."""
+"""BaseNode: what all ready-made nodes have in common. A parameter that none of them knows is an error, not an attribute."""
 
 from __future__ import annotations
 

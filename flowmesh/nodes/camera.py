@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..errors import FlowmeshError, GraphError
 from ..node import is_number
 from .base import is_whole
 from .live_source import LiveSource
+from .played_film import PlayedFilm
 from .reconnecting_reader import ReconnectingReader, StreamLostError
 
 _KNOWN = Path("/sys/class/video4linux")
@@ -23,8 +23,9 @@ _KNOWN = Path("/sys/class/video4linux")
 class Camera(LiveSource[np.ndarray]):
     """A live source of a camera's frames. What comes while the graph is busy is left out: the newest frame counts.
 
-    Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). A
-    camera that vanishes is waited for: each loss and each return is a line in the log.
+    Each chunk holds "frame" (image, BGR, uint8, height×width×3), "index" (int, from 0: the frames that were sent) and
+    "media_time" (float: when the frame came, in seconds from the first). A camera that vanishes is waited for: each loss
+    and each return is a line in the log.
 
     >>> camera = Camera("camera")                              # /dev/video0 as it is
     >>> sharp = Camera("sharp", "/dev/video2", size=(1920, 1080), fps=30, fourcc="MJPG")
@@ -82,12 +83,15 @@ class Camera(LiveSource[np.ndarray]):
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         return frame
 
-    def _open(self) -> _Capture:
+    def _open(self) -> _Capture | PlayedFilm:
         why = _why_not(self.path)
         if why:
             raise StreamLostError(why)
-        is_device = stat.S_ISCHR(self.path.stat().st_mode)
-        capture = cv2.VideoCapture(str(self.path), cv2.CAP_V4L2 if is_device else cv2.CAP_FFMPEG)
+        if not stat.S_ISCHR(self.path.stat().st_mode):
+            film = PlayedFilm(self.path)
+            self._says = film.says()
+            return film
+        capture = cv2.VideoCapture(str(self.path), cv2.CAP_V4L2)
         if not capture.isOpened():
             raise StreamLostError(f"{self.path} can't be opened as a camera: does another program use it?")
         if self.fourcc is not None:  # first: sizes and rates hang on it
@@ -97,11 +101,11 @@ class Camera(LiveSource[np.ndarray]):
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.size[1])
         if self.fps is not None:
             capture.set(cv2.CAP_PROP_FPS, self.fps)
-        opened = _Capture(capture, paced=not is_device)
+        opened = _Capture(capture)
         self._says = opened.says()
         return opened
 
-    def _tell_what_differs(self, opened: _Capture) -> None:
+    def _tell_what_differs(self, opened: _Capture | PlayedFilm) -> None:
         says = opened.says()
         given = (says["width"], says["height"])
         if self.size is not None and tuple(self.size) != given:
@@ -111,13 +115,10 @@ class Camera(LiveSource[np.ndarray]):
 
 
 class _Capture:
-    """An opened camera; or a file that stands in for one, played at its own pace."""
+    """An opened camera."""
 
-    def __init__(self, capture: cv2.VideoCapture, paced: bool) -> None:
+    def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        self._period = 1 / fps if paced and fps > 0 else 0.0
-        self._due = time.monotonic()
 
     def says(self) -> dict[str, Any]:
         width, height = (int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -127,9 +128,6 @@ class _Capture:
         there, frame = self._capture.read()
         if not there:
             raise StreamLostError("no more frames come")
-        if self._period:
-            time.sleep(max(0.0, self._due - time.monotonic()))
-            self._due = max(self._due, time.monotonic() - 1.0) + self._period
         return frame
 
     def close(self) -> None:

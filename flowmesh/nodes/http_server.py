@@ -10,10 +10,12 @@ nothing for some seconds. Only pictures are given away, and only to pages of thi
 from __future__ import annotations
 
 import html
+import io
 import ipaddress
 import socket
 import sys
 import threading
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -136,8 +138,11 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Request(self.connection, self.timeout))
 
     def do_GET(self) -> None:
+        self.connection.settimeout(self.timeout)  # from here on, that of each write
         path = urlsplit(self.path).path
         if not self.server.is_asked_for(self.headers.get("Host")):
             self._say(HTTPStatus.FORBIDDEN, "this server has another name: use the address that it was given")
@@ -206,6 +211,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: HTTPStatus, text: str) -> None:
         self._send("text/plain; charset=utf-8", f"{text}\n".encode(), status)
+
+
+class _Request(io.RawIOBase):
+    """What a viewer sends, up to a deadline for all of it: one that sends a byte now and then does not hold its place."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection, self._deadline = connection, time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request took too long")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 _HEADERS = {

@@ -18,13 +18,15 @@ from ..node import register
 from .base import BaseNode, path_of
 
 PATTERNS = tuple(f"*.{ending}" for ending in ("bmp", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"))
+_SEVERAL_PAGES = (".tif", ".tiff", ".webp", ".png", ".gif")
 MODES = {"color": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
 
 
 class ImageFolder(BaseNode):
     """A source of a folder's pictures in natural order: picture-2 comes before picture-10. The stream ends with the last.
 
-    Each chunk holds "frame" (image; see `mode`), "index" (int, from 0) and "file" (text: its path within the folder).
+    Each chunk holds "frame" (image; see `mode`), "index" (int, from 0), "file" (text: its path within the folder) and,
+    with `rate`, "media_time" (float: index / rate, in seconds). Of a file of several pages the first is read.
 
     >>> photos = ImageFolder("photos", "shots", rate=5)
     >>> depth = ImageFolder("depth", "scan", patterns="depth-*.png", mode="unchanged")
@@ -68,6 +70,7 @@ class ImageFolder(BaseNode):
     def setup(self) -> None:
         self._files = self._listed()
         self._index = self._place = self._unreadable = 0
+        self._pages_told = False
         self._in_vain = 0  # files since the last that could be read
 
     def step(self, data: Any = None) -> DataChunk:
@@ -78,6 +81,8 @@ class ImageFolder(BaseNode):
         chunk.add("frame", frame, "image")
         chunk.add("index", self._index)
         chunk.add("file", str(file.relative_to(self.path)), "text")
+        if self.rate is not None:
+            chunk.add("media_time", self._index / self.rate)
         self._index += 1
         return chunk
 
@@ -123,7 +128,17 @@ class ImageFolder(BaseNode):
         if frame is None:
             self._unreadable += 1
             raise FlowmeshError(f"{self.name}: {file} is no picture that OpenCV can read, or is damaged")
+        self._tell_pages(file)
         return frame
+
+    def _tell_pages(self, file: Path) -> None:
+        """Say once that a file holds more than is read of it."""
+        if self._pages_told or file.suffix.lower() not in _SEVERAL_PAGES:
+            return
+        pages = cv2.imcount(str(file))
+        if pages > 1:
+            self._pages_told = True
+            self.logger.warning("%s holds %d pages: of such files only the first page is read", file, pages)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -1,4 +1,4 @@
-"""LiveFeed: what the sources that a Receiver reads for have in common. Where the frames come from is each one's own."""
+"""LiveSource: a source whose frames a ReconnectingReader reads. Where they come from is each subclass's own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class LiveSource(BaseNode, Generic[Frame]):
     _receiver: ReconnectingReader[Frame] | None  # None before `setup`
     _says: dict[str, Any]
     _index: int
+    _begun: float | None = None  # when the first frame came
 
     def step(self) -> DataChunk | None:
         assert self._receiver is not None, "setup has made it"
@@ -31,6 +32,9 @@ class LiveSource(BaseNode, Generic[Frame]):
         chunk = DataChunk()
         chunk.add("frame", self._picture(frame), "image")
         chunk.add("index", self._index)
+        came = self._receiver.came
+        self._begun = came if self._begun is None else self._begun
+        chunk.add("media_time", came - self._begun)
         self._index += 1
         return chunk
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import FlowmeshError, GraphError
+from ..errors import GraphError
 from ..node import is_number
 from .live_source import LiveSource
 from .reconnecting_reader import ReconnectingReader
@@ -24,14 +24,13 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://.", re.IGNORECASE)
 class NetworkVideo(LiveSource["av.VideoFrame"]):
     """A live source of the frames of a stream: RTSP, RTMP, HTTP (MJPEG, MPEG-TS, HLS, ...), SRT, UDP.
 
-    Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0: the frames that were sent). What
-    comes while the graph is busy is left out: the newest frame counts. While the stream can't be reached, and after it
-    broke off, it is tried again, after half a second and then ever longer; each loss and each return is a line in the
-    log, which shows no user, password or query of the URL.
+    Each chunk holds "frame" (image, BGR, uint8, height×width×3), "index" (int, from 0: the frames that were sent) and
+    "media_time" (float: when the frame came, in seconds from the first). What comes while the graph is busy is left out:
+    the newest frame counts. While the stream can't be reached, and after it broke off, it is tried again, after half a
+    second and then ever longer; each loss and each return is a line in the log, which shows no user, password or query
+    of the URL.
 
     It is for what is live: a film on a web server would be read faster than it plays.
-
-    Needs PyAV: `pip install "flowmesh[video]"`.
 
     >>> door = NetworkVideo("door", "rtsp://user:password@192.168.0.20/stream1")
     >>> manager.request_registered_method("door", "reconnects")  # doctest: +SKIP
@@ -46,7 +45,6 @@ class NetworkVideo(LiveSource["av.VideoFrame"]):
 
     Raises:
         GraphError: a value that can't be.
-        FlowmeshError: in `setup`: PyAV is missing on the node's host.
     """
 
     def __init__(
@@ -73,18 +71,17 @@ class NetworkVideo(LiveSource["av.VideoFrame"]):
         self._receiver = None
 
     def setup(self) -> None:
-        try:
-            from .av_stream import without_password
-        except ImportError as error:
-            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
+        from .av_stream import without_password  # PyAV is loaded where it is used
+        from .bgr_converter import BgrConverter
+
+        self._converter = BgrConverter()
         self._index = 0
         self._says = dict.fromkeys(("width", "height", "fps", "codec"))
         self._receiver = ReconnectingReader(without_password(self.url), self._open, self.logger, self.longest_pause)
         self._receiver.start()
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray:
-        picture: np.ndarray = frame.to_ndarray(format="bgr24")
-        return picture
+        return self._converter.convert(frame)
 
     def _open(self) -> AvStream:
         from .av_stream import AvStream

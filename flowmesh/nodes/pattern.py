@@ -27,7 +27,8 @@ SPEED = 4  # pixels a frame: seen by the eye, and work for a video encoder
 class TestPattern(BaseNode):
     """A source of frames with their number burnt in: `read_number` gives it back from a decoded frame.
 
-    Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0).
+    Each chunk holds "frame" (image, BGR, uint8, height×width×3) and "index" (int, from 0); with `rate` also "media_time"
+    (float: index / rate, in seconds).
 
     Args:
         name: the node's name.
@@ -70,6 +71,8 @@ class TestPattern(BaseNode):
         chunk = DataChunk()
         chunk.add("frame", self._frame(self._index), "image")
         chunk.add("index", self._index)
+        if self.rate is not None:
+            chunk.add("media_time", self._index / self.rate)
         self._index += 1
         return chunk
 

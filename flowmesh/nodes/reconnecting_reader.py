@@ -1,4 +1,4 @@
-"""Receiver: a thread that keeps a live picture source open, reads it, keeps the newest frame, and connects again when lost.
+"""ReconnectingReader: a thread that reads a live picture source, keeps its newest frame, and connects again when lost.
 
 A step that takes frames from it waits a bounded time and never for the device or the network: these may hang in C code
 for seconds. Nothing here knows what a device, a network or a frame is.
@@ -29,7 +29,7 @@ class FrameStream(Protocol[Frame_co]):
     """One connection."""
 
     def read(self) -> Frame_co:
-        """The next frame; waits for it, but not for ever. Raises LostError when there are no more."""
+        """The next frame; waits for it, but not for ever. Raises StreamLostError when there are no more."""
 
     def close(self) -> None:
         """Called once, in the thread that reads."""
@@ -40,7 +40,7 @@ class ReconnectingReader(Generic[Frame]):
 
     Args:
         what: what is read, for the log, without any password.
-        connect: makes a connection, or raises LostError.
+        connect: makes a connection, or raises StreamLostError.
         logger: where losses and reconnects are told.
         longest_pause: seconds between two attempts, at most.
 
@@ -49,6 +49,7 @@ class ReconnectingReader(Generic[Frame]):
         missed: how many of them nobody took before the next came.
         reconnects: how often frames came again after a connection was lost.
         connected: whether frames come now.
+        came: when the frame that was taken last had come, in seconds of the monotonic clock.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class ReconnectingReader(Generic[Frame]):
     ) -> None:
         self.frames = self.missed = self.reconnects = 0
         self.connected = False
+        self.came = 0.0
         self._what, self._connect, self._logger, self._longest = what, connect, logger, longest_pause
         self._pause = FIRST_PAUSE
         self._lost_at: float | None = None  # since when there is no connection; None before the first loss
         self._changed = threading.Condition()
-        self._newest: list[Frame] = []  # one or none
+        self._newest: list[tuple[Frame, float]] = []  # one or none, and when it came
         self._broken: BaseException | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"flowmesh-receiver-{what}", daemon=True)
@@ -80,7 +82,10 @@ class ReconnectingReader(Generic[Frame]):
             self._changed.wait_for(lambda: self._newest or self._broken, within)
             if self._broken is not None:
                 raise FlowmeshError(f"{self._what} can't be read any more: {self._broken!r}") from self._broken
-            return self._newest.pop() if self._newest else None
+            if not self._newest:
+                return None
+            frame, self.came = self._newest.pop()
+            return frame
 
     def close(self) -> None:
         """Stop reading. A read that still hangs is left behind: it has its own limit of time."""
@@ -118,7 +123,7 @@ class ReconnectingReader(Generic[Frame]):
         with self._changed:
             self.frames += 1
             self.missed += len(self._newest)
-            self._newest[:] = [frame]
+            self._newest[:] = [(frame, time.monotonic())]
             self._changed.notify_all()
 
     def _is_there(self) -> None:
@@ -141,6 +146,6 @@ class ReconnectingReader(Generic[Frame]):
 
 
 def info(receiver: ReconnectingReader[Any]) -> dict[str, Any]:
-    """The counters of a Receiver by name."""
+    """The counters of a ReconnectingReader by name."""
     names = ("connected", "frames", "missed", "reconnects")
     return {name: getattr(receiver, name) for name in names}

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from ..chunk import DataChunk
-from ..errors import ChunkError, FlowmeshError, GraphError
+from ..errors import ChunkError, GraphError
 from ..node import is_number
 from .base import BaseNode, is_whole, path_of
+from .frame_times import USUAL_RATE, FrameTimes
 
 if TYPE_CHECKING:
     from .h264 import FragmentedMp4
@@ -27,23 +28,28 @@ class VideoWriter(BaseNode):
     """A sink that writes frames to an MP4 file (H.264) that reads back even if the writer is killed.
 
     It takes the record from the first input that has it. All frames have the size of the first; grey ones are written
-    as grey, alpha is left away, an odd width or height is padded by one pixel (H.264 wants even ones). The film has a
-    constant frame rate, whenever the frames came. A file of that name is replaced. After `kill -9` at most the last
-    second is missing.
+    as grey, alpha is left away, an odd width or height is padded by one pixel (H.264 wants even ones). A file of that name
+    is replaced. After `kill -9` at most the last second is missing.
 
-    Needs PyAV: `pip install "flowmesh[video]"`.
+    Each frame is shown at its own time, counted from the first one's: a frame that was dropped on its way leaves a gap, not
+    a shorter film. That time is the record "media_time" (seconds) of the chunk that holds the frame, or else of another
+    input; where there is none, the time at which the frame's source made it, or, with `fps`, the chunk's number divided
+    by `fps`.
+
+    >>> VideoWriter("film", "film.mp4")           # as it was filmed
+    >>> VideoWriter("film", "film.mp4", fps=25)   # 25 frames a second, if they bear no "media_time"
 
     Args:
         name: the node's name.
         path: the file, on the host on which the node runs; it ends in .mp4, its folder exists.
-        fps: frames a second at which the film is played.
+        fps: frames a second, for frames without "media_time"; None takes the times at which their source made them.
         record: the name of the record that holds the frame: uint8, H×W, H×W×1, H×W×3 (BGR) or H×W×4 (BGRA).
         crf: x264's constant rate factor: 0 is lossless, each 6 more halve the size, 51 is the worst.
         options: options of Node: `on_error`, `join`, ...
 
     Raises:
         GraphError: a value that can't be.
-        FlowmeshError: in `setup`: PyAV is missing or the file can't be made; in `step`: it can't be written.
+        FlowmeshError: in `setup`: the file can't be made; in `step`: it can't be written.
         ChunkError: in `step`: no input has the record, or it is no frame of the film's size.
     """
 
@@ -52,7 +58,7 @@ class VideoWriter(BaseNode):
         name: str,
         path: str | os.PathLike[str],
         *,
-        fps: float = 30.0,
+        fps: float | None = None,
         record: str = "frame",
         crf: int = 23,  # x264's own default
         **options: object,
@@ -61,34 +67,36 @@ class VideoWriter(BaseNode):
         self.path = path_of(self.name, path)
         if self.path.suffix.lower() != ".mp4":
             raise GraphError(f"{self.name}: it writes MP4: the path ends in .mp4, not {os.fspath(path)!r}")
-        if not is_number(fps) or not 0 < fps <= 1000 or not is_whole(crf, 0) or crf > 51:
-            raise GraphError(f"{self.name}: fps lies in 0 … 1000 and crf in 0 … 51, not {fps!r} and {crf!r}")
+        if fps is not None and not (is_number(fps) and 0 < fps <= 1000):
+            raise GraphError(f"{self.name}: fps must be a number above 0, at most 1000, or None, got {fps!r}")
+        if not is_whole(crf, 0) or crf > 51:
+            raise GraphError(f"{self.name}: crf must be a whole number from 0 to 51, got {crf!r}")
         self.fps, self.record, self.crf = fps, record, crf
         self._file: FragmentedMp4 | None = None
 
     def setup(self) -> None:
-        try:
-            from .h264 import FragmentedMp4
-        except ImportError as error:
-            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
+        from .h264 import FragmentedMp4  # PyAV is loaded where it is used
+
         self._size: tuple[int, ...] | None = None
-        self._file = FragmentedMp4(self.path, self.fps, self.crf)
+        self._times = FrameTimes(self.fps)
+        self._file = FragmentedMp4(self.path, self.fps or USUAL_RATE, self.crf)
 
     def step(self, data: Mapping[str, DataChunk] | None = None) -> None:
         assert self._file is not None, "setup has made it"
-        frame = self._frame(data or {})
+        chunk = self._holder(data or {})
+        frame = chunk.get(self.record)["value"]
         self._check(frame)
-        self._file.write(_planes(frame))
+        self._file.write(_planes(frame), self._times.place(chunk, data or {}))
 
     def teardown(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def _frame(self, data: Mapping[str, DataChunk]) -> np.ndarray:
+    def _holder(self, data: Mapping[str, DataChunk]) -> DataChunk:
+        """The chunk that holds the frame."""
         for chunk in data.values():
             if self.record in chunk:
-                frame: np.ndarray = chunk.get(self.record)["value"]
-                return frame
+                return chunk
         there = "; ".join(f"{name}: {', '.join(chunk) or 'nothing'}" for name, chunk in data.items()) or "no input"
         raise ChunkError(f"{self.name}: no input has the record {self.record!r} ({there}): give record=")
 

@@ -64,6 +64,7 @@ _CLOCK_EVERY = 500_000_000  # ns: as often as the worker writes what it knows of
 _NOT_STEPPING = -1
 _QUICK = 20_000  # ns: a step that takes less is quick
 _UNTIMED = 7  # quick steps that follow a timed one at once, and are not
+_LONGEST_WAIT = 3600.0  # seconds: poll takes no more than some weeks, and a rate may ask for years
 _CATCH_UP = 1.0  # seconds by which a paced source may be late and still make up for it
 
 
@@ -237,7 +238,7 @@ class Stepper:
         now = time.monotonic()
         late = now - self._tick
         if late < 0:
-            self._wait(-late)
+            self._wait(min(-late, _LONGEST_WAIT))
             if time.monotonic() < self._tick:
                 return False
         elif late > _CATCH_UP:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flowmesh.errors import FlowmeshError, GraphError
 from flowmesh.nodes import Camera
 from flowmesh.nodes.camera import _those_there_are, cameras
 
+from ..conftest import SCALE
 from ..integration.single_host.conftest import Cluster
 from ..integration.single_host.example_nodes import Collect, chain
 from .conftest import FPS, number_of, until
@@ -45,6 +47,10 @@ def test_frames_come_live_and_in_order(long_film: Path) -> None:
     assert all(chunk.get("frame")["value"].shape == (48, 64, 3) for chunk in chunks)
     numbers = [place(chunk) for chunk in chunks]
     assert numbers == sorted(set(numbers))
+    came = [chunk.get("media_time")["value"] for chunk in chunks]
+    assert came[0] == 0
+    assert all(a < b for a, b in pairwise(came))
+    assert came[-1] == pytest.approx((numbers[-1] - numbers[0]) / FPS, abs=0.2 * SCALE)
     assert not np.shares_memory(chunks[0].get("frame")["value"], chunks[1].get("frame")["value"])
 
 
@@ -92,7 +98,7 @@ def test_no_camera_is_named_beside_those_that_there_are() -> None:
 def test_what_is_no_camera_is_named(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("no film\n" * 100)
-    with pytest.raises(FlowmeshError, match=r"left: .*text can't be opened as a camera"):
+    with pytest.raises(FlowmeshError, match=r"left: .*text can't be read as a video"):
         Camera("left", path).setup()
 
 

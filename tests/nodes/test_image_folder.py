@@ -148,6 +148,19 @@ def test_what_can_not_be_is_refused_at_once(wrong: dict[str, Any]) -> None:
         ImageFolder("photos", ".", **wrong)
 
 
+def test_that_only_the_first_page_of_a_file_is_read_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        pages = [np.full((6, 8, 3), value, np.uint8) for value in (10, 20, 30)]
+        cv2.imwritemulti(str(tmp_path / name), pages)
+    chunks = read(ImageFolder("photos", tmp_path, rate=4))
+    assert greys(chunks) == [1, 1]
+    assert [chunk.get("media_time")["value"] for chunk in chunks] == [0, 0.25]
+    assert len(caplog.messages) == 1
+    assert "a.tif holds 3 pages: of such files only the first page is read" in caplog.text
+
+
 def test_in_a_graph_bad_files_are_skipped_and_counted(
     folder: Path, cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import re
+import select
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -217,6 +219,21 @@ def test_too_many_viewers_are_refused(view: View) -> None:
     viewer.part()
     assert get(node.address())[0] == 503
     viewer.close()
+    until(lambda: get(node.address())[0] == 200)
+
+
+def test_who_sends_a_byte_now_and_then_loses_its_place_when_the_time_of_a_request_is_over(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server._Handler, "timeout", 0.5)
+    node = view(most_viewers=1)
+    node.step({"film": pattern(1)[0]})
+    begun = time.monotonic()
+    with socket.create_connection((node.host, urlsplit(node.address()).port)) as slow:
+        slow.sendall(b"GET / HTTP/1.0\r\nX: ")
+        while not select.select([slow], [], [], 0.05)[0]:  # readable: it was closed
+            assert time.monotonic() - begun < 10 * SCALE
+            slow.sendall(b"x")
     until(lambda: get(node.address())[0] == 200)
 
 

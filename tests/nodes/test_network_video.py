@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -199,18 +197,6 @@ def test_what_is_no_address_is_refused(url: Any) -> None:
 def test_what_can_not_be_is_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(GraphError, match=f"door: {next(iter(wrong))} is"):
         NetworkVideo("door", "rtsp://host/it", **wrong)
-
-
-def test_without_pyav_the_extra_is_named() -> None:
-    program = """
-        import sys
-        sys.modules["av"] = None
-        from flowmesh.nodes import NetworkVideo
-        NetworkVideo("door", "rtsp://host/it").setup()
-    """
-    command = [sys.executable, "-c", "\n".join(line.strip() for line in program.splitlines())]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert 'door needs PyAV on its host: pip install "flowmesh[video]"' in ended.stderr
 
 
 def test_in_a_graph_frames_go_on_after_the_server_was_away(

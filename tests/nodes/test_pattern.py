@@ -112,3 +112,15 @@ def test_options_of_a_node_are_taken() -> None:
 def test_what_can_not_be_is_refused_at_once(wrong: dict[str, int]) -> None:
     with pytest.raises(GraphError):
         TestPattern("pattern", **wrong)
+
+
+def test_with_a_rate_each_frame_has_its_time() -> None:
+    node = TestPattern("pattern", width=128, height=128, rate=4)
+    node.setup()
+    assert [node.step().get("media_time")["value"] for _ in range(3)] == [0, 0.25, 0.5]
+
+
+def test_without_a_rate_it_has_none() -> None:
+    node = TestPattern("pattern", width=128, height=128)
+    node.setup()
+    assert "media_time" not in node.step()

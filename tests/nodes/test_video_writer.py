@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+import flowmesh as fm
 from flowmesh.chunk import DataChunk
 from flowmesh.errors import ChunkError, FlowmeshError, GraphError
-from flowmesh.nodes import TestPattern, VideoWriter
+from flowmesh.nodes import TestPattern, VideoFile, VideoWriter
 
 WRITE_FOR_EVER = """
 import sys
@@ -50,6 +52,24 @@ def read(path: Path) -> list[np.ndarray]:
         frames.append(answer[1])
     capture.release()
     return frames
+
+
+def times(path: Path) -> list[float]:
+    """When each frame is shown, in seconds."""
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+class EachThird(fm.Node):
+    """Passes on one chunk of three."""
+
+    def setup(self) -> None:
+        self.count = 0
+
+    def step(self, data: dict[str, DataChunk]) -> DataChunk | None:
+        [chunk] = data.values()
+        self.count += 1
+        return chunk if self.count % 3 == 1 else None
 
 
 def pattern(count: int, width: int = 320, height: int = 240) -> list[np.ndarray]:
@@ -189,16 +209,41 @@ def test_without_a_frame_the_file_is_empty(tmp_path: Path) -> None:
     assert (tmp_path / "film.mp4").stat().st_size == 0
 
 
-def test_without_pyav_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "flowmesh.nodes.h264", raising=False)
-    monkeypatch.setitem(sys.modules, "av", None)
+def test_a_dropped_frame_leaves_a_gap_and_the_film_stays_as_long(tmp_path: Path) -> None:
     writer = VideoWriter("film", tmp_path / "film.mp4")
-    with pytest.raises(FlowmeshError, match=r'film needs PyAV on its host: pip install "flowmesh\[video\]"'):
-        writer.setup()
+    writer.setup()
+    for number in (0, 1, 2, 20, 21, 90):
+        chunk = chunk_of(pattern(1)[0])
+        chunk.add("media_time", 5 + number / 30)
+        writer.step({"pattern": chunk})
     writer.teardown()
+    assert times(tmp_path / "film.mp4") == pytest.approx([number / 30 for number in (0, 1, 2, 20, 21, 90)], abs=1e-4)
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        assert container.duration / av.time_base == pytest.approx(91 / 30, abs=1e-3)
 
 
-@pytest.mark.parametrize("wrong", [{"path": "film.mkv"}, {"fps": 0}, {"fps": float("nan")}, {"crf": 52}])
+def test_a_film_of_few_frames_is_readable_after_each_second(tmp_path: Path) -> None:
+    writer = VideoWriter("film", tmp_path / "film.mp4")
+    writer.setup()
+    for number in range(5):
+        chunk = chunk_of(pattern(1)[0])
+        chunk.add("media_time", float(number))
+        writer.step({"pattern": chunk})
+    assert times(tmp_path / "film.mp4") == [0, 1, 2, 3]  # the last is written with the next, or at the end
+    writer.teardown()
+    assert times(tmp_path / "film.mp4") == [0, 1, 2, 3, 4]
+
+
+def test_what_a_graph_drops_on_the_way_leaves_gaps(tmp_path: Path, film: Path) -> None:
+    graph = fm.Graph()
+    writer = VideoWriter("writer", tmp_path / "film.mp4")
+    graph.add_edge(VideoFile("film", film), EachThird("some"))
+    graph.add_edge("some", writer)
+    fm.run(graph, inline=True)
+    assert times(tmp_path / "film.mp4") == pytest.approx([number / 25 for number in range(0, 20, 3)], abs=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [{"path": "film.mkv"}, {"fps": 0}, {"fps": float("nan")}, {"fps": "30"}, {"crf": 52}])
 def test_what_can_not_be_is_refused_at_once(wrong: dict[str, object]) -> None:
     with pytest.raises(GraphError):
         VideoWriter("film", **({"path": "film.mp4"} | wrong))  # type: ignore[arg-type]

@@ -113,3 +113,12 @@ def test_run_takes_a_mapping(tmp_path: Path) -> None:
     assert status is not None
     assert (status.nodes["count"].worker, status.nodes["sink"].worker) == ("local-2", "local-1")
     assert len(collected(tmp_path / "got")) == 3
+
+
+def test_a_source_of_one_step_in_decades_waits(cluster: Cluster) -> None:
+    manager = cluster.commit(chain(Count("count", rate=1e-9)))
+    manager.start()
+    cluster.until_steps("count", 1)
+    assert not manager.wait(1.0)
+    assert manager.request_registered_method("count", "reached") == 1
+    manager.stop()
