@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cloudpickle
-
 from . import __version__
 from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
@@ -33,6 +31,7 @@ from .security.keys import user_keys
 from .security.tokens import JoinToken
 from .status import Status, status_of
 from .transport.control_link import ManagerLink
+from .wire import code_objects
 from .wire.plan_specs import TokenStatus, Versions
 from .wire.states import GraphState
 
@@ -213,7 +212,7 @@ class Manager:
             there = ", ".join(map(repr, self._machine.members)) or "none"
             raise GraphError(f"no node {name!r} is committed; there are: {there}")
         try:
-            arguments = cloudpickle.dumps(params, protocol=5)
+            arguments = code_objects.dumps(params)
         except Exception as error:
             raise ShippingError(f"the parameters of {name}.{method}() can't be pickled: {error}") from error
 

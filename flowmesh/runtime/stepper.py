@@ -16,7 +16,6 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 import numpy as np
 
 from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, CounterPage, bucket
@@ -32,6 +31,7 @@ from ..edges.remote_input import RemoteInputEdge
 from ..edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
 from ..errors import EndOfStream, StateError
 from ..node import Node
+from ..wire import code_objects
 from ..wire.messages import (
     AnyMessage,
     Call,
@@ -432,7 +432,7 @@ class Stepper:
 
     def _answer(self, token: int, make: Callable[[], Any]) -> None:
         try:
-            reply = Reply(token=token, value=cloudpickle.dumps(make(), protocol=5))
+            reply = Reply(token=token, value=code_objects.dumps(make()))
         except BaseException as error:
             reply = Reply(token=token, error=f"node {self._node.name!r}: {describe(error)}")
         self._do([SendToWorker(reply)])

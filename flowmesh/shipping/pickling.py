@@ -15,8 +15,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-import cloudpickle
-
+from ..wire.code_objects import CodePickler
 from . import reconstructors
 
 MAIN = "__main__"
@@ -27,17 +26,19 @@ class Reached:
 
     Attributes:
         definitions: what `__main__` holds at top level, by its name.
-        codes: the code of every function that goes by value.
+        codes: the code of every function of `__main__`, by name or by value.
+        files: what goes by value, one code object of each file or notebook cell.
         modules: the names of the modules that hold all the rest.
     """
 
     def __init__(self) -> None:
         self.definitions: dict[str, Any] = {}
         self.codes: list[types.CodeType] = []
+        self.files: dict[str, types.CodeType] = {}
         self.modules: set[str] = set()
 
 
-class ShippingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
+class ShippingPickler(CodePickler):
     """Pickles what `__main__` defines by name or by value; functions get the loading `__main__`'s globals."""
 
     def __init__(
@@ -54,7 +55,9 @@ class ShippingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         self.globals_ref[id(sys.modules[MAIN].__dict__)] = _MainGlobals()
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, types.ModuleType):
+        if isinstance(obj, types.CodeType):
+            self._reached.files.setdefault(obj.co_filename, obj)
+        elif isinstance(obj, types.ModuleType):
             self._reached.modules.add(obj.__name__)
         elif isinstance(obj, type | types.FunctionType | types.BuiltinFunctionType):
             if self._meets(obj):

@@ -216,6 +216,44 @@ def test_a_traceback_shows_the_script_s_lines(script: Script) -> None:
     assert "ZeroDivisionError" in done.stderr.strip().splitlines()[-1]
 
 
+TOOLS = """
+import inspect, io, pdb
+def halve(x):
+    return x / 2  # halve
+class Source(Once):
+    def values(self):
+        yield inspect.getsource(halve), inspect.getsource(Source).partition(":")[0]
+        out = io.StringIO()
+        debugger = pdb.Pdb(stdin=io.StringIO("list\\ncontinue\\n"), stdout=out, nosigint=True, readrc=False)
+        debugger.set_trace()
+        listed = 1  # the line that pdb stops at
+        yield out.getvalue(),
+"""
+
+
+def test_source_is_there_for_inspect_and_debuggers(lines: Lines, tmp_path: Path) -> None:
+    said = "\n".join(lines(HEAD + TOOLS + "go(Source(name='source'))\n"))
+    assert said.startswith("def halve(x):\n    return x / 2  # halve\n class Source(Once)")
+    assert f"> {tmp_path}/script.py(" in said
+    assert "->\t        listed = 1  # the line that pdb stops at" in said
+    assert "debugger.set_trace()" in said
+
+
+def test_source_is_there_for_a_notebook_s_cells(lines: Lines) -> None:
+    cell = HEAD + TOOLS.replace(', inspect.getsource(Source).partition(":")[0]', ",") + "go(Source(name='source'))\n"
+    notebook = f"""
+import linecache, sys
+del __file__
+cell = {cell!r}
+linecache.cache["<cell 4>"] = (len(cell), None, cell.splitlines(keepends=True), "<cell 4>")
+exec(compile(cell, "<cell 4>", "exec"), vars(sys.modules["__main__"]))
+"""
+    said = "\n".join(lines(notebook))
+    assert said.startswith("def halve(x):\n    return x / 2  # halve\n")
+    assert "> <cell 4>(" in said
+    assert "->\t        listed = 1  # the line that pdb stops at" in said
+
+
 NOTEBOOK_CELLS = [
     "import flowmesh as fm\nfactor = 3\ndef times(x):\n    return factor * x\n",
     "class Source(fm.Node):\n    def setup(self):\n        self.n = 0\n    def step(self):\n        self.n += 1\n"
