@@ -20,6 +20,7 @@ from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
 from .errors import GraphError, LinkError, ShippingError, StateError
+from .failures import verb
 from .graph.graph import Graph
 from .manager_thread import CallTimeoutError, ManagerThread
 from .membership.admission import Admission, ApproveWorker
@@ -111,6 +112,7 @@ class Manager:
         """The graph's state: "empty", "ready", "running", "finished", "failed", ..."""
         return self._machine.state.value
 
+    @verb
     def commit_graph(
         self,
         graph: Graph,
@@ -147,6 +149,7 @@ class Manager:
         atexit.register(self.shutdown)
         self._thread.ask(lambda machine, token, now: machine.commit(token, plan, timeout, now), timeout)
 
+    @verb
     def start(self) -> None:
         """Let the nodes step. After a stop they go on where they were; after the end, a new run begins.
 
@@ -155,6 +158,7 @@ class Manager:
         """
         self._thread.ask(lambda machine, token, now: machine.start(token, now), 60.0)
 
+    @verb
     def stop(self) -> None:
         """Pause: sources finish their step, what is in flight is worked off for up to 5 s; the rest stays queued.
 
@@ -164,6 +168,7 @@ class Manager:
         """
         self._thread.ask(lambda machine, token, now: machine.stop(token, now), _DRAIN + 2 * _STOP_TIMEOUT)
 
+    @verb
     def step(self) -> None:
         """Let every source do a single step, and return when what follows from it is worked off.
 
@@ -173,6 +178,7 @@ class Manager:
         """
         self._thread.ask(lambda machine, token, now: machine.step(token, now), 60.0)
 
+    @verb
     def wait(self, timeout: float | None = None) -> bool:
         """True when the graph has finished; False when `timeout` seconds have passed first.
 
@@ -187,6 +193,7 @@ class Manager:
         except CallTimeoutError:
             return False
 
+    @verb
     def gather(self, timeout: float = 10.0) -> dict[str, DataChunk | None]:
         """The newest value of each node, by name; None where there is none yet.
 
@@ -197,6 +204,7 @@ class Manager:
         parts = self._thread.ask(lambda machine, token, now: machine.gather(token, timeout, now), timeout)
         return {node: pickle.loads(value) for node, value in parts.items()}
 
+    @verb
     def request_registered_method(self, node: str | Node, method: str, timeout: float = 10.0, **params: Any) -> Any:
         """Call a method that is marked with `flowmesh.register`, between two steps of the node; returns what it returns.
 
@@ -221,10 +229,12 @@ class Manager:
 
         return pickle.loads(self._thread.ask(decide, timeout)[name])
 
+    @verb
     def reset(self) -> None:
         """Tear down the graph, in whatever state it is, and forget it."""
         self._thread.ask(lambda machine, token, now: machine.reset(token, now), _STOP_TIMEOUT + 2.0)
 
+    @verb
     def status(self) -> Status:
         """The present state and counters of all workers, nodes and edges."""
         deadline = time.monotonic() + _ARRIVES
@@ -236,6 +246,7 @@ class Manager:
         self._thread.ask(lambda machine, token, now: machine.inspect(token, 1.0, now), 1.0)
         return status_of(self._machine)
 
+    @verb
     def token(self, expires: float = 3600.0, *, keep: bool = False) -> JoinToken:
         """A token with which one worker on another machine can join, once, within `expires` seconds.
 
@@ -254,10 +265,12 @@ class Manager:
         )
         return made
 
+    @verb
     def tokens(self) -> tuple[TokenStatus, ...]:
         """All tokens of this Manager, without their secrets: id, state, seconds left, and the worker that used it."""
         return tuple(self._thread.ask(lambda machine, token, now: machine.list_tokens(token, now), 5.0))
 
+    @verb
     def revoke(self, which: str | JoinToken) -> None:
         """Strike off a token, by its id, or a worker, by its name, at once: it is sent home, not heard any more, and can't
         come back with its key; nodes that it ran make the graph fail.
@@ -268,6 +281,7 @@ class Manager:
         name = which.id if isinstance(which, JoinToken) else which
         self._thread.ask(lambda machine, token, now: machine.revoke(token, name, now), 5.0)
 
+    @verb
     def shutdown(self) -> None:
         """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
         if not self._thread.is_open:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ...conftest import Script
 from .conftest import DEADLINE, Lines
 
@@ -348,3 +350,70 @@ def test_another_version_of_a_package_is_warned_of(script: Script, tmp_path: Pat
     assert (done.returncode, done.stdout) == (0, "3\n")
     assert "numpy is " in done.stderr
     assert "at the Manager and 0.0.1 on this worker" in done.stderr
+
+
+WRONG = """
+import flowmesh as fm
+class Source(fm.Node):
+    n = 0
+    def step(self):
+        self.n += 1
+        return self.n
+class Wrong(fm.Node):
+    join = "zip"
+    n = 0
+    def step(self, data):
+        self.n += 1
+        return 1 // (3 - self.n)  # the guilty line
+class Sink(fm.Node):
+    def step(self, data):
+        pass
+graph = fm.Graph()
+wrong = Wrong(name="wrong")
+graph.add_edge(Source(name="left"), wrong)
+graph.add_edge(Source(name="right"), wrong)
+graph.add_edge(wrong, Sink(name="sink"))
+"""
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_an_error_is_told_once_with_the_user_s_lines_only(script: Script, inline: bool) -> None:
+    done = script(f"{WRONG}if __name__ == '__main__':\n    fm.run(graph, inline={inline})  # the script's line\n")
+    assert done.returncode == 1
+    assert done.stderr.count("# the guilty line") == done.stderr.count("# the script's line") == 1
+    assert "failed in step (chunk 3 of 'left', with chunk 3 of 'right')" in done.stderr
+    frames = [line for line in done.stderr.splitlines() if line.startswith('  File "')]
+    assert len(frames) == 3
+    assert [frame for frame in frames if "script.py" not in frame] == [frames[2] if inline else frames[1]]
+
+
+def test_an_option_shows_all_frames(script: Script) -> None:
+    source = f"import os; os.environ['FLOWMESH_TRACEBACKS'] = 'all'\n{WRONG}\nif __name__ == '__main__':\n    fm.run(graph)\n"
+    done = script(source)
+    frames = [line for line in done.stderr.splitlines() if line.startswith('  File "')]
+    assert any("/flowmesh/runtime/" in frame for frame in frames)
+    assert any("/flowmesh/manager.py" in frame for frame in frames)
+
+
+def test_an_error_that_no_verb_raises_is_logged_whole(script: Script) -> None:
+    source = """
+if __name__ == "__main__":
+    import logging, threading
+    logged = threading.Event()
+    class Notice(logging.StreamHandler):
+        def emit(self, record):
+            super().emit(record)
+            logged.set()
+    logging.getLogger("flowmesh").addHandler(Notice())
+    with fm.Worker(name="local") as worker, fm.Manager() as manager:
+        worker.connect(host=manager.host, port=manager.port)
+        manager.commit_graph(graph=graph)
+        manager.start()
+        assert logged.wait(30)
+"""
+    done = script(WRONG + source)
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "node 'wrong' on worker 'local' failed in step (chunk 3 of 'left', with chunk 3 of 'right')"
+    )
+    assert done.stderr.count("# the guilty line") == 1
