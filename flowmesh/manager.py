@@ -216,6 +216,10 @@ class Manager:
         self._thread.check_open()
         _check_seconds(timeout)
         name = node.name if isinstance(node, Node) else node
+        if not isinstance(name, str):
+            raise GraphError(f"node must be a Node or a node's name, got {node!r}")
+        if not isinstance(method, str):
+            raise GraphError(f"method must be the name of a method marked with @flowmesh.register, got {method!r}")
         if name not in self._machine.members:
             there = ", ".join(map(repr, self._machine.members)) or "none"
             raise GraphError(f"no node {name!r} is committed; there are: {there}")

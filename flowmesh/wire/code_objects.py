@@ -7,6 +7,8 @@ which tracebacks, debuggers and `inspect` find no source.
 from __future__ import annotations
 
 import io
+import pickle
+import sys
 import types
 from collections.abc import Callable
 from pickle import PickleBuffer
@@ -44,11 +46,14 @@ def code_object(*values: Any) -> types.CodeType:
 
 
 class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
-    """cloudpickle's pickler, except for code objects."""
+    """cloudpickle's pickler, except for code objects and open files."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.CodeType):
             return code_object, tuple(getattr(obj, field) for field in _FIELDS)
+        if type(obj) is io.TextIOWrapper and obj is not sys.stdout and obj is not sys.stderr:
+            # cloudpickle would read the file to its end and send a StringIO
+            raise pickle.PicklingError(f"cannot pickle the open file {obj.name!r}")
         return super().reducer_override(obj)
 
 

@@ -112,6 +112,14 @@ def test_two_nodes_fail_and_the_second_is_a_note_of_the_first(site: Site) -> Non
 UNSENDABLE = [
     (c.SendsALock, "record 'guard': a _thread.lock can't be sent: cannot pickle '_thread.lock' object"),
     (c.ReturnsAGenerator, "record 'default': a generator can't be sent: cannot pickle 'generator' object"),
+    (
+        c.ReturnsAFile,
+        f"record 'default': a _io.TextIOWrapper can't be sent: cannot pickle the open file {c.__file__!r}",
+    ),
+    (
+        c.ReturnsABinaryFile,
+        "record 'default': a _io.BufferedReader can't be sent: cannot pickle '_io.BufferedReader' object",
+    ),
     (c.EmitsALock, "record 'default': a dict can't be sent: cannot pickle '_thread.lock' object"),
 ]
 
