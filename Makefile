@@ -15,7 +15,7 @@ QUICK := tests/wire tests/control tests/codecs tests/graph tests/planning \
 	$(addprefix tests/test_,$(addsuffix .py,chunk exports node))
 CORE := flowmesh/wire/*,flowmesh/control/*,flowmesh/codecs/*
 
-.PHONY: help lint check test test-latest test-oldest test-long coverage demo bench docs format clean
+.PHONY: help lint check test test-latest test-oldest test-long coverage demo bench wheel docs format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s'|'
@@ -74,6 +74,9 @@ demo: $(READY)  ## a real film through five processes; the results lie in demo-o
 
 bench: $(READY)  ## measure speed beside its floor
 	$(BIN)/python -m benchmarks
+
+wheel: $(READY)  ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 docs: $(DOCS_READY)  ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict

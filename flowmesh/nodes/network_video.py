@@ -31,7 +31,7 @@ class NetworkVideo(LiveSource["av.VideoFrame"]):
 
     It is for what is live: a film on a web server would be read faster than it plays.
 
-    Needs PyAV: `pip install "flowmesh[video]"`.
+    Needs PyAV: `pip install "av>=18"`.
 
     >>> door = NetworkVideo("door", "rtsp://user:password@192.168.0.20/stream1")
     >>> manager.request_registered_method("door", "reconnects")  # doctest: +SKIP
@@ -76,7 +76,7 @@ class NetworkVideo(LiveSource["av.VideoFrame"]):
         try:
             from .av_stream import without_password
         except ImportError as error:
-            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
+            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "av>=18"') from error
         self._index = 0
         self._says = dict.fromkeys(("width", "height", "fps", "codec"))
         self._receiver = ReconnectingReader(without_password(self.url), self._open, self.logger, self.longest_pause)

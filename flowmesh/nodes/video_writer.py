@@ -31,7 +31,7 @@ class VideoWriter(BaseNode):
     constant frame rate, whenever the frames came. A file of that name is replaced. After `kill -9` at most the last
     second is missing.
 
-    Needs PyAV: `pip install "flowmesh[video]"`.
+    Needs PyAV: `pip install "av>=18"`.
 
     Args:
         name: the node's name.
@@ -70,7 +70,7 @@ class VideoWriter(BaseNode):
         try:
             from .h264 import FragmentedMp4
         except ImportError as error:
-            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "flowmesh[video]"') from error
+            raise FlowmeshError(f'{self.name} needs PyAV on its host: pip install "av>=18"') from error
         self._size: tuple[int, ...] | None = None
         self._file = FragmentedMp4(self.path, self.fps, self.crf)
 

@@ -53,11 +53,11 @@ def test_a_key_that_others_can_read_is_a_problem(flowmesh: Ended, own_state: Pat
 
 def test_a_package_that_is_broken_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "NEEDED", {"blosc3": "arrays"})
-    monkeypatch.setattr(diagnostics, "EXTRAS", {"av3": ("video", "films")})
+    monkeypatch.setattr(diagnostics, "EXTRAS", {"av3": ("av3>=18", "films")})
     found = findings()
     assert found["blosc3"].state == "problem"
     assert found["blosc3"].fix == "pip install --force-reinstall blosc3"
-    assert found["av3"] == Finding("av3", "ok", "not there, for films: pip install flowmesh[video]")
+    assert found["av3"] == Finding("av3", "ok", 'not there, for films: pip install "av3>=18"')
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_without_pyav_the_extra_is_named() -> None:
     """
     command = [sys.executable, "-c", "\n".join(line.strip() for line in program.splitlines())]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert 'door needs PyAV on its host: pip install "flowmesh[video]"' in ended.stderr
+    assert 'door needs PyAV on its host: pip install "av>=18"' in ended.stderr
 
 
 def test_in_a_graph_frames_go_on_after_the_server_was_away(

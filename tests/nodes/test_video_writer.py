@@ -193,7 +193,7 @@ def test_without_pyav_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, "flowmesh.nodes.h264", raising=False)
     monkeypatch.setitem(sys.modules, "av", None)
     writer = VideoWriter("film", tmp_path / "film.mp4")
-    with pytest.raises(FlowmeshError, match=r'film needs PyAV on its host: pip install "flowmesh\[video\]"'):
+    with pytest.raises(FlowmeshError, match=r'film needs PyAV on its host: pip install "av>=18"'):
         writer.setup()
     writer.teardown()
 
