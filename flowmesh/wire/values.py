@@ -236,10 +236,9 @@ def _dtype(text: str) -> np.dtype[Any]:
     if not _DTYPE.fullmatch(text):
         _refuse("the dtype", text)
     try:
-        dtype = np.dtype(text)
+        return np.dtype(text)
     except (TypeError, ValueError) as error:
         raise ChunkError(f"the dtype {text!r} is none: {error}") from error
-    return dtype if dtype.str == text else _refuse("the dtype", text)  # NumPy 1 lets a length that is too great wrap
 
 
 def _span(value: Any, payload: memoryview) -> memoryview:

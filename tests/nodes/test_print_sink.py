@@ -20,7 +20,7 @@ from .conftest import chunk_of
     ("value", "text"),
     [
         (np.zeros((4, 6, 3), np.uint8), "uint8[4, 6, 3]"),
-        (np.float32(1.5), repr(np.float32(1.5))),
+        (np.float32(1.5), "np.float32(1.5)"),
         ([np.zeros((2, 3)), np.zeros(5)], "[float64[2, 3], float64[5]]"),
         ({"boxes": np.zeros((7, 4), np.int32)}, "{'boxes': int32[7, 4]}"),
         (b"a" * 1000, "bytes[1000]"),

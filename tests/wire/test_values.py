@@ -221,7 +221,6 @@ def test_records_keep_their_order_names_and_content_types() -> None:
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
-NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 ARRAYS = {
     "0-d": np.array(5),
     "0-d datetime": np.array("2024-01-01", "M8[D]"),
@@ -245,7 +244,7 @@ ARRAYS = {
     "datetime of any unit": np.array([1, 2], "m8"),
     "timedelta": np.array([1, -1], "m8[us]"),
     "long long": np.arange(3, dtype=np.longlong),
-    "most dimensions": np.zeros((1,) * (64 if NUMPY_2 else 32)),
+    "64 dimensions": np.zeros((1,) * 64),
 }
 
 
@@ -272,9 +271,8 @@ FOREIGN = {
     "a subclass": np.arange(3).view(Owner),
     "a record array": np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
     "a number with fields": np.zeros(2, np.dtype((np.int32, {"low": (np.int16, 0), "high": (np.int16, 2)}))),
+    "strings of any length": np.array(["a", "bc"], dtype=np.dtypes.StringDType()),
 }
-if NUMPY_2:
-    FOREIGN["strings of any length"] = np.array(["a", "bc"], dtype=np.dtypes.StringDType())
 
 
 @pytest.mark.parametrize("array", FOREIGN.values(), ids=FOREIGN.keys())
