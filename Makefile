@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LATEST := .venv-latest
+OLDEST := .venv-oldest
+TESTS := tests  # a part of them: make test-oldest TESTS="tests/wire tests/codecs"
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
 COVERAGE := $(BIN)/coverage
@@ -12,7 +15,7 @@ QUICK := tests/wire tests/control tests/codecs tests/graph tests/planning \
 	$(addprefix tests/test_,$(addsuffix .py,chunk exports node))
 CORE := flowmesh/wire/*,flowmesh/control/*,flowmesh/codecs/*
 
-.PHONY: help lint check test test-long coverage demo bench docs format clean
+.PHONY: help lint check test test-latest test-oldest test-long coverage demo bench wheel docs format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s'|'
@@ -40,6 +43,22 @@ test: lint  ## lint and all tests, and how much of what does no I/O they reach (
 	$(COVERAGE) run -m pytest -m "not long"
 	$(COVERAGE) report --include '$(CORE)'
 
+test-latest:  ## all tests with the newest release of each dependency, in a virtual environment of their own
+	$(PYTHON) -m venv $(LATEST)
+	$(LATEST)/bin/python -m pip install --quiet --upgrade pip
+	$(LATEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+	$(LATEST)/bin/python -m pytest -m "not long" $(TESTS)
+
+test-oldest: $(OLDEST)/.ready  ## all tests with the lowest releases that pyproject.toml allows (Python 3.11)
+	$(OLDEST)/bin/python -m pytest -m "not long" $(TESTS)
+
+$(OLDEST)/.ready: pyproject.toml tests/lowest_versions.py
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(PYTHON) tests/lowest_versions.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet --only-binary :all: --constraint $(OLDEST)/constraints.txt --editable '.[dev]'
+	touch $@
+
 test-long: $(READY)  ## the long runs: many cycles, many schedules
 	$(BIN)/python -m pytest -m long --timeout 3600
 
@@ -56,6 +75,9 @@ demo: $(READY)  ## a real film through five processes; the results lie in demo-o
 bench: $(READY)  ## measure speed beside its floor
 	$(BIN)/python -m benchmarks
 
+wheel: $(READY)  ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 docs: $(DOCS_READY)  ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict
 
@@ -64,6 +86,6 @@ format: $(READY)  ## put the code in form
 	$(BIN)/ruff check --fix
 
 clean:  ## remove what the other commands made
-	rm -rf $(VENV) site dist build demo-output .cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LATEST) $(OLDEST) site dist build demo-output .cache .hypothesis .coverage*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

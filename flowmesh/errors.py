@@ -15,6 +15,10 @@
 A foreign exception never reaches the user bare: it is translated where it arises, with `from`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 class FlowmeshError(Exception):
     """The base of all errors of flowmesh: catch it to catch them all."""
@@ -40,14 +44,25 @@ class NodeError(FlowmeshError):
         worker: the name of the worker that ran it.
         phase: "load", "setup", "step", "teardown" or the registered method's name.
         number: the number of the step's trigger or, in a source, of the step; 0 outside a step.
+        inputs: the number of each chunk that the step had, by its sender's name; the trigger first.
     """
 
-    def __init__(self, text: str, *, node: str = "", worker: str = "", phase: str = "", number: int = 0) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        node: str = "",
+        worker: str = "",
+        phase: str = "",
+        number: int = 0,
+        inputs: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__(text)
         self.node = node
         self.worker = worker
         self.phase = phase
         self.number = number
+        self.inputs = dict(inputs or {})
 
 
 class NodeDied(NodeError):

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from .control.node.joins import AnyJoin, FollowJoin, Join, PairingJoin
 from .control.node.pairing import AlignJoin, ZipJoin
 from .control.node.watermarks import Cause, WatermarkTracker
 from .errors import EndOfStream, FlowmeshError, NodeError, StateError
+from .failures import chunks
 from .graph.graph import Graph, GraphSpecs
 from .node import Node
 from .wire import values
@@ -138,7 +140,7 @@ class _InlineNode:
             self.end()
         except Exception as error:
             if self.node.on_error != "skip":
-                raise _node_error(self.node, "step", error) from error
+                raise _node_error(self.node, "step", error, trigger, *data) from error
             self.node.logger.error("step raised at chunk %d, which is skipped", trigger, exc_info=error)
         finally:
             self._stepping = False
@@ -260,8 +262,16 @@ def call(method: Any, *arguments: Any) -> Any:
     return asyncio.run(value) if inspect.iscoroutine(value) else value
 
 
-def _node_error(node: Node, phase: str, error: Exception) -> NodeError:
-    return NodeError(f"node {node.name!r} failed in {phase}: {error!r}", node=node.name, worker="inline", phase=phase)
+def _node_error(
+    node: Node, phase: str, error: Exception, number: int = 0, data: Mapping[str, DataChunk] | None = None
+) -> NodeError:
+    inputs = {name: chunk.number for name, chunk in (data or {}).items()}
+    inputs = dict(sorted(inputs.items(), key=lambda item: item[1] != number))
+    where = f" ({chunks(number, inputs)})" if number else ""
+    return NodeError(
+        f"node {node.name!r} failed in {phase}{where}: {error!r}",
+        node=node.name, worker="inline", phase=phase, number=number, inputs=inputs,
+    )  # fmt: skip
 
 
 def _plain_join(follows: list[bool], keeps: int) -> Join[_Item] | None:

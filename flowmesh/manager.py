@@ -15,13 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cloudpickle
-
 from . import __version__
 from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
 from .errors import GraphError, LinkError, ShippingError, StateError
+from .failures import verb
 from .graph.graph import Graph
 from .manager_thread import CallTimeoutError, ManagerThread
 from .membership.admission import Admission, ApproveWorker
@@ -33,6 +32,7 @@ from .security.keys import user_keys
 from .security.tokens import JoinToken
 from .status import Status, status_of
 from .transport.control_link import ManagerLink
+from .wire import code_objects
 from .wire.plan_specs import TokenStatus, Versions
 from .wire.states import GraphState
 
@@ -112,6 +112,7 @@ class Manager:
         """The graph's state: "empty", "ready", "running", "finished", "failed", ..."""
         return self._machine.state.value
 
+    @verb
     def commit_graph(
         self,
         graph: Graph,
@@ -148,6 +149,7 @@ class Manager:
         atexit.register(self.shutdown)
         self._thread.ask(lambda machine, call_id, now: machine.commit(call_id, plan, timeout, now), timeout)
 
+    @verb
     def start(self) -> None:
         """Let the nodes step. After a stop they go on where they were; after the end, a new run begins.
 
@@ -156,6 +158,7 @@ class Manager:
         """
         self._thread.ask(lambda machine, call_id, now: machine.start(call_id, now), 60.0)
 
+    @verb
     def stop(self) -> None:
         """Pause: sources finish their step, what is in flight is worked off for up to 5 s; the rest stays queued.
 
@@ -165,6 +168,7 @@ class Manager:
         """
         self._thread.ask(lambda machine, call_id, now: machine.stop(call_id, now), _DRAIN + 2 * _STOP_TIMEOUT)
 
+    @verb
     def step(self) -> None:
         """Let every source do a single step, and return when what follows from it is worked off.
 
@@ -174,6 +178,7 @@ class Manager:
         """
         self._thread.ask(lambda machine, call_id, now: machine.step(call_id, now), 60.0)
 
+    @verb
     def wait(self, timeout: float | None = None) -> bool:
         """True when the graph has finished; False when `timeout` seconds have passed first.
 
@@ -188,6 +193,7 @@ class Manager:
         except CallTimeoutError:
             return False
 
+    @verb
     def gather(self, timeout: float = 10.0) -> dict[str, DataChunk | None]:
         """The newest value of each node, by name; None where there is none yet.
 
@@ -198,6 +204,7 @@ class Manager:
         parts = self._thread.ask(lambda machine, call_id, now: machine.gather(call_id, timeout, now), timeout)
         return {node: pickle.loads(value) for node, value in parts.items()}
 
+    @verb
     def request_registered_method(self, node: str | Node, method: str, timeout: float = 10.0, **params: Any) -> Any:
         """Call a method that is marked with `flowmesh.register`, between two steps of the node; returns what it returns.
 
@@ -209,11 +216,15 @@ class Manager:
         self._thread.check_open()
         _check_seconds(timeout)
         name = node.name if isinstance(node, Node) else node
+        if not isinstance(name, str):
+            raise GraphError(f"node must be a Node or a node's name, got {node!r}")
+        if not isinstance(method, str):
+            raise GraphError(f"method must be the name of a method marked with @flowmesh.register, got {method!r}")
         if name not in self._machine.members:
             there = ", ".join(map(repr, self._machine.members)) or "none"
             raise GraphError(f"no node {name!r} is committed; there are: {there}")
         try:
-            arguments = cloudpickle.dumps(params, protocol=5)
+            arguments = code_objects.dumps(params)
         except Exception as error:
             raise ShippingError(f"the parameters of {name}.{method}() can't be pickled: {error}") from error
 
@@ -222,10 +233,12 @@ class Manager:
 
         return pickle.loads(self._thread.ask(decide, timeout)[name])
 
+    @verb
     def reset(self) -> None:
         """Tear down the graph, in whatever state it is, and forget it."""
         self._thread.ask(lambda machine, call_id, now: machine.reset(call_id, now), _STOP_TIMEOUT + 2.0)
 
+    @verb
     def status(self) -> Status:
         """The present state and counters of all workers, nodes and edges."""
         deadline = time.monotonic() + _ARRIVES
@@ -237,6 +250,7 @@ class Manager:
         self._thread.ask(lambda machine, call_id, now: machine.inspect(call_id, 1.0, now), 1.0)
         return status_of(self._machine)
 
+    @verb
     def token(self, expires: float = 3600.0, *, keep: bool = False) -> JoinToken:
         """A token with which one worker on another machine can join, once, within `expires` seconds.
 
@@ -255,10 +269,12 @@ class Manager:
         )
         return made
 
+    @verb
     def tokens(self) -> tuple[TokenStatus, ...]:
         """All tokens of this Manager, without their secrets: id, state, seconds left, and the worker that used it."""
         return tuple(self._thread.ask(lambda machine, call_id, now: machine.list_tokens(call_id, now), 5.0))
 
+    @verb
     def revoke(self, which: str | JoinToken) -> None:
         """Strike off a token, by its id, or a worker, by its name, at once: it is sent home, not heard any more, and can't
         come back with its key; nodes that it ran make the graph fail.
@@ -269,6 +285,7 @@ class Manager:
         name = which.id if isinstance(which, JoinToken) else which
         self._thread.ask(lambda machine, call_id, now: machine.revoke(call_id, name, now), 5.0)
 
+    @verb
     def shutdown(self) -> None:
         """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
         if not self._thread.is_open:

@@ -7,6 +7,7 @@ back.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -31,6 +32,7 @@ from .control.manager.effects import (
     SendToPeer,
 )
 from .control.manager.machine import ManagerMachine
+from .control.manager.unraised_failures import UnraisedFailures
 from .errors import DeadlineError, FlowmeshError, StateError
 from .membership.admission import Admission
 from .membership.local_discovery import ManagerBeacon
@@ -59,6 +61,7 @@ class ManagerThread:
         self._call_ids = count(1)
         self._asked: deque[tuple[int, Decide]] = deque()
         self._futures: dict[int, Future[Any]] = {}
+        self._unsaid = UnraisedFailures()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._closed = False
         self._broken: BaseException | None = None
@@ -89,6 +92,13 @@ class ManagerThread:
             GivenUpError: there was none within `timeout` and `slack` seconds.
             FlowmeshError: the one that the Machine answered with.
         """
+        try:
+            return self._answer(decide, timeout, slack)
+        except FlowmeshError as error:
+            self._unsaid.raised(error)
+            raise
+
+    def _answer(self, decide: Decide, timeout: float | None, slack: float) -> Any:
         self.check_open()
         call_id = next(self._call_ids)
         future = self._futures[call_id] = Future()
@@ -126,6 +136,8 @@ class ManagerThread:
                     future.set_exception(_broken(error))
             raise
         finally:
+            for note in self._unsaid.due(math.inf):
+                _log(note)
             self._link.close()
             self._presence.close()
 
@@ -145,6 +157,8 @@ class ManagerThread:
         for key, message in self._link.receive():
             self._do(self._machine.received_from_peer(key, message, now))
         self._do(self._machine.tick(now))
+        for note in self._unsaid.due(now):
+            _log(note)
 
     def _decide(self, call_id: int, decide: Decide, now: float) -> None:
         try:
@@ -174,7 +188,10 @@ class ManagerThread:
                 case HandleAdminRequest(key=key, request=request):
                     self._serve_operator(key, request)
                 case Log():
-                    _log(effect)
+                    if effect.raised is None:
+                        _log(effect)
+                    else:
+                        self._unsaid.put(effect, time.monotonic())
                     self._do(self._machine.admins.log_line(effect, time.time()))
 
     def _serve_operator(self, key: str, request: AdminRequest) -> None:

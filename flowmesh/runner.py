@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from .errors import GraphError
+from .failures import verb
 from .graph.graph import Graph
 from .inline import run_inline
 from .manager import Manager
@@ -20,6 +21,7 @@ from .worker import Worker
 _EVERY = 0.5  # seconds between two progress lines
 
 
+@verb
 def run(
     graph: Graph,
     mapping: Mapping[str, Sequence[str | Node]] | None = None,

@@ -16,6 +16,7 @@ from .channel.message_socket import MessageSocket
 from .channel.packet_socket import PeerGone
 from .daemon.lifeline import ConnectReply, ConnectRequest, decode_joined, encode
 from .errors import DeadlineError, LinkError, StateError
+from .failures import verb
 from .node import check_name
 from .security.tokens import JoinToken
 
@@ -50,6 +51,7 @@ class Worker:
         """The daemon's process id."""
         return self._process.pid
 
+    @verb
     def connect(
         self,
         host: str | None = None,
@@ -98,6 +100,7 @@ class Worker:
             return ConnectReply(f"its process ended with exit status {status}: see what it printed above")
         return ConnectReply("its process did not answer in time")
 
+    @verb
     def shutdown(self) -> None:
         """Tear down what it runs and end it; returns when its process has ended. Twice does no harm.
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from .. import __version__
 from ..errors import FlowmeshError
 from ..membership.local_discovery import managers
+from ..nodes import opencv
 from ..security.addresses import reachable
 from ..security.keys import KeyPair, user_keys
 from ..transport.control_link import PORTS
@@ -45,7 +46,10 @@ NEEDED = {
     "networkx": "graphs",
     "zmq": "links",
 }
-EXTRAS = {"matplotlib": ("plot", "PNG pictures of graphs")}
+EXTRAS = {
+    "matplotlib": ("matplotlib>=3.10.8", "PNG pictures of graphs"),
+    "zeroconf": ("zeroconf>=0.132.2", "finding Managers on the local network"),
+}
 _PACKAGES = {"cv2": "opencv-python-headless", "lz4.frame": "lz4", "zmq": "pyzmq"}
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
@@ -137,14 +141,15 @@ def _packages() -> Iterator[Finding]:
         error = _import_error(module)
         text = f"{_version(module)}, for {purpose}" if not error else f"for {purpose}: {error}"
         yield _judged(_package(module), not error, text, f"pip install --force-reinstall {_package(module)}")
-    for module, (extra, purpose) in EXTRAS.items():
+    for module, (requirement, purpose) in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
         text = (
-            f"{_version(module)}, for {purpose}"
-            if there
-            else f"not there, for {purpose}: pip install flowmesh[{extra}]"
+            f"{_version(module)}, for {purpose}" if there else f'not there, for {purpose}: pip install "{requirement}"'
         )
         yield Finding(_package(module), "ok", text)
+    text, repair = opencv.conflict(opencv.installed())
+    if text:
+        yield Finding("opencv", "problem", text, repair)
     KeyPair.make()
     yield Finding("encryption", "ok", "libzmq has CURVE")
 
@@ -194,6 +199,8 @@ def _shown(limit: int) -> str:
 
 
 def _package(module: str) -> str:
+    if module == "cv2":
+        return next(iter(opencv.installed()), _PACKAGES[module])
     return _PACKAGES.get(module, module)
 
 

@@ -12,7 +12,7 @@ from .exit_codes import OK, UsageError
 from .loader import load
 
 DESCRIPTION = """Draw the graph of a Python file: as Mermaid text (for documents), as text for Graphviz, as an SVG picture,
-or as a PNG picture, which takes matplotlib (pip install flowmesh[plot])."""
+or as a PNG picture, which takes matplotlib (pip install "matplotlib>=3.10.8")."""
 
 FORMATS = ("mermaid", "dot", "png", "svg")
 

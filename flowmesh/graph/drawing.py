@@ -85,7 +85,7 @@ def plot(names: Sequence[str], arrows: Sequence[Arrow], path: str | PathLike[str
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise FlowmeshError("plot() draws with matplotlib: pip install flowmesh[plot]") from error
+        raise FlowmeshError('plot() draws with matplotlib: pip install "matplotlib>=3.10.8"') from error
     places = _places(names, arrows)
     columns, rows = (1 + max(axis, default=0) for axis in zip(*places.values(), strict=True)) if places else (1, 1)
     figure = Figure(figsize=(2.2 * columns, 0.8 * rows + 0.2), layout="tight")

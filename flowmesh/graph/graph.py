@@ -271,7 +271,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         """The graph as a matplotlib figure, saved to `path` if one is given (its ending says the format).
 
         Raises:
-            FlowmeshError: matplotlib is not installed (`pip install flowmesh[plot]`), or can't write there.
+            FlowmeshError: matplotlib is not installed (`pip install "matplotlib>=3.10.8"`), or can't write there.
         """
         return drawing.plot(list(self), self._arrows(), path)
 

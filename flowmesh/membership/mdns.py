@@ -106,5 +106,5 @@ def _library() -> Any:
         return importlib.import_module("zeroconf")
     except ImportError as error:
         raise LinkError(
-            "finding Managers on the local network needs an extra: pip install flowmesh[zeroconf]"
+            'finding Managers on the local network needs zeroconf: pip install "zeroconf>=0.132.2"'
         ) from error

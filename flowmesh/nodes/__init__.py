@@ -48,11 +48,16 @@ _MODULES = {
     "VideoFile": "video_file",
     "VideoWriter": "video_writer",
 }
+_WITHOUT_CV2 = {"Gate", "NetworkVideo", "Print", "Throttle"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _WITHOUT_CV2:
+        from .opencv import warn_of_conflict
+
+        warn_of_conflict()
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 

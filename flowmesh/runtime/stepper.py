@@ -12,11 +12,10 @@ import pickle
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 import numpy as np
 
 from ..channel.counters import BUSY, CONTROL, ERRORS, FIRST, HELD, HISTOGRAM, LAST, PACED, STEPS, CounterPage, bucket
@@ -31,7 +30,9 @@ from ..edges.output_edge import OutputEdge
 from ..edges.remote_input import RemoteInputEdge
 from ..edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
 from ..errors import EndOfStream, StateError
+from ..failures import chunks
 from ..node import Node
+from ..wire import code_objects
 from ..wire.messages import (
     AnyMessage,
     Call,
@@ -199,7 +200,7 @@ class Stepper:
             self._do(self._machine.node_ended())
             return False
         except BaseException as error:
-            self._raised(error)
+            self._raised(error, *data)
             goes_on = False
         finally:
             self._emissions = _NOT_STEPPING
@@ -223,15 +224,20 @@ class Stepper:
             cells[BUSY] = self._ended = self._untimed = 0
             cells[LAST] = _now()
 
-    def _raised(self, error: BaseException) -> None:
+    def _raised(self, error: BaseException, data: Mapping[str, DataChunk] | None = None) -> None:
         self._cells[ERRORS] += 1
         text = describe(error)
-        number = self._number if self._inputs is None else self._inputs.trigger.number
+        number, inputs = self._number, self._inputs
+        numbers: dict[str, int] = {}
+        if inputs is not None and data is not None:
+            number = inputs.trigger.number
+            numbers = {inputs.edges[inputs.triggering].peer: number}
+            numbers |= {name: chunk.number for name, chunk in data.items() if name not in numbers}
         if self._node.on_error == "skip" and isinstance(error, Exception):
-            skipped = f"node {self._node.name!r}: step raised at chunk {number}, which is skipped:\n{text}"
+            skipped = f"node {self._node.name!r}: step raised at {chunks(number, numbers)}, which is skipped:\n{text}"
             self._do([SendToWorker(LogLine(node=self._node.name, worker=self._worker, level=40, text=skipped))])
             return
-        self._fail("step", number, text)
+        self._fail("step", number, text, numbers)
 
     def _is_due(self, rate: float) -> bool:
         """Whether a paced source may step; waits for what is left, as far as nothing else comes up."""
@@ -433,7 +439,7 @@ class Stepper:
 
     def _answer(self, call_id: int, make: Callable[[], Any]) -> None:
         try:
-            reply = Reply(call_id=call_id, value=cloudpickle.dumps(make(), protocol=5))
+            reply = Reply(call_id=call_id, value=code_objects.dumps(make()))
         except BaseException as error:
             reply = Reply(call_id=call_id, error=f"node {self._node.name!r}: {describe(error)}")
         self._do([SendToWorker(reply)])
@@ -469,8 +475,8 @@ class Stepper:
             self._fail(phase, 0, describe(error))
             return False
 
-    def _fail(self, phase: str, number: int, text: str) -> None:
-        failure = NodeFailure(self._graph, self._node.name, self._worker, phase, number, text)
+    def _fail(self, phase: str, number: int, text: str, inputs: dict[str, int] | None = None) -> None:
+        failure = NodeFailure(self._graph, self._node.name, self._worker, phase, number, text, inputs or {})
         self._do([SendToWorker(failure), *self._machine.step_failed()])
 
     def _await(self, coroutine: Any) -> Any:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 from traceback import FrameSummary, StackSummary, TracebackException
 
-import cloudpickle
-
 from ..errors import FlowmeshError
+from ..failures import hides_frames, is_users, shortened
 from ..shipping.installer import missing_import
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_READY_MADE = os.path.join(_PACKAGE, "nodes", "")  # these nodes' code is the user's choice
-_OURS = (_PACKAGE, os.path.dirname(cloudpickle.__file__) + os.sep)
 _LOOP = os.path.join(
     os.path.dirname(os.__file__), "asyncio", ""
 )  # it runs an `async def step`: never the user's in front
-_LONGEST = 60_000
+_LONGEST = 60_000  # bytes: with the line that names the node and its chunks, an error stays below 64 KiB
 _READ_ONLY = ("read-only", "readonly", "not writable", "writeable")
 _HINT = (
     "Received arrays are read-only, because other nodes may be reading the same memory: "
@@ -28,10 +24,10 @@ def describe(error: BaseException) -> str:
     """The exception and those that led to it as text, without the frames of flowmesh around and below the user's code."""
     told = TracebackException(type(error), error, error.__traceback__, compact=True)
     last = "".join(told.format_exception_only())
-    _keep_users(told, error)
+    if hides_frames():
+        _keep_users(told, error)
     text = sendable("".join(told.format()).rstrip())
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST // 2]}\n ... \n{text[-_LONGEST // 2 :]}"
+    text = shortened(text, _LONGEST)
     hint = _hint(error, last.lower())
     return f"{text}\n{hint}" if hint else text
 
@@ -64,9 +60,7 @@ def _keep_users(told: TracebackException, error: BaseException) -> bool:
 
 
 def _users(stack: list[FrameSummary]) -> list[FrameSummary]:
-    frames = [
-        frame for frame in stack if frame.filename.startswith(_READY_MADE) or not frame.filename.startswith(_OURS)
-    ]
+    frames = [frame for frame in stack if is_users(frame.filename)]
     while frames and frames[0].filename.startswith(_LOOP):
         frames.pop(0)
     return frames

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from .imports import imports_of_code
 from .pickle_errors import can_travel, explain
 from .pickling import Reached, pickled, pickled_definitions
 from .requirements import requirements
+from .source_texts import file_text, source_text
 from .sources import SourceFiles, check_size
 from .user_modules import UserModules
 
@@ -34,12 +34,12 @@ def pack_code(nodes: Iterable[Node], packages: Iterable[str | Path] = ()) -> tup
     definitions = _definitions(nodes, reached)
     sources = _sources(nodes, packages, reached)
     tops = {name.partition(".")[0] for name in sources.imported}
-    path, source = _script()
+    path = _script()
     code = Code(
         definitions=definitions,
         modules=tuple(sources.modules.values()),
         main_path=path,
-        main_source=source,
+        sources=_texts(path, reached),
         requirements=requirements(tops - {module.partition(".")[0] for module in sources.modules}),
         imports_cv2="cv2" in tops,
     )
@@ -73,13 +73,14 @@ def _sources(nodes: list[Node], packages: Iterable[str | Path], reached: Reached
     return sources
 
 
-def _script() -> tuple[str, str]:
-    """The script's path and text; empty for a notebook, or what is no text."""
+def _script() -> str:
+    """The script's path; empty for a notebook."""
     path = getattr(sys.modules["__main__"], "__file__", None)
-    if not path:
-        return "", ""
-    path = os.path.abspath(path)
-    try:
-        return path, importlib.util.decode_source(Path(path).read_bytes())
-    except (OSError, SyntaxError, UnicodeDecodeError):
-        return path, ""
+    return os.path.abspath(path) if path else ""
+
+
+def _texts(script: str, reached: Reached) -> dict[str, str]:
+    texts = {path: source_text(code) for path, code in reached.files.items()}
+    if script:
+        texts.setdefault(script, file_text(script))  # where `inspect` looks for classes
+    return texts

@@ -13,8 +13,9 @@ from typing import Any
 from ..errors import ShippingError
 from ..node import Node
 from ..wire.plan_specs import Code
-from .memory_importer import MemoryFinder, remember_source
+from .memory_importer import MemoryFinder
 from .requirements import differing
+from .source_texts import remember_source
 
 __all__ = ["differing", "install", "load_node", "missing_import"]
 
@@ -34,8 +35,9 @@ def install(code: Code) -> None:
     main = types.ModuleType("__main__")
     if code.main_path:
         main.__file__ = code.main_path
-        remember_source(code.main_path, code.main_source)
     sys.modules["__main__"] = main
+    for path, source in code.sources.items():
+        remember_source(path, source)
     definitions = _load(code.definitions, "the code")
     if not isinstance(definitions, dict):
         raise ShippingError(f"the code that was shipped is damaged: it holds a {type(definitions).__name__}")

@@ -6,7 +6,6 @@ A shipped module keeps its name and the path that it had on the Manager's host, 
 from __future__ import annotations
 
 import io
-import linecache
 import os
 import types
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +16,7 @@ from importlib.util import spec_from_loader
 from typing import IO, Any
 
 from ..wire.plan_specs import Module
-
-
-def remember_source(path: str, source: str) -> None:
-    """Let tracebacks show the lines of `path` as they were shipped, also where another file has that path."""
-    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
+from .source_texts import remember_source
 
 
 class MemoryFinder(MetaPathFinder):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ..errors import ShippingError
 from ..node import Node
 from .imports import globals_of_code
-from .pickling import try_pickle
+from .pickling import is_single_dispatch, try_pickle
 
 TRIALS = 2_000
 PATIENCE = 2.0  # seconds
@@ -111,6 +111,8 @@ def _parts(thing: Any, place: PathStep) -> Iterator[tuple[object, PathStep]]:
         yield from ((part, place.at(f"[{index}]")) for index, part in enumerate(thing))
     elif isinstance(thing, set | frozenset | collections.deque):
         yield from ((part, PathStep(f"an item of {place.path}", place.lead)) for part in thing)
+    elif is_single_dispatch(thing):
+        yield from ((each, place) for each in thing.registry.values())
     elif isinstance(thing, types.FunctionType):
         yield from _function(thing, place)
     elif isinstance(thing, type):

@@ -15,8 +15,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-import cloudpickle
-
+from ..wire.code_objects import CodePickler
 from . import reconstructors
 
 MAIN = "__main__"
@@ -27,17 +26,19 @@ class Reached:
 
     Attributes:
         definitions: what `__main__` holds at top level, by its name.
-        codes: the code of every function that goes by value.
+        codes: the code of every function of `__main__`, by name or by value.
+        files: what goes by value, one code object of each file or notebook cell.
         modules: the names of the modules that hold all the rest.
     """
 
     def __init__(self) -> None:
         self.definitions: dict[str, Any] = {}
         self.codes: list[types.CodeType] = []
+        self.files: dict[str, types.CodeType] = {}
         self.modules: set[str] = set()
 
 
-class ShippingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
+class ShippingPickler(CodePickler):
     """Pickles what `__main__` defines by name or by value; functions get the loading `__main__`'s globals."""
 
     def __init__(
@@ -54,18 +55,19 @@ class ShippingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         self.globals_ref[id(sys.modules[MAIN].__dict__)] = _MainGlobals()
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, types.ModuleType):
+        if isinstance(obj, types.CodeType):
+            self._reached.files.setdefault(obj.co_filename, obj)
+        elif isinstance(obj, types.ModuleType):
             self._reached.modules.add(obj.__name__)
         elif isinstance(obj, type | types.FunctionType | types.BuiltinFunctionType):
             if self._meets(obj):
                 return NotImplemented
+            if is_single_dispatch(obj) and obj.__module__ == MAIN:
+                return _rebuild_single_dispatch(obj)
         elif type(obj) in _REBUILT and obj.__module__ == MAIN:
             return NotImplemented if self._meets(obj) else _REBUILT[type(obj)](obj)
         elif type(obj) is functools.cached_property:
             return reconstructors.cached_property, (obj.func, obj.attrname)
-        elif type(obj) is io.TextIOWrapper and obj is not sys.stdout and obj is not sys.stderr:
-            # cloudpickle would read the file to its end and ship a StringIO
-            raise pickle.PicklingError(f"cannot pickle the open file {obj.name!r}")
         return super().reducer_override(obj)
 
     def _meets(self, obj: Any) -> bool:
@@ -139,6 +141,21 @@ def _rebuild_cached(function: Any) -> tuple[Any, ...]:
     options = function.cache_parameters()
     return reconstructors.cached, (function.__wrapped__, options["maxsize"], options["typed"])
 
+
+def is_single_dispatch(obj: Any) -> bool:
+    """Whether `functools.singledispatch` made this function."""
+    return getattr(obj, "__code__", None) is _DISPATCHES
+
+
+def _rebuild_single_dispatch(function: Any) -> tuple[Any, ...]:
+    attributes = {name: value for name, value in vars(function).items() if name not in _OF_DISPATCH}
+    state = function.__doc__, function.__qualname__, attributes, tuple(function.registry.items())
+    return reconstructors.single_dispatch, (function.__name__,), state, None, None, reconstructors.fill_single_dispatch
+
+
+_dispatching: Any = functools.singledispatch(lambda _: None)
+_DISPATCHES = _dispatching.__code__  # all functions that singledispatch makes share this one
+_OF_DISPATCH = frozenset(vars(_dispatching)) - {"__wrapped__"}
 
 # Their own way of pickling is a bare name, which the child's `__main__` does not have while it loads.
 _REBUILT: dict[type, Callable[[Any], tuple[Any, ...]]] = {

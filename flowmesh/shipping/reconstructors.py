@@ -31,6 +31,27 @@ def cached_property(function: Callable[[Any], Any], name: str | None) -> Any:
     return made
 
 
+def single_dispatch(name: str) -> Any:
+    """A `functools.singledispatch` function of `__main__`, to be filled: its implementations may lead back to it."""
+
+    def unfilled(*arguments: Any) -> Any:
+        raise TypeError(f"{name} was called while it was loaded")
+
+    unfilled.__name__ = name
+    unfilled.__module__ = "__main__"
+    return functools.singledispatch(unfilled)
+
+
+def fill_single_dispatch(
+    function: Any, state: tuple[str | None, str, dict[str, Any], tuple[tuple[type, Any], ...]]
+) -> None:
+    """Give it its documentation, qualified name, attributes and implementations."""
+    function.__doc__, function.__qualname__, attributes, implementations = state
+    vars(function).update(attributes)
+    for kind, implementation in implementations:
+        function.register(kind, implementation)
+
+
 def new_type(name: str, supertype: Any) -> Any:
     """A `typing.NewType` of `__main__`."""
     made: Any = _make_new_type(name, supertype)

@@ -349,7 +349,8 @@ class NodeNews(Message, frozen=True):
 
 
 class NodeFailure(Message, frozen=True):
-    """Node → Worker → Manager: the user's code raised, or the process died (`phase` "process")."""
+    """Node → Worker → Manager: the user's code raised, or the process died (`phase` "process"). `inputs`: the number of
+    each chunk that the step had, by its sender's name; the one that triggered it first."""
 
     graph: str
     node: str
@@ -357,6 +358,7 @@ class NodeFailure(Message, frozen=True):
     phase: str
     number: int
     text: str
+    inputs: dict[str, int] = {}
 
 
 class Reply(Message, frozen=True):

@@ -49,10 +49,10 @@ def refuse(name: str, value: Any) -> NoReturn:
 
 
 def _dumped_by_value(name: str, value: Any) -> tuple[bytes, list[memoryview]]:
-    import cloudpickle  # on first use: few nodes send what pickle can't write
+    from .code_objects import dumps  # on first use: few nodes send what pickle can't write
 
     try:
-        return _dumped(cloudpickle.dumps, value)
+        return _dumped(dumps, value)
     except Exception as error:
         raise ChunkError(f"record {name!r}: {plain.described(value)} can't be sent: {error}") from error
 

@@ -95,7 +95,9 @@ class Code(msgspec.Struct, frozen=True):
     Attributes:
         definitions: the cloudpickled {name: class or function} of `__main__` that the nodes reach.
         modules: sibling modules and `packages=`.
-        main_path, main_source: the script, for tracebacks.
+        main_path: the script's path; empty for a notebook.
+        sources: the text of each file or notebook cell that code in `definitions` or in a node comes from, by the name
+            that the code has for it.
         requirements: installed distributions that the code imports -> the Manager's version of them.
         imports_cv2: whether the code imports cv2 (it is then loaded before the nodes are forked).
     """
@@ -103,7 +105,7 @@ class Code(msgspec.Struct, frozen=True):
     definitions: bytes
     modules: tuple[Module, ...] = ()
     main_path: str = ""
-    main_source: str = ""
+    sources: dict[str, str] = {}
     requirements: dict[str, str] = {}
     imports_cv2: bool = False
 

@@ -53,11 +53,11 @@ def test_a_key_that_others_can_read_is_a_problem(flowmesh: Ended, own_state: Pat
 
 def test_a_package_that_is_broken_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "NEEDED", {"blosc3": "arrays"})
-    monkeypatch.setattr(diagnostics, "EXTRAS", {"plot3": ("plot", "pictures")})
+    monkeypatch.setattr(diagnostics, "EXTRAS", {"plot3": ("plot3>=18", "pictures")})
     found = findings()
     assert found["blosc3"].state == "problem"
     assert found["blosc3"].fix == "pip install --force-reinstall blosc3"
-    assert found["plot3"] == Finding("plot3", "ok", "not there, for pictures: pip install flowmesh[plot]")
+    assert found["plot3"] == Finding("plot3", "ok", 'not there, for pictures: pip install "plot3>=18"')
 
 
 @pytest.mark.parametrize(

@@ -145,5 +145,5 @@ def test_a_drawing_that_cannot_be_saved_says_so(tmp_path: Path, name: str) -> No
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(FlowmeshError, match=r"pip install flowmesh\[plot\]"):
+    with pytest.raises(FlowmeshError, match='pip install "matplotlib>=3.10.8"'):
         plot(NAMES, ARROWS)

@@ -103,6 +103,13 @@ def test_only_wait_may_have_none(manager: fm.Manager, verb: str) -> None:
         VERBS[verb](manager, None)
 
 
+def test_a_registered_method_is_asked_for_by_names(manager: fm.Manager) -> None:
+    with pytest.raises(fm.GraphError, match=r"method must be the name of a method marked .*, got 5"):
+        manager.request_registered_method("source", 5)  # type: ignore[arg-type]
+    with pytest.raises(fm.GraphError, match=r"node must be a Node or a node's name, got 7"):
+        manager.request_registered_method(7, "reset")  # type: ignore[arg-type]
+
+
 def test_after_all_that_the_manager_works_still(manager: fm.Manager) -> None:
     assert manager.state == "empty"
     assert manager.status().workers == {}

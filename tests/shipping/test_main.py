@@ -322,6 +322,82 @@ nodes = [Sum(name="small", table=np.ones(1, np.uint8)), Sum(name="large", table=
     assert travel.run(packed) == {"small": 1, "large": 5_000_000}
 
 
+def test_functions_of_singledispatch(travel: Travel) -> None:
+    script = '''
+import functools
+from flowmesh.node import Node
+
+class Box:
+    def __init__(self, item):
+        self.item = item
+
+@functools.singledispatch
+def describe(x, level=0):
+    """Says what it is."""
+    return f"{level} other"
+
+@describe.register
+def _(x: int, level=0):
+    return f"{level} whole {NAME}"
+
+@describe.register(Box)
+@describe.register(list)
+def _(x, level=0):
+    inner = x.item if isinstance(x, Box) else x[0]
+    return f"{level} holds " + describe(inner, level + 1)
+
+NAME = "number"
+describe.unit = "pixels"
+
+class Uses(Node):
+    @functools.singledispatchmethod
+    def take(self, x):
+        return "any"
+    @take.register
+    def _(self, x: str):
+        return "text"
+    def step(self):
+        try:
+            describe()
+        except TypeError as error:
+            told = str(error)
+        return [describe(3), describe([Box(2.5)]), describe("x"), describe.__doc__, describe.unit, describe.__name__,
+                self.take(1), self.take("a"), describe.dispatch(bool)(True), self.given(2), told]
+
+def maker():
+    @functools.singledispatch
+    def local(x):
+        return describe(x)
+    return local
+
+nodes = [Uses(name="a", given=describe), Uses(name="b", given=maker())]
+'''
+    expected = [
+        "0 whole number", "0 holds 1 holds 2 other", "0 other", "Says what it is.", "pixels", "describe", "any", "text",
+        "0 whole number", "0 whole number", "describe requires at least 1 positional argument",
+    ]  # fmt: skip
+    assert travel(script) == {"a": expected, "b": expected}
+
+
+def test_what_can_t_travel_in_a_singledispatch_is_named(travel: Travel) -> None:
+    script = """
+import functools, threading
+from flowmesh.node import Node
+LOCK = threading.Lock()
+@functools.singledispatch
+def describe(x):
+    with LOCK:
+        return "other"
+class Uses(Node):
+    def step(self):
+        return describe(1)
+nodes = [Uses(name="uses")]
+"""
+    refused = travel.refused(script)
+    assert "describe uses the global 'LOCK'" in refused
+    assert "_thread.lock" in refused
+
+
 def test_run_with_m(travel: Travel) -> None:
     script = """
 from flowmesh.node import Node

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ...errors import DeadlineError, FlowmeshError, StateError, WorkerError
+from ...failures import add_note
 from ...wire.messages import Deploy, Message, MetricsReport, NodeNews, PauseBlocked, Start, Stop, TearDown
 from ...wire.plan_specs import Plan
 from ...wire.states import GRAPH, GraphState, NodeState, move
@@ -152,11 +153,12 @@ class GraphRun:
 
     def node_failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
         """A node has failed, or is lost."""
-        note = Log(logging.ERROR, str(error))
         if self.state not in _ACTIVE:
             if self.error is not None and self.state is GraphState.FAILING:
-                self.error.add_note(f"afterwards: {error}")
-            return [note]
+                add_note(self.error, f"afterwards: {error}")
+                return [Log(logging.ERROR, str(error), raised=self.error)]
+            return [Log(logging.ERROR, str(error))]
+        note = Log(logging.ERROR, str(error), raised=error)
         flowing = self.state in (GraphState.RUNNING, GraphState.STOPPING)
         self.error = error
         self._closing = False

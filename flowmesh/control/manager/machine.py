@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from ...errors import FlowmeshError, GraphError, NodeDied, NodeError, StateError, WorkerError
+from ...failures import LONGEST, chunks, shortened
 from ...wire.messages import (
     AnyMessage,
     Call,
@@ -316,6 +317,9 @@ def _error_of(failure: NodeFailure) -> NodeError:
     if failure.phase == "process":
         text = f"the process of node {failure.node!r} on worker {failure.worker!r} {failure.text}"
         return NodeDied(text, node=failure.node, worker=failure.worker, phase="process", number=failure.number)
-    where = f" (chunk {failure.number})" if failure.phase == "step" and failure.number else ""
+    where = f" ({chunks(failure.number, failure.inputs)})" if failure.phase == "step" and failure.number else ""
     text = f"node {failure.node!r} on worker {failure.worker!r} failed in {failure.phase}{where}:\n{failure.text}"
-    return NodeError(text, node=failure.node, worker=failure.worker, phase=failure.phase, number=failure.number)
+    return NodeError(
+        shortened(text, LONGEST), node=failure.node, worker=failure.worker, phase=failure.phase, number=failure.number,
+        inputs=failure.inputs,
+    )  # fmt: skip

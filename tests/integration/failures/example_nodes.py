@@ -249,6 +249,24 @@ class ReturnsAGenerator(WrongStep):
         return (number for number in range(3))
 
 
+class ReturnsAFile(WrongStep):
+    def wrong(self) -> Any:
+        self.file = open(__file__)  # noqa: SIM115
+        return self.file
+
+    def teardown(self) -> None:
+        self.file.close()
+
+
+class ReturnsABinaryFile(WrongStep):
+    def wrong(self) -> Any:
+        self.file = open(__file__, "rb")  # noqa: SIM115
+        return self.file
+
+    def teardown(self) -> None:
+        self.file.close()
+
+
 class Draws(fm.Node):
     def step(self, data: Data) -> Any:
         frame = data["src"].get("frame")["value"]

@@ -61,10 +61,13 @@ def test_an_exception_in_step_reaches_the_user(site: Site, case: Case) -> None:
     text = str(error)
     assert type(error) is fm.NodeError
     assert (error.node, error.worker, error.phase, error.number) == (case.place, "local", "step", case.number)
-    assert text.startswith(f"node '{case.place}' on worker 'local' failed in step (chunk {case.number}):\n")
+    inputs = {"src": {}, "mid": {"src": case.number}, "end": {"mid": case.number}}[case.place]
+    assert error.inputs == inputs
+    of = "".join(f" of {name!r}" for name in inputs)
+    assert text.startswith(f"node '{case.place}' on worker 'local' failed in step (chunk {case.number}{of}):\n")
     assert all(part in text for part in (*case.texts, case.line, 'example_nodes.py", line ')), text
     _has_only_the_users_frames(text)
-    assert len(text) < 100_000
+    assert len(text.encode()) <= 1 << 16
     site.is_failed()
     with pytest.raises(fm.NodeError) as again:
         site.manager.wait(LONG * SCALE)
@@ -86,7 +89,7 @@ def test_a_step_that_raises_is_skipped_if_it_says_so(site: Site, caplog: pytest.
     assert status.edges["mid", "end"].received == 99
     (record,) = caplog.records
     assert record.name == "flowmesh.node.mid"
-    assert "step raised at chunk 7, which is skipped" in record.getMessage()
+    assert "step raised at chunk 7 of 'src', which is skipped" in record.getMessage()
     assert c.__file__ in record.getMessage()
 
 
@@ -109,6 +112,14 @@ def test_two_nodes_fail_and_the_second_is_a_note_of_the_first(site: Site) -> Non
 UNSENDABLE = [
     (c.SendsALock, "record 'guard': a _thread.lock can't be sent: cannot pickle '_thread.lock' object"),
     (c.ReturnsAGenerator, "record 'default': a generator can't be sent: cannot pickle 'generator' object"),
+    (
+        c.ReturnsAFile,
+        f"record 'default': a _io.TextIOWrapper can't be sent: cannot pickle the open file {c.__file__!r}",
+    ),
+    (
+        c.ReturnsABinaryFile,
+        "record 'default': a _io.BufferedReader can't be sent: cannot pickle '_io.BufferedReader' object",
+    ),
     (c.EmitsALock, "record 'default': a dict can't be sent: cannot pickle '_thread.lock' object"),
 ]
 
@@ -118,7 +129,7 @@ def test_what_can_not_be_sent_is_named_by_its_record(site: Site, kind: type[fm.N
     error = site.failure(kind(name="mid"))
     assert (type(error), error.node, error.phase, error.number) == (fm.NodeError, "mid", "step", 7)
     first, *frames, last = str(error).splitlines()
-    assert first == "node 'mid' on worker 'local' failed in step (chunk 7):"
+    assert first == "node 'mid' on worker 'local' failed in step (chunk 7 of 'src'):"
     assert last == f"flowmesh.errors.ChunkError: {text}"
     assert bool(frames) == (kind is c.EmitsALock)  # what is returned is sent when no frame of the user's is left
     assert not any("/flowmesh/" in frame or "pickle" in frame for frame in frames)

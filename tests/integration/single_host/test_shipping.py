@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ...conftest import Script
 from .conftest import DEADLINE, Lines
 
@@ -216,6 +218,44 @@ def test_a_traceback_shows_the_script_s_lines(script: Script) -> None:
     assert "ZeroDivisionError" in done.stderr.strip().splitlines()[-1]
 
 
+TOOLS = """
+import inspect, io, pdb
+def halve(x):
+    return x / 2  # halve
+class Source(Once):
+    def values(self):
+        yield inspect.getsource(halve), inspect.getsource(Source).partition(":")[0]
+        out = io.StringIO()
+        debugger = pdb.Pdb(stdin=io.StringIO("list\\ncontinue\\n"), stdout=out, nosigint=True, readrc=False)
+        debugger.set_trace()
+        listed = 1  # the line that pdb stops at
+        yield out.getvalue(),
+"""
+
+
+def test_source_is_there_for_inspect_and_debuggers(lines: Lines, tmp_path: Path) -> None:
+    said = "\n".join(lines(HEAD + TOOLS + "go(Source(name='source'))\n"))
+    assert said.startswith("def halve(x):\n    return x / 2  # halve\n class Source(Once)")
+    assert f"> {tmp_path}/script.py(" in said
+    assert "->\t        listed = 1  # the line that pdb stops at" in said
+    assert "debugger.set_trace()" in said
+
+
+def test_source_is_there_for_a_notebook_s_cells(lines: Lines) -> None:
+    cell = HEAD + TOOLS.replace(', inspect.getsource(Source).partition(":")[0]', ",") + "go(Source(name='source'))\n"
+    notebook = f"""
+import linecache, sys
+del __file__
+cell = {cell!r}
+linecache.cache["<cell 4>"] = (len(cell), None, cell.splitlines(keepends=True), "<cell 4>")
+exec(compile(cell, "<cell 4>", "exec"), vars(sys.modules["__main__"]))
+"""
+    said = "\n".join(lines(notebook))
+    assert said.startswith("def halve(x):\n    return x / 2  # halve\n")
+    assert "> <cell 4>(" in said
+    assert "->\t        listed = 1  # the line that pdb stops at" in said
+
+
 NOTEBOOK_CELLS = [
     "import flowmesh as fm\nfactor = 3\ndef times(x):\n    return factor * x\n",
     "class Source(fm.Node):\n    def setup(self):\n        self.n = 0\n    def step(self):\n        self.n += 1\n"
@@ -310,3 +350,70 @@ def test_another_version_of_a_package_is_warned_of(script: Script, tmp_path: Pat
     assert (done.returncode, done.stdout) == (0, "3\n")
     assert "numpy is " in done.stderr
     assert "at the Manager and 0.0.1 on this worker" in done.stderr
+
+
+WRONG = """
+import flowmesh as fm
+class Source(fm.Node):
+    n = 0
+    def step(self):
+        self.n += 1
+        return self.n
+class Wrong(fm.Node):
+    join = "zip"
+    n = 0
+    def step(self, data):
+        self.n += 1
+        return 1 // (3 - self.n)  # the guilty line
+class Sink(fm.Node):
+    def step(self, data):
+        pass
+graph = fm.Graph()
+wrong = Wrong(name="wrong")
+graph.add_edge(Source(name="left"), wrong)
+graph.add_edge(Source(name="right"), wrong)
+graph.add_edge(wrong, Sink(name="sink"))
+"""
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_an_error_is_told_once_with_the_user_s_lines_only(script: Script, inline: bool) -> None:
+    done = script(f"{WRONG}if __name__ == '__main__':\n    fm.run(graph, inline={inline})  # the script's line\n")
+    assert done.returncode == 1
+    assert done.stderr.count("# the guilty line") == done.stderr.count("# the script's line") == 1
+    assert "failed in step (chunk 3 of 'left', with chunk 3 of 'right')" in done.stderr
+    frames = [line for line in done.stderr.splitlines() if line.startswith('  File "')]
+    assert len(frames) == 3
+    assert [frame for frame in frames if "script.py" not in frame] == [frames[2] if inline else frames[1]]
+
+
+def test_an_option_shows_all_frames(script: Script) -> None:
+    source = f"import os; os.environ['FLOWMESH_TRACEBACKS'] = 'all'\n{WRONG}\nif __name__ == '__main__':\n    fm.run(graph)\n"
+    done = script(source)
+    frames = [line for line in done.stderr.splitlines() if line.startswith('  File "')]
+    assert any("/flowmesh/runtime/" in frame for frame in frames)
+    assert any("/flowmesh/manager.py" in frame for frame in frames)
+
+
+def test_an_error_that_no_verb_raises_is_logged_whole(script: Script) -> None:
+    source = """
+if __name__ == "__main__":
+    import logging, threading
+    logged = threading.Event()
+    class Notice(logging.StreamHandler):
+        def emit(self, record):
+            super().emit(record)
+            logged.set()
+    logging.getLogger("flowmesh").addHandler(Notice())
+    with fm.Worker(name="local") as worker, fm.Manager() as manager:
+        worker.connect(host=manager.host, port=manager.port)
+        manager.commit_graph(graph=graph)
+        manager.start()
+        assert logged.wait(30)
+"""
+    done = script(WRONG + source)
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "node 'wrong' on worker 'local' failed in step (chunk 3 of 'left', with chunk 3 of 'right')"
+    )
+    assert done.stderr.count("# the guilty line") == 1
