@@ -1,0 +1,343 @@
+"""Records as the messages of a file, and back. What is read is believed only after it was checked.
+
+`RecordEncoder` makes a record's message; any number of threads may encode at once, but one stream's H.264 only in order.
+`RecordDecoder` gives the value back; H.264 needs all packets since the last key frame, in order. Sizes, dtypes, shapes and
+parameters are checked before memory is taken for them, and no pickle is opened unless the reader trusts the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ..codecs import pickled, registry
+from ..codecs.codec import flat
+from ..codecs.exact import Exact as ExactCodec
+from ..codecs.plain import plain
+from ..codecs.raw import Raw as RawCodec
+from ..errors import ChunkError
+from ..wire import values
+from .h264 import PictureDecoder, PictureEncoder
+from .options import VIEWABLE, Audio, Exact, Jpeg, Option, Raw, Values, Video, default_option, encoding_of
+from .schemas import StampRecord, build_message, parse_message
+
+LARGEST = 1 << 30  # bytes of one value that is read
+_JPEG_PIXELS = 256  # a byte of a JPEG holds at most so many: two bits for each block of 8×8, at 4:2:0
+_SAFE_INT = 1 << 53  # JSON's numbers are exact up to here, wherever they are read
+_DTYPES = {encoding: kind for kind, encoding in VIEWABLE.items()}
+_exact, _raw = ExactCodec(), RawCodec()
+_to_json = msgspec.json.Encoder().encode
+_to_msgpack = msgspec.msgpack.Encoder().encode
+
+
+class EncodedRecord(NamedTuple):
+    """A record that is ready to be written.
+
+    Attributes:
+        entry: what the stamp says of it.
+        data: the message.
+        fallback: whether its option did not take it.
+    """
+
+    entry: StampRecord
+    data: bytes
+    fallback: bool = False
+
+
+class RecordEncoder:
+    """Encodes the records of one topic.
+
+    Args:
+        option: None: what is usual for its content type.
+    """
+
+    def __init__(self, node: str, record: str, option: Option | None) -> None:
+        self._node, self._record, self._option = node, record, option
+        self._video: PictureEncoder | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether chunks must be encoded in order, one at a time."""
+        return isinstance(self._option, Video)
+
+    def encode(self, value: Any, content_type: str, time_ns: int, new_key: bool = False) -> EncodedRecord:
+        """The message of a value. `new_key`: H.264 begins anew with a key frame.
+
+        Raises:
+            ChunkError: it can't be encoded.
+        """
+        option = self._option
+        fallback = option is not None and not option.takes(value)
+        if option is None or fallback:
+            option = default_option(value, content_type)
+        entry = StampRecord(self._record, content_type, "")
+        if isinstance(option, Video):
+            data = self._encode_video(option, value, time_ns, new_key, entry)
+        else:
+            data = _WRITERS[type(option)](option, self._node, value, time_ns, entry)
+        return EncodedRecord(entry, data, fallback)
+
+    def _encode_video(self, option: Video, value: Any, time_ns: int, new_key: bool, entry: StampRecord) -> bytes:
+        if self._video is None:
+            self._video = PictureEncoder(option.crf, option.preset, option.key)
+        packet, since_key = self._video.encode(value, time_ns, new_key)
+        entry.form, entry.shape, entry.since_key = "h264", value.shape, since_key
+        return build_message("foxglove.CompressedVideo", time_ns, packet, frame_id=self._node, format="h264")
+
+
+Writer = Callable[[Any, str, Any, int, StampRecord], bytes]
+
+
+def _write_jpeg(option: Jpeg, node: str, value: Any, time_ns: int, entry: StampRecord) -> bytes:
+    import simplejpeg
+
+    entry.form, entry.shape = "jpeg", value.shape
+    height, width, channels = (*value.shape, 1)[:3]
+    picture = np.ascontiguousarray(value).reshape(height, width, channels)
+    colours = "GRAY" if channels == 1 else "BGR"
+    try:
+        data = simplejpeg.encode_jpeg(picture, option.quality, colours, "420")
+    except ValueError as error:
+        raise ChunkError(f"a picture can't be encoded as JPEG: {error}") from error
+    return build_message("foxglove.CompressedImage", time_ns, data, frame_id=node, format="jpeg")
+
+
+def _write_raw(option: Raw, node: str, value: Any, time_ns: int, entry: StampRecord) -> bytes:
+    entry.form, entry.shape = "raw", value.shape
+    picture = np.ascontiguousarray(value)
+    return build_message(
+        "foxglove.RawImage", time_ns, flat(picture), frame_id=node, height=value.shape[0], width=value.shape[1],
+        encoding=encoding_of(value), step=picture.nbytes // value.shape[0],
+    )  # fmt: skip
+
+
+def _write_audio(option: Audio, node: str, value: Any, time_ns: int, entry: StampRecord) -> bytes:
+    entry.form, entry.shape = "audio", value.shape
+    samples = np.ascontiguousarray(value, "<i2")
+    channels = value.shape[1] if value.ndim == 2 else 1
+    return build_message(
+        "foxglove.RawAudio", time_ns, flat(samples), format="pcm-s16", sample_rate=option.rate,
+        number_of_channels=channels,
+    )  # fmt: skip
+
+
+def _write_arrays(option: Exact, node: str, value: Any, time_ns: int, entry: StampRecord) -> bytes:
+    if type(value) is np.ndarray:
+        entry.form = "array"
+        fields, data = _array_fields(value)
+        return build_message("flowmesh.Array", time_ns, data, **fields)
+    entry.form = "arrays"
+    arrays = [{**fields, "data": bytes(data)} for fields, data in map(_array_fields, value)]
+    return build_message("flowmesh.Arrays", time_ns, arrays=arrays)
+
+
+def _array_fields(array: np.ndarray[Any, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
+    codec = _exact if _exact.refusal(array) is None else _raw
+    encoded = codec.encode(array)
+    fields = {
+        "dtype": array.dtype.str,
+        "shape": array.shape,
+        "order": int(array.flags.fnc),
+        "codec": encoded.codec,
+        "parameters": encoded.parameters,
+    }
+    return fields, encoded.data
+
+
+def _write_value(option: Values, node: str, value: Any, time_ns: int, entry: StampRecord) -> bytes:
+    if is_json(value):
+        entry.form = "json"
+        return _to_json({"value": value})
+    if plain(value):
+        entry.form = "msgpack"
+        return _to_msgpack({"value": value})
+    entry.form = "pickle"
+    stream, buffers = pickled.dump(entry.name, value)
+    return _to_msgpack({"pickle": stream, "buffers": [bytes(buffer) for buffer in buffers]})
+
+
+_WRITERS: dict[type, Writer] = {
+    Jpeg: _write_jpeg, Raw: _write_raw, Audio: _write_audio, Exact: _write_arrays, Values: _write_value
+}  # fmt: skip
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON gives back the very same value, wherever it is read."""
+    return plain(value) and _is_json(value)
+
+
+def _is_json(value: Any) -> bool:
+    kind: type = type(value)
+    if kind is dict:
+        return all(map(_is_json, value.values()))
+    if kind is list:
+        return all(map(_is_json, value))
+    if kind is int:
+        return bool(-_SAFE_INT < value < _SAFE_INT)
+    return kind is not bytes and (kind is not float or math.isfinite(value))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class RecordDecoder:
+    """Decodes the records of one topic.
+
+    Args:
+        trust: whether to open pickles, which may run any code of whoever wrote them.
+    """
+
+    def __init__(self, trust: bool = False) -> None:
+        self._trust = trust
+        self._video: PictureDecoder | None = None
+
+    def decode(self, entry: StampRecord, data: bytes | memoryview) -> Any:
+        """The value; arrays are read-only.
+
+        Raises:
+            ChunkError: it is damaged, needs a packet that is missing, or is a pickle and the file is not trusted.
+        """
+        try:
+            if entry.form == "h264":
+                return self._decode_video(entry, data)
+            if entry.form == "pickle":
+                return self._open_pickle(entry.name, data)
+            reader = _READERS.get(entry.form)
+            if reader is None:
+                raise ChunkError(f"its form {entry.form!r:.100} is unknown: another version has written it")
+            return reader(entry, data)
+        except ChunkError as error:
+            raise ChunkError(f"record {entry.name!r}: {error}") from error
+
+    def _decode_video(self, entry: StampRecord, data: bytes | memoryview) -> np.ndarray[Any, Any]:
+        shape = _picture_shape(entry)
+        message = parse_message("foxglove.CompressedVideo", data)
+        if self._video is None:
+            self._video = PictureDecoder()
+        return _frozen(self._video.decode(message.data, shape, entry.since_key))
+
+    def _open_pickle(self, name: str, data: bytes | memoryview) -> Any:
+        if not self._trust:
+            raise ChunkError("it is a pickle, which may run any code: read it with trust=True if you trust its writer")
+        content = _unpacked(data, {"pickle": bytes, "buffers": list})
+        if not all(type(buffer) is bytes for buffer in content["buffers"]):
+            raise ChunkError("the pickle's buffers are damaged")
+        return pickled.load(content["pickle"], content["buffers"])
+
+
+def _read_jpeg(entry: StampRecord, data: bytes | memoryview) -> np.ndarray[Any, Any]:
+    import simplejpeg
+
+    shape = _picture_shape(entry)
+    content = parse_message("foxglove.CompressedImage", data).data
+    channels = shape[2] if len(shape) == 3 else 1
+    if channels not in (1, 3):
+        raise ChunkError(f"a JPEG holds 1 or 3 channels, not {channels}")
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(content)
+        if (height, width) != shape[:2] or height * width > _JPEG_PIXELS * len(content):
+            raise ChunkError(f"the JPEG claims to be {width}×{height} pixels in {len(content)} bytes")
+        picture = simplejpeg.decode_jpeg(content, "GRAY" if channels == 1 else "BGR")
+    except ValueError as error:
+        raise ChunkError(f"the JPEG is damaged: {error}") from error
+    return _frozen(picture.reshape(shape))
+
+
+def _read_raw(entry: StampRecord, data: bytes | memoryview) -> np.ndarray[Any, Any]:
+    shape = _picture_shape(entry)
+    message = parse_message("foxglove.RawImage", data)
+    if message.encoding not in _DTYPES:
+        raise ChunkError(f"the encoding {message.encoding!r:.100} is unknown")
+    dtype, channels = _DTYPES[message.encoding]
+    if channels != (shape[2] if len(shape) == 3 else 1):
+        raise ChunkError(f"a picture of the shape {list(shape)} is not {message.encoding}")
+    return _array_of(np.dtype(dtype).str, list(shape), 0, message.data)
+
+
+def _read_audio(entry: StampRecord, data: bytes | memoryview) -> np.ndarray[Any, Any]:
+    message = parse_message("foxglove.RawAudio", data)
+    if message.format != "pcm-s16":
+        raise ChunkError(f"the sound's format {message.format!r:.100} is unknown")
+    return _array_of("<i2", list(entry.shape), 0, message.data)
+
+
+def _read_array(entry: StampRecord, data: bytes | memoryview) -> np.ndarray[Any, Any]:
+    return _decoded_array(parse_message("flowmesh.Array", data))
+
+
+def _read_arrays(entry: StampRecord, data: bytes | memoryview) -> list[np.ndarray[Any, Any]]:
+    return [_decoded_array(message) for message in parse_message("flowmesh.Arrays", data).arrays]
+
+
+def _decoded_array(message: Any) -> np.ndarray[Any, Any]:
+    dtype, shape = values.read_dtype(message.dtype), list(message.shape)
+    size = math.prod(shape) * dtype.itemsize
+    if size > LARGEST or len(shape) > 64:
+        raise ChunkError(f"an array of {size} bytes and {len(shape)} dimensions is more than is read")
+    target = bytearray(size)
+    registry.decode(message.codec, tuple(message.parameters), message.data, memoryview(target))
+    return _array_of(message.dtype, shape, message.order, target)
+
+
+def _array_of(dtype: str, shape: list[int], order: int, data: bytes | bytearray) -> np.ndarray[Any, Any]:
+    """The array whose elements are all of `data`; checked as what comes from another process."""
+    expected = math.prod(shape) * values.read_dtype(dtype).itemsize
+    if expected != len(data):
+        raise ChunkError(f"an array of the shape {shape} has {expected} bytes, not {len(data)}")
+    opened = values.unpack([["array", 2, values.ARRAY, [dtype, shape, 0, order]]], memoryview(data))
+    array: np.ndarray[Any, Any] = opened["array"][0]
+    return array
+
+
+def _read_json(entry: StampRecord, data: bytes | memoryview) -> Any:
+    try:
+        content = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ChunkError(f"its JSON is damaged: {error}") from error
+    if type(content) is not dict or "value" not in content or not plain(content["value"]):
+        raise ChunkError("its JSON is no value that is written here")
+    return content["value"]
+
+
+def _read_msgpack(entry: StampRecord, data: bytes | memoryview) -> Any:
+    return _unpacked(data, {"value": object})["value"]
+
+
+def _unpacked(data: bytes | memoryview, fields: dict[str, type]) -> dict[str, Any]:
+    try:
+        content = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        raise ChunkError(f"its msgpack is damaged: {error}") from error
+    if type(content) is not dict or any(not isinstance(content.get(name), kind) for name, kind in fields.items()):
+        raise ChunkError("its msgpack is no value that is written here")
+    return content
+
+
+_READERS: dict[str, Callable[[StampRecord, bytes | memoryview], Any]] = {
+    "jpeg": _read_jpeg,
+    "raw": _read_raw,
+    "audio": _read_audio,
+    "array": _read_array,
+    "arrays": _read_arrays,
+    "json": _read_json,
+    "msgpack": _read_msgpack,
+}
+
+
+def _picture_shape(entry: StampRecord) -> tuple[int, ...]:
+    """The shape that the stamp gives a picture."""
+    shape = entry.shape
+    if len(shape) not in (2, 3) or not all(1 <= side <= 65500 for side in shape):
+        raise ChunkError(f"the picture's shape {list(shape)!r:.100} is damaged")
+    if math.prod(shape) > LARGEST:
+        raise ChunkError(f"a picture of the shape {list(shape)} is more than is read")
+    return shape
+
+
+def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    array.flags.writeable = False
+    return array
