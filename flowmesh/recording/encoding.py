@@ -19,7 +19,7 @@ from ..codecs.codec import flat
 from ..codecs.exact import Exact as ExactCodec
 from ..codecs.plain import plain
 from ..codecs.raw import Raw as RawCodec
-from ..errors import ChunkError
+from ..errors import ChunkError, PickleRefused
 from ..wire import values
 from .h264 import PictureDecoder, PictureEncoder
 from .options import VIEWABLE, Audio, Exact, Jpeg, Option, Raw, Values, Video, default_option, encoding_of
@@ -210,6 +210,8 @@ class RecordDecoder:
             if reader is None:
                 raise ChunkError(f"its form {entry.form!r:.100} is unknown: another version has written it")
             return reader(entry, data)
+        except PickleRefused:
+            raise
         except ChunkError as error:
             raise ChunkError(f"record {entry.name!r}: {error}") from error
 
@@ -222,7 +224,9 @@ class RecordDecoder:
 
     def _open_pickle(self, name: str, data: bytes | memoryview) -> Any:
         if not self._trust:
-            raise ChunkError("it is a pickle, which may run any code: read it with trust=True if you trust its writer")
+            raise PickleRefused(
+                f"record {name!r} is a pickle, which may run any code: read it with trust=True if you trust its writer"
+            )
         content = _unpacked(data, {"pickle": bytes, "buffers": list})
         if not all(type(buffer) is bytes for buffer in content["buffers"]):
             raise ChunkError("the pickle's buffers are damaged")

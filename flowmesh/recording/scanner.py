@@ -13,6 +13,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -94,10 +95,11 @@ class McapFile:
         self.whole = self._read_summary()
 
     def close(self) -> None:
-        """Twice does no harm. Views of the file must be gone."""
+        """Twice does no harm. Where views of the file are still there, the last one lets it go."""
         self._data.release()
         if self._map is not None:
-            self._map.close()
+            with suppress(BufferError):
+                self._map.close()
 
     def __enter__(self) -> McapFile:
         return self

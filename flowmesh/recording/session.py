@@ -26,6 +26,7 @@ from ..errors import FlowmeshError
 VERSION = 1
 MANIFEST, EVENTS = "session.json", "events.jsonl"
 STATES = ("open", "closed", "incomplete")
+_MOST_GAPS = 10_000  # runs of missing numbers that are listed
 _LARGEST_MANIFEST = 16 << 20  # bytes: a session's description is a few kB
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _SEGMENT = re.compile(r"([0-9]{4,9})(\.recovered)?\.mcap")
@@ -54,6 +55,23 @@ class StreamTotals(msgspec.Struct, omit_defaults=True):
     missing: list[tuple[int, int]] = []
     more_missing: int = 0
     not_recorded: dict[str, int] = {}
+
+    def reach(self, number: int) -> None:
+        """A chunk of this number is there: what lies between it and the last one is missing."""
+        if not self.first:
+            self.first = self.last = number
+        elif number > self.last + 1:
+            self.miss(self.last + 1, number - 1)
+        self.last = max(self.last, number)
+
+    def miss(self, begin: int, end: int) -> None:
+        """These numbers are not in the file."""
+        if self.missing and self.missing[-1][1] == begin - 1:
+            self.missing[-1] = self.missing[-1][0], end
+        elif len(self.missing) < _MOST_GAPS:
+            self.missing.append((begin, end))
+        else:
+            self.more_missing += end - begin + 1
 
     @property
     def missing_count(self) -> int:

@@ -33,7 +33,6 @@ from .schemas import (
 from .session import StreamTotals, segment_path
 
 CHUNK = 1 << 20  # bytes of an MCAP chunk: what one damaged byte costs
-MOST_GAPS = 10_000  # runs of missing numbers that are listed
 _ROOM = 1 << 20  # bytes of disk that it takes to close a file: its index, above all
 _INFO = 2  # foxglove.Log's level
 
@@ -157,15 +156,15 @@ class SessionWriter:
             file.add(stamp_key(node), encode_stamp(stamp), log, created_ns, number)
         except OSError as error:
             self._give_up(error)
-        totals = self.note(node, stamp.run, number)
+        totals = self._reached(node, stamp.run, number)
         totals.chunks += 1
         totals.bytes += size
         self.written += size
 
     def skip_chunk(self, node: str, run: int, number: int, reason: str) -> None:
         """Count a chunk that is not in the file."""
-        totals = self.note(node, run, number)
-        _add_missing(totals, number, number)
+        totals = self._reached(node, run, number)
+        totals.miss(number, number)
         totals.not_recorded[reason] = totals.not_recorded.get(reason, 0) + 1
 
     def write_mark(self, time_ns: int, text: str) -> None:
@@ -222,14 +221,12 @@ class SessionWriter:
         disk = os.statvfs(self.part)
         return disk.f_bavail * disk.f_frsize - self._reserve
 
-    def note(self, node: str, run: int, number: int) -> StreamTotals:
+    def _reached(self, node: str, run: int, number: int) -> StreamTotals:
         """The totals of a stream, whose chunk of this number has reached the recorder."""
         totals = self._totals.get((node, run))
         if totals is None:
-            totals = self._totals[node, run] = StreamTotals(node, run, number, number)
-        elif number > totals.last + 1:
-            _add_missing(totals, totals.last + 1, number - 1)
-        totals.last = max(totals.last, number)
+            totals = self._totals[node, run] = StreamTotals(node, run)
+        totals.reach(number)
         return totals
 
     def _write(self, key: ChannelKey, data: bytes, time_ns: int) -> None:
@@ -268,12 +265,3 @@ class SessionWriter:
             self._file.abandon()
             self._file = None
         raise DiskFullError(f"{self.part}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _add_missing(totals: StreamTotals, begin: int, end: int) -> None:
-    if totals.missing and totals.missing[-1][1] == begin - 1:
-        totals.missing[-1] = totals.missing[-1][0], end
-    elif len(totals.missing) < MOST_GAPS:
-        totals.missing.append((begin, end))
-    else:
-        totals.more_missing += end - begin + 1

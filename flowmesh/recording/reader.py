@@ -1,0 +1,327 @@
+"""A session, read: its streams and chunks, also of files that were cut or damaged. Nothing is written here.
+
+A chunk is given only whole: its records, then its stamp. What is damaged, or can't be decoded because a packet before it is
+missing, is left out and counted in `skipped`; no file makes the reader raise once it is open, except for pickles that it
+may not open.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ..chunk import CONTENT_TYPES, DataChunk
+from ..errors import ChunkError, FlowmeshError, PickleRefused
+from .encoding import RecordDecoder
+from .scanner import McapBlock, McapFile
+from .schemas import JSON, MARKS, TOTALS_METADATA, ChunkStamp, StampRecord, decode_stamp, parse_message, parse_topic
+from .session import MANIFEST, Manifest, Session, StreamTotals, segments
+
+_LONGEST_KEY = 60_000_000_000  # ns: the key frame that a packet needs is at most so much older
+_LONGEST_GROUP = 10_000  # packets since a key frame that are kept for a beginning in their midst
+
+
+class StoredChunk(NamedTuple):
+    """A whole chunk of a file, not decoded.
+
+    Attributes:
+        node: whose output it is.
+        created_ns: when it was created, by its host's clock.
+        stamp: what the file says of it.
+        messages: of the stamp's records, in their order.
+    """
+
+    node: str
+    created_ns: int
+    stamp: ChunkStamp
+    messages: tuple[bytes, ...]
+
+    @property
+    def time_ns(self) -> int:
+        """When it was created, by the Manager's clock."""
+        return self.created_ns + self.stamp.offset_ns
+
+
+class RecordedChunk(NamedTuple):
+    """A chunk of a session.
+
+    Attributes:
+        node: whose output it is.
+        time_ns: when it was created, by the Manager's clock, in ns since the epoch.
+        created_ns: the same by its host's clock.
+        stamp: its number and whatever else the file says of it.
+        chunk: its records; arrays are read-only.
+    """
+
+    node: str
+    time_ns: int
+    created_ns: int
+    stamp: ChunkStamp
+    chunk: DataChunk
+
+    @property
+    def number(self) -> int:
+        """Its number on the output that it came from."""
+        return self.stamp.n
+
+
+class RecordedMark(NamedTuple):
+    """What the user marked, at a time of the Manager's clock in ns."""
+
+    time_ns: int
+    text: str
+
+
+class FileReport(NamedTuple):
+    """What is known of a file.
+
+    Attributes:
+        path: where it is.
+        whole: whether it has its end.
+        damaged: runs of damaged bytes.
+        size: in bytes.
+    """
+
+    path: Path
+    whole: bool
+    damaged: int
+    size: int
+
+
+class SessionReader:
+    """A session's folder, or a single .mcap file of one.
+
+    Args:
+        path: the folder, or the file.
+        trust: whether to open pickles, which run code of whoever wrote them.
+
+    Attributes:
+        manifest: `session.json`; None if there is none, or it is damaged.
+        parts: the files of each worker, in their order.
+        skipped: {(node, reason): chunks}, of what the last iteration could not give.
+        reports: of the files that the last iteration has read to their end.
+
+    Raises:
+        FlowmeshError: there is no such session.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], trust: bool = False) -> None:
+        self.path, self._trust = Path(path), trust
+        self.manifest: Manifest | None = None
+        self.parts: list[list[Path]] = []
+        self.skipped: Counter[tuple[str, str]] = Counter()
+        self.reports: dict[Path, FileReport] = {}
+        if self.path.is_dir():
+            session = Session(self.path)
+            with suppress(FlowmeshError):
+                self.manifest = session.read_manifest()
+            self.parts = [segments(part) for part in session.parts()]
+        elif self.path.is_file():
+            self.parts = [[self.path]]
+        if not self.parts and self.manifest is None:
+            raise FlowmeshError(f"{self.path} is no session: it must be a folder with {MANIFEST}, or an .mcap file")
+
+    def chunks(
+        self, nodes: Collection[str] | None = None, begin_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[RecordedChunk]:
+        """The chunks of these nodes (None: of all), each stream in its order, streams mixed by time.
+
+        Args:
+            begin_ns, end_ns: times of the Manager's clock; the first one counts, the last one does not.
+
+        Raises:
+            PickleRefused: a record is a pickle, and the reader may not open it.
+        """
+        decoders = _Decoders(self._trust, self.skipped)
+        since = 0 if begin_ns is None else begin_ns
+        for stored in self.stored(nodes, max(since - _LONGEST_KEY, 0)):
+            if stored.time_ns < since:
+                decoders.remember(stored)
+            elif end_ns is None or stored.time_ns < end_ns:
+                decoded = decoders.decode(stored)
+                if decoded is not None:
+                    yield decoded
+
+    def stored(self, nodes: Collection[str] | None = None, since_ns: int = 0) -> Iterator[StoredChunk]:
+        """As `chunks`, not decoded. What lies before `since_ns` may be left out."""
+        self.skipped.clear()
+        self.reports.clear()
+        wanted = None if nodes is None else frozenset(nodes)
+        parts = [self._stored_in(part, wanted, since_ns) for part in self.parts]
+        yield from (
+            heapq.merge(*parts, key=lambda stored: stored.time_ns) if len(parts) > 1 else parts[0] if parts else ()
+        )
+
+    def marks(self) -> list[RecordedMark]:
+        """What was marked, by time; a mark that several workers wrote is given once."""
+        marks: set[RecordedMark] = set()
+        for path in (path for part in self.parts for path in part):
+            with McapFile(path) as file:
+                marks.update(_marks(file))
+        return sorted(marks)
+
+    def totals(self) -> list[StreamTotals]:
+        """What is in the session, by node and run: from the files' ends, or, where one is missing, by reading them."""
+        merged: dict[tuple[str, int], StreamTotals] = {}
+        for part in self.parts:
+            written = None if any(".recovered." in path.name for path in part) else _written_totals(part[-1])
+            for one in written if written is not None else self._count(part):
+                merged[one.node, one.run] = one
+        return sorted(merged.values(), key=lambda one: (one.node, one.run))
+
+    @property
+    def whole(self) -> bool:
+        """Whether each file has its end."""
+        return all(_is_whole(path) for part in self.parts for path in part)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _count(self, part: list[Path]) -> list[StreamTotals]:
+        counted: dict[tuple[str, int], StreamTotals] = {}
+        for stored in self._stored_in(part, None, 0):
+            stamp = stored.stamp
+            key = stored.node, stamp.run
+            if key not in counted:
+                counted[key] = StreamTotals(*key)
+            counted[key].reach(stamp.n)
+            counted[key].chunks += 1
+            counted[key].bytes += sum(map(len, stored.messages))
+        return list(counted.values())
+
+    def _stored_in(self, part: list[Path], nodes: frozenset[str] | None, since_ns: int) -> Iterator[StoredChunk]:
+        for path in part:
+            with McapFile(path) as file:
+                assembly = _Assembly(nodes, self.skipped)
+                for block in file.blocks(since_ns):
+                    yield from assembly.chunks_of(file, block)
+                self.reports[path] = FileReport(path, file.whole, file.damaged, file.size)
+
+
+class _Assembly:
+    """Puts the chunks of a file together from its messages."""
+
+    def __init__(self, nodes: frozenset[str] | None, skipped: Counter[tuple[str, str]]) -> None:
+        self._nodes, self._skipped = nodes, skipped
+        self._topics: dict[tuple[str, str], tuple[str, str | None]] = {}
+        self._begun: dict[
+            str, tuple[tuple[int, int], list[tuple[str, bytes]]]
+        ] = {}  # by node: sequence and time, records
+
+    def chunks_of(self, file: McapFile, block: McapBlock) -> list[StoredChunk]:
+        """The chunks whose stamps are in the block."""
+        found = []
+        for message in file.messages(block):
+            channel = file.channels.get(message.channel)
+            if channel is None or channel.topic.startswith("/flowmesh/"):
+                continue
+            node, record = self._parsed(channel.topic, channel.encoding)
+            if self._nodes is not None and node not in self._nodes:
+                continue
+            at = message.sequence, message.log_time
+            if record is not None:
+                if node not in self._begun or self._begun[node][0] != at:
+                    self._begun[node] = at, []
+                self._begun[node][1].append((record, bytes(message.data)))
+            elif channel.encoding == JSON:
+                records = self._begun.pop(node, (at, []))
+                chunk = self._complete(node, message.publish_time, message.data, records[1] if records[0] == at else [])
+                if chunk is not None:
+                    found.append(chunk)
+        return found
+
+    def _parsed(self, topic: str, encoding: str) -> tuple[str, str | None]:
+        parsed = self._topics.get((topic, encoding))
+        if parsed is None:
+            parsed = self._topics[topic, encoding] = parse_topic(topic)
+        return parsed
+
+    def _complete(
+        self, node: str, created_ns: int, data: memoryview, records: list[tuple[str, bytes]]
+    ) -> StoredChunk | None:
+        try:
+            stamp = decode_stamp(bytes(data))
+        except ChunkError:
+            self._skipped[node, "its stamp is damaged"] += 1
+            return None
+        if [entry.name for entry in stamp.records] != [name for name, _ in records]:
+            self._skipped[node, "some of its records are damaged"] += 1
+            return None
+        return StoredChunk(node, created_ns, stamp, tuple(content for _, content in records))
+
+
+class _Decoders:
+    """The decoders of all streams; a stream of H.264 that begins in the midst is decoded from its last key frame."""
+
+    def __init__(self, trust: bool, skipped: Counter[tuple[str, str]]) -> None:
+        self._trust, self._skipped = trust, skipped
+        self._decoders: dict[tuple[str, str], RecordDecoder] = {}
+        self._before: dict[tuple[str, str], list[tuple[StampRecord, bytes]]] = {}
+
+    def remember(self, stored: StoredChunk) -> None:
+        """A chunk before the beginning, of which only later packets may have need."""
+        for entry, data in zip(stored.stamp.records, stored.messages, strict=True):
+            if entry.form == "h264":
+                kept = self._before.setdefault((stored.node, entry.name), [])
+                if entry.since_key == 0 or len(kept) > _LONGEST_GROUP:
+                    kept.clear()
+                kept.append((entry, data))
+
+    def decode(self, stored: StoredChunk) -> RecordedChunk | None:
+        """The chunk with its values; None, counted, if one of them can't be read."""
+        values = {}
+        failure = ""
+        for entry, data in zip(stored.stamp.records, stored.messages, strict=True):
+            if entry.type not in CONTENT_TYPES or entry.name in values:
+                failure = "its stamp is damaged"
+                continue
+            try:
+                values[entry.name] = self._decoder(stored.node, entry.name).decode(entry, data), entry.type
+            except PickleRefused:
+                raise
+            except ChunkError as error:  # the other records are decoded all the same: H.264 goes on
+                failure = str(error)
+        if failure:
+            self._skipped[stored.node, failure] += 1
+            return None
+        return RecordedChunk(stored.node, stored.time_ns, stored.created_ns, stored.stamp, DataChunk(values))
+
+    def _decoder(self, node: str, record: str) -> RecordDecoder:
+        decoder = self._decoders.get((node, record))
+        if decoder is None:
+            decoder = self._decoders[node, record] = RecordDecoder(self._trust)
+            for entry, data in self._before.pop((node, record), ()):
+                with suppress(ChunkError):
+                    decoder.decode(entry, data)
+        return decoder
+
+
+def _marks(file: McapFile) -> Iterator[RecordedMark]:
+    for block in file.blocks():
+        for message in file.messages(block):
+            channel = file.channels.get(message.channel)
+            if channel is not None and channel.topic == MARKS:
+                with suppress(ChunkError):
+                    yield RecordedMark(message.log_time, parse_message("foxglove.Log", message.data).message)
+
+
+def _written_totals(path: Path) -> list[StreamTotals] | None:
+    """What the file's end says of all files of its worker; None if it has none."""
+    with McapFile(path) as file:
+        if not file.whole or TOTALS_METADATA not in file.metadata:
+            return None
+        try:
+            return [msgspec.json.decode(one, type=StreamTotals) for one in file.metadata[TOTALS_METADATA].values()]
+        except (msgspec.DecodeError, RecursionError):
+            return None
+
+
+def _is_whole(path: Path) -> bool:
+    with McapFile(path) as file:
+        return file.whole
