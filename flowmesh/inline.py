@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .chunk import DataChunk, Origin, Stamp, Times
+from .chunk import DataChunk, Nanoseconds, Origin, Stamp, Times
 from .control.node.joins import AnyJoin, FollowJoin, Join, PairingJoin
 from .control.node.pairing import AlignJoin, ZipJoin
 from .control.node.watermarks import Cause, WatermarkTracker
@@ -166,8 +166,10 @@ class _InlineNode:
 
     def _stamp(self, origin: Origins, now: int, last: bool) -> Stamp:
         numbers = origin or {self._index: (self.number, now)}
-        named = {self._names[output]: Origin(number, at / 10**9) for output, (number, at) in numbers.items()}
-        return Stamp(1, 1, self.number, self._trigger, self._emissions, last, named, Times(now / 10**9, 0.0, 0.0))
+        whole = {self._names[output]: at for output, at in numbers.items()}
+        named = {name: Origin(number, at / 10**9) for name, (number, at) in whole.items()}
+        times, ns = Times(now / 10**9, 0.0, 0.0), Nanoseconds(now, 0, 0)
+        return Stamp(1, 1, self.number, self._trigger, self._emissions, last, named, times, ns, whole)
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)

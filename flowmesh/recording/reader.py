@@ -21,10 +21,21 @@ from ..chunk import CONTENT_TYPES, DataChunk
 from ..errors import ChunkError, FlowmeshError, PickleRefused
 from .encoding import RecordDecoder
 from .scanner import McapBlock, McapFile
-from .schemas import JSON, MARKS, TOTALS_METADATA, ChunkStamp, StampRecord, decode_stamp, parse_message, parse_topic
+from .schemas import (
+    JSON,
+    MARKS,
+    TOTALS,
+    TOTALS_METADATA,
+    ChunkStamp,
+    StampRecord,
+    decode_stamp,
+    parse_message,
+    parse_topic,
+)
 from .session import MANIFEST, Manifest, Session, StreamTotals, segments
 
 _LONGEST_KEY = 60_000_000_000  # ns: the key frame that a packet needs is at most so much older
+_NEVER = 1 << 63  # ns: later than any chunk
 _LONGEST_GROUP = 10_000  # packets since a key frame that are kept for a beginning in their midst
 
 
@@ -176,6 +187,15 @@ class SessionReader:
                 merged[one.node, one.run] = one
         return sorted(merged.values(), key=lambda one: (one.node, one.run))
 
+    def span_ns(self) -> tuple[int, int]:
+        """The times of the first and the last message of the session, by the Manager's clock in ns; (0, 0) if it is empty."""
+        begin, end = _NEVER, 0
+        for path in (path for part in self.parts for path in part):
+            with McapFile(path) as file:
+                for block in file.blocks(since=_NEVER):
+                    begin, end = min(begin, block.start), max(end, block.end)
+        return (begin, end) if end else (0, 0)
+
     @property
     def whole(self) -> bool:
         """Whether each file has its end."""
@@ -219,7 +239,7 @@ class _Assembly:
         found = []
         for message in file.messages(block):
             channel = file.channels.get(message.channel)
-            if channel is None or channel.topic.startswith("/flowmesh/"):
+            if channel is None or channel.topic in (MARKS, TOTALS):
                 continue
             node, record = self._parsed(channel.topic, channel.encoding)
             if self._nodes is not None and node not in self._nodes:

@@ -1,0 +1,119 @@
+"""What a recorder has taken and not yet written: a queue in order, bounded in frames and in bytes.
+
+Frames count until they are encoded, as they lie in the slots of their senders; bytes from then until they are written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from .encoding import EncodedRecord
+from .schemas import ChunkStamp
+
+MOST_FRAMES = 8  # as many as `hold` lets a recorder keep
+MOST_BYTES = 256 << 20
+_OVERHEAD = 500  # bytes that a small chunk takes here besides its messages
+
+
+class PendingChunk(NamedTuple):
+    """A chunk on its way to the file.
+
+    Attributes:
+        records: what is encoded already, or what will be.
+    """
+
+    node: str
+    created_ns: int
+    stamp: ChunkStamp
+    records: list[EncodedRecord | Future[EncodedRecord]]
+
+
+class PendingMark(NamedTuple):
+    """A mark on its way to the file."""
+
+    time_ns: int
+    text: str
+
+
+class SegmentEnd(NamedTuple):
+    """What follows begins with key frames, in a new file."""
+
+
+Pending = PendingChunk | PendingMark | SegmentEnd
+
+
+class Backlog:
+    """Between the thread that steps, the encoders, and the thread that writes."""
+
+    def __init__(self, most_frames: int = MOST_FRAMES, most_bytes: int = MOST_BYTES) -> None:
+        self._most_frames, self._most_bytes = most_frames, most_bytes
+        self._items: deque[Pending] = deque()
+        self._changed = threading.Condition()
+        self._frames = self._bytes = 0
+        self._closed = False
+
+    @property
+    def bytes(self) -> int:
+        """How much is encoded and not written."""
+        return self._bytes
+
+    def put(self, item: Pending) -> None:
+        """Append; waits while there is too much. What is put after `close` is dropped."""
+        with self._changed:
+            while (self._frames >= self._most_frames or self._bytes >= self._most_bytes) and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return
+            self._items.append(item)
+            if isinstance(item, PendingChunk):
+                self._bytes += _OVERHEAD
+                for record in item.records:
+                    if isinstance(record, EncodedRecord):
+                        self._bytes += len(record.data)
+                    else:
+                        self._frames += 1
+            self._changed.notify_all()
+        for record in item.records if isinstance(item, PendingChunk) else ():
+            if isinstance(record, Future):
+                record.add_done_callback(self._encoded)
+
+    def take(self, timeout: float) -> Pending | None:
+        """The oldest; None if there is none within `timeout` seconds, or after `close` when all was taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed, timeout)
+            return self._items.popleft() if self._items else None
+
+    def written(self, item: PendingChunk) -> None:
+        """The chunk is in the file, or was given up."""
+        size = _OVERHEAD + sum(len(record.data) for record in map(_result, item.records) if record is not None)
+        with self._changed:
+            self._bytes -= size
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more comes, and all was taken."""
+        return self._closed and not self._items
+
+    def _encoded(self, future: Future[EncodedRecord]) -> None:
+        record = _result(future)
+        with self._changed:
+            self._frames -= 1
+            self._bytes += len(record.data) if record is not None else 0
+            self._changed.notify_all()
+
+
+def _result(record: EncodedRecord | Future[EncodedRecord]) -> EncodedRecord | None:
+    """The record, of a future that is done; None if it can't be encoded."""
+    if isinstance(record, EncodedRecord):
+        return record
+    return None if record.exception() is not None else record.result()

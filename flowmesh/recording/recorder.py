@@ -1,0 +1,398 @@
+"""Recorder: a sink that writes what it gets into a session's file. It imports neither networkx nor ZeroMQ.
+
+    step (the node's thread) -> encoders (a pool; a thread of its own for each H.264 stream) -> writer (one thread)
+
+`step` hands on the frames in their slots and returns; it waits where `Backlog` is full, so that a slow disk holds up a
+lossless edge and makes a lossy one drop, which the edge counts. The file is flushed each second: that is what a crash costs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from .. import __version__
+from ..chunk import DataChunk
+from ..errors import ChunkError, FlowmeshError, GraphError
+from ..node import is_number, register
+from ..nodes.ready_made import OneByOne, is_whole, only
+from .backlog import Backlog, Pending, PendingChunk, PendingMark, SegmentEnd
+from .encoding import EncodedRecord, RecordEncoder
+from .options import Option, check_options
+from .schemas import ChunkStamp
+from .session import Manifest, Session, new_id
+from .writer import DiskFullError, SessionWriter
+
+ON_FULL = ("end", "fail")
+FLUSH_EVERY = 1.0  # seconds: what a crash costs
+_TOTALS_EVERY = 10.0  # seconds
+_LARGE = 16 << 10  # bytes: smaller arrays are encoded at once, as handing them over costs more
+_PROBE = 8 << 20  # bytes that are written to see how fast the disk is
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+class Recorder(OneByOne):
+    """A sink that records all that it gets, in order, into an MCAP file of a session's folder.
+
+    Connect it to the nodes that are to be recorded: `graph.add_edge(camera, Recorder("recorder"))`. Its session is
+    `to`/SESSION-YYYYmmddTHHMMSS-xxxx/ on the host on which the node runs; `flowmesh info` shows it, Foxglove and Rerun open
+    its files, `Player` plays it.
+
+    Needs the extra `record`: `pip install "flowmesh[record]"`.
+
+    Args:
+        name: the node's name.
+        to: the folder of all sessions; made if it is not there.
+        session: what the new session's folder is called, before its time.
+        how: {"NODE/RECORD" or "NODE": an option of `flowmesh.recording`}; what is not named is written as is usual for it.
+        only: the names of the records to write; None: all.
+        start: record from the first chunk; otherwise from `begin()`.
+        duration: seconds of recording after the first chunk; None: no limit.
+        on_full: what happens when the disk has come to its reserve: "end" (the recording) or "fail" (the graph).
+        reserve: bytes that stay free on the disk, also as "2GiB".
+        segment: bytes after which a new file begins.
+        folder: an existing session's folder to write into, in place of a new one below `to`.
+        part: the folder within it; None: the node's name.
+        options: options of Node.
+
+    Raises:
+        GraphError: a value is out of range.
+        FlowmeshError: in `setup`: the folder can't be made or the disk has no room; in `step`, with on_full="fail": it is
+            full.
+    """
+
+    hold = 8
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        to: str | os.PathLike[str] = "recordings",
+        session: str = "session",
+        how: Mapping[str, Option] | None = None,
+        only: Sequence[str] | None = None,
+        start: bool = True,
+        duration: float | None = None,
+        on_full: str = "end",
+        reserve: int | str = "2GiB",
+        segment: int | str = "2GiB",
+        folder: str | os.PathLike[str] | None = None,
+        part: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, **options)
+        if on_full not in ON_FULL:
+            raise GraphError(f"{self.name}: on_full must be 'end' or 'fail', got {on_full!r}")
+        if duration is not None and not (is_number(duration) and duration > 0):
+            raise GraphError(f"{self.name}: duration must be a number of seconds above 0, got {duration!r}")
+        if isinstance(only, str):
+            raise GraphError(f"{self.name}: only must be a list of records' names, got {only!r}")
+        if not isinstance(session, str) or not session:
+            raise GraphError(f"{self.name}: session must be a name, got {session!r}")
+        self.to, self.session, self.how = Path(to), session, check_options(how or {})
+        self.only = None if only is None else tuple(only)
+        self.start, self.duration, self.on_full = start, duration, on_full
+        self.reserve = byte_count(self.name, "reserve", reserve)
+        self.segment = byte_count(self.name, "segment", segment)
+        self.folder, self.part = None if folder is None else Path(folder), part
+        self._work: _Work | None = None
+
+    def setup(self) -> None:
+        session = Session(self.folder) if self.folder is not None else self._new_session()
+        self._session = session
+        self._encoders: dict[tuple[str, str], RecordEncoder] = {}
+        self._new_keys: set[tuple[str, str]] = set()  # streams whose next packet begins a file
+        self._window: tuple[float, float] = (0 if self.start else float("inf"), float("inf"))
+        self._stopped: dict[tuple[str, int], int] = {}
+        self._work = _Work(self, SessionWriter(session.part(self.part or self.name), self.segment, self.reserve))
+
+    def step(self, data: Mapping[str, DataChunk] | None = None) -> None:
+        sender, chunk = only(data or {})
+        work = self._running_work()
+        work.raise_if_failed()
+        stamp = chunk.stamp
+        created, offset, bound = stamp.ns
+        if not self._is_wanted(created + offset):
+            return
+        if work.begins_segment():
+            self._new_keys = {key for key, encoder in self._encoders.items() if encoder.is_video}
+        records = [
+            self._encode(work, sender, name, value, content_type, created + offset)
+            for name, value, content_type in chunk.records()
+            if self.only is None or name in self.only
+        ]
+        written = ChunkStamp(
+            stamp.number, stamp.trigger, stamp.emission, stamp.last, stamp.run, stamp.epoch, dict(stamp.origin_ns),
+            offset, bound,
+        )  # fmt: skip
+        work.put(PendingChunk(sender, created, written, records))
+
+    def teardown(self) -> None:
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
+            if self.folder is None:
+                self._close_session(work)
+
+    @register
+    def begin(self, at_ns: int | None = None) -> None:
+        """Record what is created from then on: ns of the Manager's clock; None: all that comes now."""
+        self._window = (0 if at_ns is None else at_ns, float("inf"))
+
+    @register
+    def end(self, at_ns: int | None = None) -> None:
+        """Record nothing that is created from then on."""
+        self._window = (self._window[0], time.time_ns() if at_ns is None else at_ns)
+
+    @register
+    def mark(self, text: str, at_ns: int | None = None) -> None:
+        """Write a mark into the file, at a time of the Manager's clock in ns; None: now."""
+        self._running_work().put(PendingMark(time.time_ns() if at_ns is None else at_ns, text))
+
+    @register
+    def info(self) -> dict[str, Any]:
+        """The session's folder, the totals of its streams (as `StreamTotals`), and whether the disk was full."""
+        work = self._running_work()
+        return {
+            "folder": str(self._session.folder),
+            "totals": [msgspec.to_builtins(one) for one in work.totals()],
+            "full": work.full,
+            "waiting": work.backlog.bytes,
+        }
+
+    def _new_session(self) -> Session:
+        made = Manifest(new_id(self.session), time.time_ns(), flowmesh=__version__)
+        made.workers = {self.part or self.name: self.name}
+        made.streams = {place: {"option": repr(option)} for place, option in self.how.items()}
+        return Session.create(self.to, self.session, made)
+
+    def _close_session(self, work: _Work) -> None:
+        manifest = self._session.read_manifest()
+        if manifest is not None:
+            manifest.state = "incomplete" if work.full else "closed"
+            manifest.totals = work.totals()
+            self._session.write_manifest(manifest)
+
+    def _running_work(self) -> _Work:
+        assert self._work is not None, "setup has made it"
+        return self._work
+
+    def _is_wanted(self, time_ns: int) -> bool:
+        begin, end = self._window
+        if not begin <= time_ns < end:
+            return False
+        if self.duration is not None and end == float("inf"):
+            self._window = (begin, time_ns + round(self.duration * 1e9))
+        return True
+
+    def _encode(
+        self, work: _Work, sender: str, name: str, value: Any, content_type: str, time_ns: int
+    ) -> EncodedRecord | Future[EncodedRecord]:
+        key = sender, name
+        encoder = self._encoders.get(key)
+        if encoder is None:
+            option = self.how.get(f"{sender}/{name}") or self.how.get(sender)
+            encoder = self._encoders[key] = RecordEncoder(sender, name, option)
+        new_key = key in self._new_keys
+        self._new_keys.discard(key)
+        if not encoder.is_video and not _is_large(value):
+            try:
+                return encoder.encode(value, content_type, time_ns)
+            except ChunkError as error:
+                failed: Future[EncodedRecord] = Future()
+                failed.set_exception(error)
+                return failed
+        pool = work.pool_of(key if encoder.is_video else None)
+        return pool.submit(partial(encoder.encode, value, content_type, time_ns, new_key))
+
+
+class _Work:
+    """The threads of a recorder, from `setup` to `teardown`.
+
+    Attributes:
+        full: why nothing more is written; "" while it is.
+    """
+
+    def __init__(self, recorder: Recorder, writer: SessionWriter) -> None:
+        self.backlog = Backlog()
+        self.full = ""
+        self._recorder, self._writer = recorder, writer
+        self._lock = threading.Lock()  # of the writer's totals
+        self._segment_asked = False
+        self._reported: set[tuple[str, str]] = set()
+        self._failure: BaseException | None = None
+        self._pools: dict[tuple[str, str] | None, ThreadPoolExecutor] = {}
+        self._probe()
+        self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
+        self._thread.start()
+
+    def pool_of(self, key: tuple[str, str] | None) -> ThreadPoolExecutor:
+        """The threads that encode a stream of H.264, or all else."""
+        pool = self._pools.get(key)
+        if pool is None:
+            count = 1 if key is not None else max(1, min(4, len(os.sched_getaffinity(0)) - 1))
+            pool = self._pools[key] = ThreadPoolExecutor(count, "encoder")
+        return pool
+
+    def put(self, item: Pending) -> None:
+        """Hand on; waits while too much is on the way."""
+        self.backlog.put(item)
+
+    def begins_segment(self) -> bool:
+        """Whether what follows goes into a new file."""
+        if not self._segment_asked and self._writer.is_full_segment:
+            self._segment_asked = True
+            self.backlog.put(SegmentEnd())
+            return True
+        return False
+
+    def raise_if_failed(self) -> None:
+        """Raise what has ended the writer, or that the disk is full and that is to fail the graph."""
+        if self._failure is not None:
+            raise FlowmeshError(f"{self._recorder.name}: the writer has failed: {self._failure}") from self._failure
+        if self.full and self._recorder.on_full == "fail":
+            raise FlowmeshError(f"{self._recorder.name}: {self.full}")
+
+    def totals(self) -> list[Any]:
+        """The totals of all streams so far."""
+        with self._lock:
+            return [msgspec.structs.replace(one) for one in self._writer.totals]
+
+    def close(self) -> None:
+        """Write all that waits, and close the file."""
+        self.backlog.close()
+        self._thread.join()
+        for pool in self._pools.values():
+            pool.shutdown()
+        if self._failure is not None:
+            raise FlowmeshError(f"{self._recorder.name}: the writer has failed: {self._failure}") from self._failure
+
+    def _probe(self) -> None:
+        """Find out before the first chunk whether there is room, and how fast the disk is."""
+        recorder, part = self._recorder, self._writer.part
+        free = self._writer.free_bytes()
+        if free < _PROBE:
+            self._writer.close()
+            raise FlowmeshError(
+                f"{recorder.name}: {part} has {max(free, 0) >> 20} MiB above the reserve of {recorder.reserve >> 20} MiB: "
+                "free some room, or give a smaller reserve"
+            )
+        path = part / ".probe"
+        try:
+            with path.open("wb", buffering=0) as file:
+                begun = time.monotonic()
+                file.write(bytes(_PROBE))
+                os.fdatasync(file.fileno())
+                took = time.monotonic() - begun
+        except OSError as error:
+            self._writer.close()
+            raise FlowmeshError(f"{recorder.name}: {part} can't be written: {error.strerror}") from error
+        finally:
+            path.unlink(missing_ok=True)
+        recorder.logger.info("records into %s (%.0f MB/s)", part, _PROBE / 1e6 / max(took, 1e-6))
+
+    # --- the writer's thread -----------------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        try:
+            self._act(self._writer.flush)  # schemas, before anything else can be lost
+            flushed = summed = time.monotonic()
+            while not self.backlog.is_done:
+                item = self.backlog.take(max(0.0, flushed + FLUSH_EVERY - time.monotonic()))
+                if item is not None:
+                    self._write(item)
+                now = time.monotonic()
+                if now - flushed >= FLUSH_EVERY:
+                    if now - summed >= _TOTALS_EVERY:
+                        summed = now
+                        self._act(lambda: self._writer.write_totals(time.time_ns()))
+                    self._act(self._writer.flush)
+                    flushed = time.monotonic()
+            self._act(self._writer.close)
+        except BaseException as error:
+            self._failure = error
+            self.backlog.close()
+
+    def _write(self, item: Pending) -> None:
+        if isinstance(item, PendingMark):
+            self._act(lambda: self._writer.write_mark(item.time_ns, item.text))
+        elif isinstance(item, SegmentEnd):
+            self._act(self._writer.next_segment)
+            self._segment_asked = False
+        else:
+            self._write_chunk(item)
+            self.backlog.written(item)
+
+    def _write_chunk(self, item: PendingChunk) -> None:
+        messages = []
+        try:
+            for record in item.records:
+                encoded = record.result() if isinstance(record, Future) else record
+                if encoded.fallback:
+                    self._report(item.node, encoded.entry.name, f"is not what its option takes: {encoded.entry.form}")
+                item.stamp.records.append(encoded.entry)
+                messages.append(encoded.data)
+        except Exception as error:  # of a codec: one chunk is lost, the recording goes on
+            self._report(item.node, "a chunk", f"can't be recorded: {error}")
+            self._skip(item, "failed")
+            return
+        if self.full:
+            self._skip(item, "disk_full")
+            return
+        try:
+            with self._lock:
+                self._writer.write_chunk(item.node, item.created_ns, item.stamp, messages)
+        except DiskFullError as error:
+            self._become_full(error)
+            self._skip(item, "disk_full")
+
+    def _skip(self, item: PendingChunk, reason: str) -> None:
+        with self._lock:
+            self._writer.skip_chunk(item.node, item.stamp.run, item.stamp.n, reason)
+
+    def _act(self, action: Any) -> None:
+        if not self.full:
+            try:
+                action()
+            except DiskFullError as error:
+                self._become_full(error)
+
+    def _become_full(self, error: DiskFullError) -> None:
+        self.full = f"the recording has ended: {error}"
+        self._recorder.logger.error("%s", self.full)
+
+    def _report(self, node: str, record: str, what: str) -> None:
+        """Once for each record."""
+        if (node, record) not in self._reported:
+            self._reported.add((node, record))
+            self._recorder.logger.warning("%s of %s %s", record, node, what)
+
+
+def byte_count(node: str, name: str, value: object) -> int:
+    """A number of bytes, or a text such as "2GiB".
+
+    Raises:
+        GraphError: it is neither.
+    """
+    if isinstance(value, str):
+        digits, unit = value[:-3].strip(), _UNITS.get(value[-3:])
+        if unit is not None and digits.isdecimal():
+            return int(digits) * unit
+    elif is_whole(value, 0):
+        return value
+    raise GraphError(f"{node}: {name} must be a number of bytes from 0, or such as '2GiB', got {value!r}")
+
+
+def _is_large(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.nbytes > _LARGE
+    return type(value) is list and any(isinstance(item, np.ndarray) for item in value)
