@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .encoding import EncodedRecord
 from .schemas import ChunkStamp
 
-MOST_FRAMES = 8  # as many as `hold` lets a recorder keep
+MOST_FRAMES = 6  # with those in the step and in a codec's hands, fewer than `hold` lets a recorder keep
 MOST_BYTES = 256 << 20
 _OVERHEAD = 500  # bytes that a small chunk takes here besides its messages
 

@@ -12,7 +12,8 @@ from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError, GraphError
 from ..node import is_number
 from ..nodes.ready_made import ReadyMade
-from .reader import RecordedChunk, SessionReader
+from .assembly import RecordedChunk
+from .reader import SessionReader
 
 _LONGEST_WAIT = 0.1  # seconds: a step that waits longer would hold up a stop
 

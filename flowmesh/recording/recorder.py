@@ -9,10 +9,9 @@ lossless edge and makes a lossy one drop, which the edge counts. The file is flu
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,19 @@ import numpy as np
 
 from .. import __version__
 from ..chunk import DataChunk
-from ..errors import ChunkError, FlowmeshError, GraphError
+from ..errors import ChunkError, GraphError
 from ..node import is_number, register
 from ..nodes.ready_made import OneByOne, is_whole, only
-from .backlog import Backlog, Pending, PendingChunk, PendingMark, SegmentEnd
+from .backlog import PendingChunk, PendingMark
 from .encoding import EncodedRecord, RecordEncoder
 from .options import Option, check_options
+from .recorder_threads import RecorderThreads
 from .schemas import ChunkStamp
 from .session import Manifest, Session, new_id
-from .writer import DiskFullError, SessionWriter
+from .writer import SessionWriter
 
 ON_FULL = ("end", "fail")
-FLUSH_EVERY = 1.0  # seconds: what a crash costs
-_TOTALS_EVERY = 10.0  # seconds
 _LARGE = 16 << 10  # bytes: smaller arrays are encoded at once, as handing them over costs more
-_PROBE = 8 << 20  # bytes that are written to see how fast the disk is
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -104,7 +101,7 @@ class Recorder(OneByOne):
         self.reserve = byte_count(self.name, "reserve", reserve)
         self.segment = byte_count(self.name, "segment", segment)
         self.folder, self.part = None if folder is None else Path(folder), part
-        self._work: _Work | None = None
+        self._work: RecorderThreads | None = None
 
     def setup(self) -> None:
         session = Session(self.folder) if self.folder is not None else self._new_session()
@@ -112,8 +109,12 @@ class Recorder(OneByOne):
         self._encoders: dict[tuple[str, str], RecordEncoder] = {}
         self._new_keys: set[tuple[str, str]] = set()  # streams whose next packet begins a file
         self._window: tuple[float, float] = (0 if self.start else float("inf"), float("inf"))
-        self._stopped: dict[tuple[str, int], int] = {}
-        self._work = _Work(self, SessionWriter(session.part(self.part or self.name), self.segment, self.reserve))
+        self._work = RecorderThreads(
+            self.name,
+            SessionWriter(session.part(self.part or self.name), self.segment, self.reserve),
+            self.logger,
+            fails_when_full=self.on_full == "fail",
+        )
 
     def step(self, data: Mapping[str, DataChunk] | None = None) -> None:
         sender, chunk = only(data or {})
@@ -175,14 +176,14 @@ class Recorder(OneByOne):
         made.streams = {place: {"option": repr(option)} for place, option in self.how.items()}
         return Session.create(self.to, self.session, made)
 
-    def _close_session(self, work: _Work) -> None:
+    def _close_session(self, work: RecorderThreads) -> None:
         manifest = self._session.read_manifest()
         if manifest is not None:
             manifest.state = "incomplete" if work.full else "closed"
             manifest.totals = work.totals()
             self._session.write_manifest(manifest)
 
-    def _running_work(self) -> _Work:
+    def _running_work(self) -> RecorderThreads:
         assert self._work is not None, "setup has made it"
         return self._work
 
@@ -195,7 +196,7 @@ class Recorder(OneByOne):
         return True
 
     def _encode(
-        self, work: _Work, sender: str, name: str, value: Any, content_type: str, time_ns: int
+        self, work: RecorderThreads, sender: str, name: str, value: Any, content_type: str, time_ns: int
     ) -> EncodedRecord | Future[EncodedRecord]:
         key = sender, name
         encoder = self._encoders.get(key)
@@ -213,168 +214,6 @@ class Recorder(OneByOne):
                 return failed
         pool = work.pool_of(key if encoder.is_video else None)
         return pool.submit(partial(encoder.encode, value, content_type, time_ns, new_key))
-
-
-class _Work:
-    """The threads of a recorder, from `setup` to `teardown`.
-
-    Attributes:
-        full: why nothing more is written; "" while it is.
-    """
-
-    def __init__(self, recorder: Recorder, writer: SessionWriter) -> None:
-        self.backlog = Backlog()
-        self.full = ""
-        self._recorder, self._writer = recorder, writer
-        self._lock = threading.Lock()  # of the writer's totals
-        self._segment_asked = False
-        self._reported: set[tuple[str, str]] = set()
-        self._failure: BaseException | None = None
-        self._pools: dict[tuple[str, str] | None, ThreadPoolExecutor] = {}
-        self._probe()
-        self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
-        self._thread.start()
-
-    def pool_of(self, key: tuple[str, str] | None) -> ThreadPoolExecutor:
-        """The threads that encode a stream of H.264, or all else."""
-        pool = self._pools.get(key)
-        if pool is None:
-            count = 1 if key is not None else max(1, min(4, len(os.sched_getaffinity(0)) - 1))
-            pool = self._pools[key] = ThreadPoolExecutor(count, "encoder")
-        return pool
-
-    def put(self, item: Pending) -> None:
-        """Hand on; waits while too much is on the way."""
-        self.backlog.put(item)
-
-    def begins_segment(self) -> bool:
-        """Whether what follows goes into a new file."""
-        if not self._segment_asked and self._writer.is_full_segment:
-            self._segment_asked = True
-            self.backlog.put(SegmentEnd())
-            return True
-        return False
-
-    def raise_if_failed(self) -> None:
-        """Raise what has ended the writer, or that the disk is full and that is to fail the graph."""
-        if self._failure is not None:
-            raise FlowmeshError(f"{self._recorder.name}: the writer has failed: {self._failure}") from self._failure
-        if self.full and self._recorder.on_full == "fail":
-            raise FlowmeshError(f"{self._recorder.name}: {self.full}")
-
-    def totals(self) -> list[Any]:
-        """The totals of all streams so far."""
-        with self._lock:
-            return [msgspec.structs.replace(one) for one in self._writer.totals]
-
-    def close(self) -> None:
-        """Write all that waits, and close the file."""
-        self.backlog.close()
-        self._thread.join()
-        for pool in self._pools.values():
-            pool.shutdown()
-        if self._failure is not None:
-            raise FlowmeshError(f"{self._recorder.name}: the writer has failed: {self._failure}") from self._failure
-
-    def _probe(self) -> None:
-        """Find out before the first chunk whether there is room, and how fast the disk is."""
-        recorder, part = self._recorder, self._writer.part
-        free = self._writer.free_bytes()
-        if free < _PROBE:
-            self._writer.close()
-            raise FlowmeshError(
-                f"{recorder.name}: {part} has {max(free, 0) >> 20} MiB above the reserve of {recorder.reserve >> 20} MiB: "
-                "free some room, or give a smaller reserve"
-            )
-        path = part / ".probe"
-        try:
-            with path.open("wb", buffering=0) as file:
-                begun = time.monotonic()
-                file.write(bytes(_PROBE))
-                os.fdatasync(file.fileno())
-                took = time.monotonic() - begun
-        except OSError as error:
-            self._writer.close()
-            raise FlowmeshError(f"{recorder.name}: {part} can't be written: {error.strerror}") from error
-        finally:
-            path.unlink(missing_ok=True)
-        recorder.logger.info("records into %s (%.0f MB/s)", part, _PROBE / 1e6 / max(took, 1e-6))
-
-    # --- the writer's thread -----------------------------------------------------------------------------------------
-
-    def _write_all(self) -> None:
-        try:
-            self._act(self._writer.flush)  # schemas, before anything else can be lost
-            flushed = summed = time.monotonic()
-            while not self.backlog.is_done:
-                item = self.backlog.take(max(0.0, flushed + FLUSH_EVERY - time.monotonic()))
-                if item is not None:
-                    self._write(item)
-                now = time.monotonic()
-                if now - flushed >= FLUSH_EVERY:
-                    if now - summed >= _TOTALS_EVERY:
-                        summed = now
-                        self._act(lambda: self._writer.write_totals(time.time_ns()))
-                    self._act(self._writer.flush)
-                    flushed = time.monotonic()
-            self._act(self._writer.close)
-        except BaseException as error:
-            self._failure = error
-            self.backlog.close()
-
-    def _write(self, item: Pending) -> None:
-        if isinstance(item, PendingMark):
-            self._act(lambda: self._writer.write_mark(item.time_ns, item.text))
-        elif isinstance(item, SegmentEnd):
-            self._act(self._writer.next_segment)
-            self._segment_asked = False
-        else:
-            self._write_chunk(item)
-            self.backlog.written(item)
-
-    def _write_chunk(self, item: PendingChunk) -> None:
-        messages = []
-        try:
-            for record in item.records:
-                encoded = record.result() if isinstance(record, Future) else record
-                if encoded.fallback:
-                    self._report(item.node, encoded.entry.name, f"is not what its option takes: {encoded.entry.form}")
-                item.stamp.records.append(encoded.entry)
-                messages.append(encoded.data)
-        except Exception as error:  # of a codec: one chunk is lost, the recording goes on
-            self._report(item.node, "a chunk", f"can't be recorded: {error}")
-            self._skip(item, "failed")
-            return
-        if self.full:
-            self._skip(item, "disk_full")
-            return
-        try:
-            with self._lock:
-                self._writer.write_chunk(item.node, item.created_ns, item.stamp, messages)
-        except DiskFullError as error:
-            self._become_full(error)
-            self._skip(item, "disk_full")
-
-    def _skip(self, item: PendingChunk, reason: str) -> None:
-        with self._lock:
-            self._writer.skip_chunk(item.node, item.stamp.run, item.stamp.n, reason)
-
-    def _act(self, action: Any) -> None:
-        if not self.full:
-            try:
-                action()
-            except DiskFullError as error:
-                self._become_full(error)
-
-    def _become_full(self, error: DiskFullError) -> None:
-        self.full = f"the recording has ended: {error}"
-        self._recorder.logger.error("%s", self.full)
-
-    def _report(self, node: str, record: str, what: str) -> None:
-        """Once for each record."""
-        if (node, record) not in self._reported:
-            self._reported.add((node, record))
-            self._recorder.logger.warning("%s of %s %s", record, node, what)
 
 
 def byte_count(node: str, name: str, value: object) -> int:

@@ -9,17 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from ..errors import FlowmeshError
+from .export import write_marks, write_stored
 from .reader import FileReport, SessionReader
-from .schemas import (
-    MARKS,
-    PROTOBUF,
-    TOTALS_METADATA,
-    ChannelKey,
-    build_message,
-    encode_stamp,
-    record_key,
-    stamp_key,
-)
+from .schemas import TOTALS_METADATA
 from .session import StreamTotals
 from .writer import SegmentFile
 
@@ -70,15 +62,11 @@ def _recover_file(source: Path, report: FileReport) -> RecoveredFile:
     file = SegmentFile(draft)
     counted: dict[tuple[str, int], StreamTotals] = {}
     try:
-        for mark in reader.marks():
-            data = build_message("foxglove.Log", mark.time_ns, level=2, name="mark", message=mark.text)
-            file.add(ChannelKey(MARKS, PROTOBUF, "foxglove.Log"), data, mark.time_ns, mark.time_ns, 0)
+        write_marks(file, reader.marks())
         for stored in reader.stored():
-            node, stamp = stored.node, stored.stamp
-            for entry, data in zip(stamp.records, stored.messages, strict=True):
-                file.add(record_key(node, entry.name, entry.form), data, stored.time_ns, stored.created_ns, stamp.n)
-            file.add(stamp_key(node), encode_stamp(stamp), stored.time_ns, stored.created_ns, stamp.n)
-            totals = counted.setdefault((node, stamp.run), StreamTotals(node, stamp.run))
+            write_stored(file, stored)
+            stamp = stored.stamp
+            totals = counted.setdefault((stored.node, stamp.run), StreamTotals(stored.node, stamp.run))
             totals.reach(stamp.n)
             totals.chunks += 1
             totals.bytes += sum(map(len, stored.messages))

@@ -118,7 +118,7 @@ class SessionWriter:
     """
 
     def __init__(self, part: Path, segment: int, reserve: int, attachments: dict[str, bytes] | None = None) -> None:
-        self.part, self._segment, self._reserve = part, segment, reserve
+        self.part, self._segment, self.reserve = part, segment, reserve
         self._attachments = attachments or {}
         self._index = 1
         self._totals: dict[tuple[str, int], StreamTotals] = {}
@@ -219,7 +219,7 @@ class SessionWriter:
     def free_bytes(self) -> int:
         """How much room the disk has above the reserve."""
         disk = os.statvfs(self.part)
-        return disk.f_bavail * disk.f_frsize - self._reserve
+        return disk.f_bavail * disk.f_frsize - self.reserve
 
     def _reached(self, node: str, run: int, number: int) -> StreamTotals:
         """The totals of a stream, whose chunk of this number has reached the recorder."""
@@ -246,7 +246,7 @@ class SessionWriter:
             free = self.free_bytes() - _ROOM - size
             if free < 0:
                 self.close()
-                raise DiskFullError(f"the disk of {self.part} has come to its reserve of {self._reserve} bytes")
+                raise DiskFullError(f"the disk of {self.part} has come to its reserve of {self.reserve} bytes")
             self._granted = min(free, 16 << 20)
         return self._file
 

@@ -92,8 +92,8 @@ def write_session(to: Path, chunks: list[Sent], name: str = "trial", segment: in
     """The session's folder, written as the recorder writes it."""
     session = Session.create(to, name)
     writer = SessionWriter(session.part("local"), segment, reserve=0, **options)
-    write_chunks(writer, chunks)
     writer.write_mark(chunks[0].created_ns + OFFSET, "stimulus on")
+    write_chunks(writer, chunks)
     writer.close()
     return session.folder
 
