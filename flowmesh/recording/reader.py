@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,13 +23,14 @@ from .assembly import ChunkAssembly, RecordedChunk, StoredChunk, StreamDecoders
 from .scanner import McapFile
 from .schemas import (
     MARKS,
+    TOTALS,
     TOTALS_METADATA,
     parse_message,
+    parse_topic,
 )
 from .session import MANIFEST, Manifest, Session, StreamTotals, segments
 
 _LONGEST_KEY = 60_000_000_000  # ns: the key frame that a packet needs is at most so much older
-_NEVER = 1 << 63  # ns: later than any chunk
 _LONGEST_GROUP = 10_000  # packets since a key frame that are kept for a beginning in their midst
 
 
@@ -138,12 +140,27 @@ class SessionReader:
 
     def span_ns(self) -> tuple[int, int]:
         """The times of the first and the last message of the session, by the Manager's clock in ns; (0, 0) if it is empty."""
-        begin, end = _NEVER, 0
+        begin, end = 1 << 64, 0
         for path in (path for part in self.parts for path in part):
             with McapFile(path) as file:
-                for block in file.blocks(since=_NEVER):
-                    begin, end = min(begin, block.start), max(end, block.end)
+                for start, stop in file.spans():
+                    begin, end = min(begin, start), max(end, stop)
         return (begin, end) if end else (0, 0)
+
+    def records(self) -> dict[str, list[str]]:
+        """The names of the records of each node, as far as the files' ends tell them."""
+        found: dict[str, dict[str, None]] = {}
+        for path in (path for part in self.parts for path in part):
+            with McapFile(path) as file:
+                if not file.channels:
+                    for block in islice(file.blocks(), 8):  # of a cut file: what its beginning tells
+                        for _ in file.messages(block):
+                            pass
+                for channel in file.channels.values():
+                    node, record = parse_topic(channel.topic)
+                    if channel.topic not in (MARKS, TOTALS):
+                        found.setdefault(node, {}).update({} if record is None else {record: None})
+        return {node: list(records) for node, records in found.items()}
 
     @property
     def whole(self) -> bool:
@@ -159,9 +176,7 @@ class SessionReader:
             key = stored.node, stamp.run
             if key not in counted:
                 counted[key] = StreamTotals(*key)
-            counted[key].reach(stamp.n)
-            counted[key].chunks += 1
-            counted[key].bytes += sum(map(len, stored.messages))
+            counted[key].add(stamp.n, stored.time_ns, sum(map(len, stored.messages)), stamp.bound_ns)
         return list(counted.values())
 
     def _stored_in(self, part: list[Path], nodes: frozenset[str] | None, since_ns: int) -> Iterator[StoredChunk]:
@@ -174,7 +189,7 @@ class SessionReader:
 
 
 def _marks(file: McapFile) -> Iterator[RecordedMark]:
-    for block in file.blocks():
+    for block in file.blocks_with(MARKS):
         for message in file.messages(block):
             channel = file.channels.get(message.channel)
             if channel is not None and channel.topic == MARKS:

@@ -143,6 +143,7 @@ class Recorder(OneByOne):
             work.close()
             if self.folder is None:
                 self._close_session(work)
+            work.raise_if_failed()
 
     @register
     def begin(self, at_ns: int | None = None) -> None:

@@ -81,13 +81,11 @@ class RecorderThreads:
             return [msgspec.structs.replace(one) for one in self._writer.totals]
 
     def close(self) -> None:
-        """Write all that waits, and close the file."""
+        """Write all that waits, and close the file. What has failed meanwhile, `raise_if_failed` tells."""
         self.backlog.close()
         self._thread.join()
         for pool in self._pools.values():
             pool.shutdown()
-        if self._failure is not None:
-            raise FlowmeshError(f"{self._name}: the writer has failed: {self._failure}") from self._failure
 
     def _probe(self) -> None:
         """Find out before the first chunk whether there is room, and how fast the disk is."""

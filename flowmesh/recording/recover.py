@@ -67,9 +67,7 @@ def _recover_file(source: Path, report: FileReport) -> RecoveredFile:
             write_stored(file, stored)
             stamp = stored.stamp
             totals = counted.setdefault((stored.node, stamp.run), StreamTotals(stored.node, stamp.run))
-            totals.reach(stamp.n)
-            totals.chunks += 1
-            totals.bytes += sum(map(len, stored.messages))
+            totals.add(stamp.n, stored.time_ns, sum(map(len, stored.messages)), stamp.bound_ns)
         written = {f"{one.node}#{one.run}": msgspec.json.encode(one).decode() for one in counted.values()}
         file.finish({TOTALS_METADATA: written}, {})
         draft.replace(target)

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import FlowmeshError
+from .mcap_fields import RECORD_HEAD, inflate, read_metadata, read_text, read_u32, split_records
 
 MAGIC = b"\x89MCAP0\r\n"
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _INDEX = 1, 2, 3, 4, 5, 6, 7
-_ATTACHMENT, _METADATA, _DATA_END = 9, 12, 15
-_RECORD = struct.Struct("<BQ")
+_CHUNK_INDEX, _ATTACHMENT, _METADATA, _METADATA_INDEX, _DATA_END = 8, 9, 12, 13, 15
 _CHUNK_HEAD = struct.Struct("<QQQII")  # start, end, uncompressed size, crc, length of the compression's name
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
+_CHUNK_INDEX_HEAD = struct.Struct("<QQQQI")  # start, end, offset, length, bytes of the channels' indices
 _FOOTER_BODY = struct.Struct("<QQI")
-_LARGEST_INFLATED = 64 << 20  # bytes: compressed chunks are read up to here; those written here are not compressed
+_NEVER = 1 << 64  # ns: later than any message
 _MOST_FALSE = 10_000  # places that look like a chunk and are none, before the search gives up
 _LOOKS_LIKE_CHUNK = re.compile(rb"\x06.{5}\x00{3}.{16}.{5}\x00{3}.{4}(?:\x00{4}|\x04\x00{3}zstd).{5}\x00{3}", re.DOTALL)
 
@@ -62,6 +63,15 @@ class McapBlock(NamedTuple):
     data: memoryview
 
 
+class _ChunkIndex(NamedTuple):
+    """Where a chunk lies, of which time, and which channels it holds."""
+
+    start: int
+    end: int
+    offset: int
+    channels: frozenset[int]
+
+
 class McapFile:
     """A mapped MCAP file.
 
@@ -92,6 +102,7 @@ class McapFile:
         self.cut_at: int | None = None
         self.channels: dict[int, McapChannel] = {}
         self.metadata: dict[str, dict[str, str]] = {}
+        self._indices: list[_ChunkIndex] = []
         self.whole = self._read_summary()
 
     def close(self) -> None:
@@ -130,10 +141,29 @@ class McapFile:
             at = after
         self.cut_at = min(at, self.size)
 
+    def blocks_with(self, topic: str) -> Iterator[McapBlock]:
+        """The chunks that may hold messages of a topic: by the index, where there is one."""
+        if not self._indices:
+            yield from self.blocks()
+            return
+        ids = {number for number, channel in self.channels.items() if channel.topic == topic}
+        for index in self._indices:
+            found = self._record(index.offset) if ids & index.channels else None
+            block = self._block(found[1], 0) if found is not None and found[0] == _CHUNK else None
+            if block is not None:
+                yield block
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The first and last log_time of each chunk: by the index, where there is one."""
+        if self._indices:
+            yield from ((index.start, index.end) for index in self._indices)
+        else:
+            yield from ((block.start, block.end) for block in self.blocks(since=_NEVER))
+
     def messages(self, block: McapBlock) -> Iterator[McapMessage]:
         """The messages of a chunk; channels are noted on the way."""
         data = block.data
-        for opcode, body in _records(data):
+        for opcode, body in split_records(data):
             if opcode == _CHANNEL:
                 self._note_channel(body)
             elif opcode == _MESSAGE and len(body) >= _MESSAGE_HEAD.size:
@@ -144,10 +174,10 @@ class McapFile:
 
     def _record(self, at: int) -> tuple[int, memoryview, int] | None:
         """The record there: its opcode, its body, and where the next begins. None if it is damaged or cut."""
-        if at + _RECORD.size > self.size:
+        if at + RECORD_HEAD.size > self.size:
             return None
-        opcode, length = _RECORD.unpack_from(self._data, at)
-        begin = at + _RECORD.size
+        opcode, length = RECORD_HEAD.unpack_from(self._data, at)
+        begin = at + RECORD_HEAD.size
         if length > self.size - begin:
             return None
         body = self._data[begin : begin + length]
@@ -158,13 +188,13 @@ class McapFile:
         if opcode == _CHUNK:
             return self._chunk_data(body) is not None
         if opcode == _INDEX:
-            return len(body) >= 6 and (len(body) - 6) % 16 == 0 and _u32(body, 2) == len(body) - 6
+            return len(body) >= 6 and (len(body) - 6) % 16 == 0 and read_u32(body, 2) == len(body) - 6
         if opcode == _HEADER:
             return len(body) < 1 << 16
         if opcode == _METADATA:
-            return _metadata(body) is not None
+            return read_metadata(body) is not None
         if opcode == _ATTACHMENT:
-            return len(body) >= 4 and zlib.crc32(body[:-4]) == _u32(body, len(body) - 4)
+            return len(body) >= 4 and zlib.crc32(body[:-4]) == read_u32(body, len(body) - 4)
         return opcode == _DATA_END and len(body) == 4
 
     def _resume(self, at: int) -> int:
@@ -199,7 +229,7 @@ class McapFile:
         compression, start, end, size, crc, data = parts
         if end < since:
             return McapBlock(start, end, data[:0])
-        inflated = data if not compression else _inflated(compression, data, size)
+        inflated = data if not compression else inflate(compression, data, size)
         if inflated is None or (crc and zlib.crc32(inflated) != crc):
             return None
         return McapBlock(start, end, inflated)
@@ -208,88 +238,45 @@ class McapFile:
 
     def _read_summary(self) -> bool:
         """Channels and metadata from the file's end, if that is whole and its checksum holds."""
-        tail = _RECORD.size + _FOOTER_BODY.size + len(MAGIC)
+        tail = RECORD_HEAD.size + _FOOTER_BODY.size + len(MAGIC)
         if self.size < tail + len(MAGIC) or bytes(self._data[-8:]) != MAGIC:
             return False
         foot = self.size - tail
-        if _RECORD.unpack_from(self._data, foot) != (_FOOTER, _FOOTER_BODY.size):
+        if RECORD_HEAD.unpack_from(self._data, foot) != (_FOOTER, _FOOTER_BODY.size):
             return False
-        start, _, crc = _FOOTER_BODY.unpack_from(self._data, foot + _RECORD.size)
+        start, _, crc = _FOOTER_BODY.unpack_from(self._data, foot + RECORD_HEAD.size)
         if not len(MAGIC) <= start <= foot:
             return False
         if crc and zlib.crc32(self._data[start : self.size - len(MAGIC) - 4]) != crc:
             return False
-        for opcode, body in _records(self._data[start:foot]):
+        for opcode, body in split_records(self._data[start:foot]):
             if opcode == _CHANNEL:
                 self._note_channel(body)
-            elif opcode == 13 and len(body) >= 16:  # a MetadataIndex: where the metadata's record is
+            elif opcode == _CHUNK_INDEX and len(body) >= _CHUNK_INDEX_HEAD.size:
+                self._note_index(body)
+            elif opcode == _METADATA_INDEX and len(body) >= 16:
                 at = int.from_bytes(body[:8], "little")
                 found = self._record(at) if at < self.size else None
                 if found is not None and found[0] == _METADATA:
                     self._note_metadata(found[1])
         return True
 
+    def _note_index(self, body: memoryview) -> None:
+        start, end, offset, _, length = _CHUNK_INDEX_HEAD.unpack_from(body)
+        ids = body[_CHUNK_INDEX_HEAD.size : _CHUNK_INDEX_HEAD.size + length]
+        channels = frozenset(number for number, _ in struct.iter_unpack("<HQ", ids[: len(ids) // 10 * 10]))
+        if offset < self.size:
+            self._indices.append(_ChunkIndex(start, end, offset, channels))
+
     def _note_channel(self, body: memoryview) -> None:
         try:
-            topic, at = _text(body, 4)
-            encoding, _ = _text(body, at)
+            topic, at = read_text(body, 4)
+            encoding, _ = read_text(body, at)
         except (ValueError, struct.error):
             return
         self.channels[int.from_bytes(body[:2], "little")] = McapChannel(topic, encoding)
 
     def _note_metadata(self, body: memoryview) -> None:
-        parsed = _metadata(body)
+        parsed = read_metadata(body)
         if parsed is not None:
             self.metadata[parsed[0]] = parsed[1]
-
-
-def _records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    at = 0
-    while at + _RECORD.size <= len(data):
-        opcode, length = _RECORD.unpack_from(data, at)
-        at += _RECORD.size
-        if length > len(data) - at:
-            return
-        yield opcode, data[at : at + length]
-        at += length
-
-
-def _metadata(body: memoryview) -> tuple[str, dict[str, str]] | None:
-    try:
-        name, at = _text(body, 0)
-        if _u32(body, at) != len(body) - at - 4:
-            return None
-        at += 4
-        fields = {}
-        while at < len(body):
-            key, at = _text(body, at)
-            fields[key], at = _text(body, at)
-    except (ValueError, struct.error):
-        return None
-    return name, fields
-
-
-def _text(body: memoryview, at: int) -> tuple[str, int]:
-    """A text with its length before it, and where the next field begins; a ValueError if it is none."""
-    length = _u32(body, at)
-    if length > len(body) - at - 4:
-        raise ValueError
-    return bytes(body[at + 4 : at + 4 + length]).decode(), at + 4 + length
-
-
-def _u32(body: memoryview, at: int) -> int:
-    return int(struct.unpack_from("<I", body, at)[0])
-
-
-def _inflated(compression: str, data: memoryview, size: int) -> memoryview | None:
-    if compression != "zstd" or size > _LARGEST_INFLATED:
-        return None
-    import zstandard
-
-    try:
-        if zstandard.frame_content_size(data) not in (-1, size):
-            return None
-        inflated = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
-    except zstandard.ZstdError:
-        return None
-    return memoryview(inflated) if len(inflated) == size else None

@@ -44,6 +44,8 @@ class StreamTotals(msgspec.Struct, omit_defaults=True):
         missing: runs [from, to] of numbers that are not in the file.
         more_missing: numbers in further runs, where there are too many to list.
         not_recorded: {reason: how many}, of those that reached the recorder.
+        begin_ns, end_ns: when the first and the last chunk in the file were created, by the Manager's clock.
+        bound_ns: by how much that clock may have been misjudged, at most; 0 where it is exact or not known.
     """
 
     node: str
@@ -55,6 +57,24 @@ class StreamTotals(msgspec.Struct, omit_defaults=True):
     missing: list[tuple[int, int]] = []
     more_missing: int = 0
     not_recorded: dict[str, int] = {}
+    begin_ns: int = 0
+    end_ns: int = 0
+    bound_ns: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Chunks a second, as they were created."""
+        seconds = (self.end_ns - self.begin_ns) / 1e9
+        return (self.chunks - 1) / seconds if seconds > 0 else 0.0
+
+    def add(self, number: int, time_ns: int, size: int, bound_ns: int) -> None:
+        """A chunk is in the file."""
+        self.reach(number)
+        self.begin_ns = self.begin_ns or time_ns
+        self.end_ns = max(self.end_ns, time_ns)
+        self.bound_ns = max(self.bound_ns, bound_ns)
+        self.chunks += 1
+        self.bytes += size
 
     def reach(self, number: int) -> None:
         """A chunk of this number is there: what lies between it and the last one is missing."""

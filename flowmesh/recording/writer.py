@@ -156,14 +156,13 @@ class SessionWriter:
             file.add(stamp_key(node), encode_stamp(stamp), log, created_ns, number)
         except OSError as error:
             self._give_up(error)
-        totals = self._reached(node, stamp.run, number)
-        totals.chunks += 1
-        totals.bytes += size
+        self._stream(node, stamp.run).add(number, log, size, stamp.bound_ns)
         self.written += size
 
     def skip_chunk(self, node: str, run: int, number: int, reason: str) -> None:
         """Count a chunk that is not in the file."""
-        totals = self._reached(node, run, number)
+        totals = self._stream(node, run)
+        totals.reach(number)
         totals.miss(number, number)
         totals.not_recorded[reason] = totals.not_recorded.get(reason, 0) + 1
 
@@ -221,12 +220,11 @@ class SessionWriter:
         disk = os.statvfs(self.part)
         return disk.f_bavail * disk.f_frsize - self.reserve
 
-    def _reached(self, node: str, run: int, number: int) -> StreamTotals:
-        """The totals of a stream, whose chunk of this number has reached the recorder."""
+    def _stream(self, node: str, run: int) -> StreamTotals:
+        """The totals of a stream."""
         totals = self._totals.get((node, run))
         if totals is None:
             totals = self._totals[node, run] = StreamTotals(node, run)
-        totals.reach(number)
         return totals
 
     def _write(self, key: ChannelKey, data: bytes, time_ns: int) -> None:
