@@ -185,7 +185,9 @@ class DataChunk:
     def preset_created(self) -> int:
         """`created` of a chunk that was not received, if it was set; else 0."""
         stamp = self._stamp
-        return stamp.ns.created if type(stamp) is Stamp and not stamp.number else 0
+        if stamp is UNSENT or type(stamp) is not Stamp:  # as nearly all chunks that are sent
+            return 0
+        return 0 if stamp.number else stamp.ns.created
 
     @property
     def times(self) -> Times:

@@ -17,7 +17,7 @@ from .chunk import DataChunk, Nanoseconds, Origin, Stamp, Times
 from .control.node.joins import AnyJoin, FollowJoin, Join, PairingJoin
 from .control.node.pairing import AlignJoin, ZipJoin
 from .control.node.watermarks import Cause, WatermarkTracker
-from .errors import EndOfStream, FlowmeshError, NodeError, StateError
+from .errors import ChunkError, EndOfStream, FlowmeshError, GraphError, NodeError, StateError
 from .graph.graph import Graph, GraphSpecs
 from .node import Node
 from .wire import values
@@ -42,6 +42,7 @@ class _InlineNode:
         self.ended = False
         self.set_up = False
         self.number = 0
+        self._newest_ns = 0
         self.spec = specs.joins[node.name]
         self.pairing = _pairing(self.spec, len(self.senders))
         self.join = self.pairing or _plain_join(
@@ -157,7 +158,12 @@ class _InlineNode:
         origin: Origins = {}
         for cause in self._causes:
             origin.update(self._progress.origin(cause))
-        now = time.time_ns()
+        now = chunk.preset_created or time.time_ns()
+        if now < self._newest_ns:
+            raise ChunkError(
+                f"{self.node.name}: a chunk's time must not be earlier than that of the last one, got {now}"
+            )
+        self._newest_ns = now
         stamp = self._stamp(origin, now, last)
         self._emissions += 1
         for follower, place in self.followers:
@@ -189,6 +195,8 @@ def run_inline(graph: Graph) -> None:
         NodeError: a node raised; its own exception is the cause.
     """
     graph.check()
+    if graph.recording is not None:
+        raise GraphError("inline=True runs no recorder: leave record() out, or run the graph on workers")
     specs = graph.specs()
     seats = {name: _InlineNode(graph.nodes[name]["node"], specs) for name in specs.names}
     for edge in specs.edges:
