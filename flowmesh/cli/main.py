@@ -25,6 +25,8 @@ VERBS = {
     "logs": "show the log of a running Manager",
     "stop": "stop the graph of a running Manager in order",
     "token": "list, make and revoke the tokens with which workers join",
+    "record": "run the graph of a Python file and record its streams",
+    "replay": "run the graph of a Python file with its sources played from a recording",
     "info": "show what a recorded session holds, and what is missing in it",
     "recover": "write whole files beside those of a session that were cut or damaged",
     "export": "write a session's streams as MP4, WAV, CSV and other files",

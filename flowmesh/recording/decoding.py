@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -17,9 +17,11 @@ from ..codecs import pickled, registry
 from ..codecs.plain import plain
 from ..errors import ChunkError, PickleRefused
 from ..wire import values
-from .h264 import PictureDecoder
 from .options import VIEWABLE
 from .schemas import StampRecord, parse_message
+
+if TYPE_CHECKING:
+    from .h264 import PictureDecoder
 
 LARGEST = 1 << 30  # bytes of one value that is read
 _JPEG_PIXELS = 256  # a byte of a JPEG holds at most so many: two bits for each block of 8×8, at 4:2:0
@@ -61,6 +63,8 @@ class RecordDecoder:
         shape = _picture_shape(entry)
         message = parse_message("foxglove.CompressedVideo", data)
         if self._video is None:
+            from .h264 import PictureDecoder  # it takes cv2 and PyAV
+
             self._video = PictureDecoder()
         return _frozen(self._video.decode(message.data, shape, entry.since_key))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,9 +15,11 @@ from ..codecs.exact import Exact as ExactCodec
 from ..codecs.plain import plain
 from ..codecs.raw import Raw as RawCodec
 from ..errors import ChunkError
-from .h264 import PictureEncoder
 from .options import VIEWABLE, Audio, Exact, Jpeg, Option, Raw, Values, Video, default_option, encoding_of
 from .schemas import StampRecord, build_message
+
+if TYPE_CHECKING:
+    from .h264 import PictureEncoder
 
 LARGEST = 1 << 30  # bytes of one value that is read
 _JPEG_PIXELS = 256  # a byte of a JPEG holds at most so many: two bits for each block of 8×8, at 4:2:0
@@ -77,6 +79,8 @@ class RecordEncoder:
 
     def _encode_video(self, option: Video, value: Any, time_ns: int, new_key: bool, entry: StampRecord) -> bytes:
         if self._video is None:
+            from .h264 import PictureEncoder  # it takes cv2 and PyAV
+
             self._video = PictureEncoder(option.crf, option.preset, option.key)
         packet, since_key = self._video.encode(value, time_ns, new_key)
         entry.form, entry.shape, entry.since_key = "h264", value.shape, since_key

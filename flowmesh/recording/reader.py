@@ -93,7 +93,7 @@ class SessionReader:
     def chunks(
         self, nodes: Collection[str] | None = None, begin_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[RecordedChunk]:
-        """The chunks of these nodes (None: of all), each stream in its order, streams mixed by time.
+        """The chunks of these nodes (None: of all), each stream in its order, those of several workers by time.
 
         Args:
             begin_ns, end_ns: times of the Manager's clock; the first one counts, the last one does not.

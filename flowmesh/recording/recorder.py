@@ -29,9 +29,10 @@ from .encoding import EncodedRecord, RecordEncoder
 from .options import Option, check_options
 from .recorder_threads import RecorderThreads
 from .schemas import ChunkStamp
-from .session import Manifest, Session, new_id
+from .session import MANIFEST, Manifest, Session, new_id, safe_name
 from .writer import SessionWriter
 
+RECORDINGS_VARIABLE = "FLOWMESH_RECORDINGS"  # the folder of a worker's recordings, in its environment
 ON_FULL = ("end", "fail")
 _LARGE = 16 << 10  # bytes: smaller arrays are encoded at once, as handing them over costs more
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -57,7 +58,8 @@ class Recorder(OneByOne):
         on_full: what happens when the disk has come to its reserve: "end" (the recording) or "fail" (the graph).
         reserve: bytes that stay free on the disk, also as "2GiB".
         segment: bytes after which a new file begins.
-        folder: an existing session's folder to write into, in place of a new one below `to`.
+        folder: an existing session's folder to write into, in place of a new one below `to`. On a host where it is not there,
+            one of that name in the folder of the worker's recordings (`~/flowmesh-recordings`).
         part: the folder within it; None: the node's name.
         options: options of Node.
 
@@ -104,7 +106,7 @@ class Recorder(OneByOne):
         self._work: RecorderThreads | None = None
 
     def setup(self) -> None:
-        session = Session(self.folder) if self.folder is not None else self._new_session()
+        session = self._new_session() if self.folder is None else Session(local_folder(self.folder))
         self._session = session
         self._encoders: dict[tuple[str, str], RecordEncoder] = {}
         self._new_keys: set[tuple[str, str]] = set()  # streams whose next packet begins a file
@@ -236,3 +238,12 @@ def _is_large(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.nbytes > _LARGE
     return type(value) is list and any(isinstance(item, np.ndarray) for item in value)
+
+
+def local_folder(folder: Path) -> Path:
+    """The session's folder on this host: that of the Manager's host where it is there, else one of that name below the
+    worker's own folder of recordings, and never outside of that."""
+    if (folder / MANIFEST).exists():
+        return folder
+    below = Path(os.environ.get(RECORDINGS_VARIABLE) or "~/flowmesh-recordings").expanduser()
+    return below / safe_name(folder.name)
