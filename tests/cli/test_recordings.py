@@ -12,6 +12,7 @@ from flowmesh.cli.main import main
 from flowmesh.recording.session import segments
 
 from ..recording.sessions import BEGIN, Sent, camera_chunks, write_session
+from .conftest import Ended
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,62 @@ def test_export_lists_what_it_wrote(folder: Path, tmp_path: Path, capsys: pytest
     assert main(["export", str(folder), "--mp4", "--wav", "-o", str(tmp_path / "out"), "--only", "camera"]) == OK
     told = [Path(line).name for line in capsys.readouterr().out.splitlines()]
     assert told == ["camera-film.mp4", "camera-sound.wav"]
+
+
+GRAPH = """
+import flowmesh as fm
+
+class Count(fm.Node):
+    last = 40
+    def setup(self):
+        self.number = 0
+    def step(self):
+        if self.number == self.last:
+            raise fm.EndOfStream
+        self.number += 1
+        return self.number
+
+class Double(fm.Node):
+    def step(self, data):
+        return 2 * data["count"].get("default")["value"]
+
+class Sink(fm.Node):
+    def step(self, data):
+        pass
+
+graph = fm.Graph()
+count, double = Count("count"), Double("double")
+graph.add_edge(count, double)
+graph.add_edge(double, Sink("sink"))
+"""
+
+
+def test_record_replay_compare(flowmesh: Ended, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(GRAPH)
+    first = flowmesh("record", "program.py", "--to", "sessions", "--name", "live", "--reserve", "1MiB", "-q")
+    assert first.returncode == OK, first.stderr
+    session = Path(first.stdout.strip())
+    assert session.parent == tmp_path / "sessions"
+    assert session.name.startswith("live-")
+    told = flowmesh("info", str(session), "--json")
+    assert told.returncode == OK
+    assert {one["node"]: one["chunks"] for one in json.loads(told.stdout)["streams"]} == {"count": 40, "double": 40}
+
+    played = flowmesh("replay", str(session), "program.py", "--speed", "0", "-q")
+    assert (played.returncode, played.stdout) == (OK, ""), played.stderr
+    second = flowmesh("record", "program.py", "--set", "count.last=30", "--stream", "count", "--reserve", "1MiB", "-q")
+    other = second.stdout.strip()
+    differing = flowmesh("compare", str(session), other, "--stream", "count")
+    assert differing.returncode == FAILED
+    assert "count 31: only the first session has it" in differing.stdout
+    assert flowmesh("compare", str(session), str(session)).returncode == OK
+
+
+def test_what_can_not_be_recorded_is_wrong_usage(flowmesh: Ended, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(GRAPH)
+    ended = flowmesh("record", "program.py", "--stream", "ghost")
+    assert ended.returncode == USAGE
+    assert "no node 'ghost'" in ended.stderr
+    missing = flowmesh("replay", "nowhere", "program.py")
+    assert missing.returncode == FAILED
+    assert "no session" in missing.stderr
