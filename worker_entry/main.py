@@ -5,10 +5,11 @@ The token is wiped from the process list before anything heavy is imported.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-from .options import hide_token, parser
+from .options import RECORDINGS_VARIABLE, hide_token, parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

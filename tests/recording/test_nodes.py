@@ -248,3 +248,20 @@ def test_a_player_of_what_is_not_there_says_what_is(tmp_path: Path) -> None:
     folder = write_session(tmp_path, [Sent("a", 1, BEGIN, {"value": (1, "other")})])
     with pytest.raises(fm.FlowmeshError, match=r"no stream of 'b'; it has: a"):
         Player("b", folder).setup()
+
+
+def test_a_worker_elsewhere_records_below_its_own_folder_and_never_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flowmesh.recording.recorder import local_folder
+    from flowmesh.recording.session import Session
+
+    here = Session.create(tmp_path / "manager", "trial").folder
+    assert local_folder(here) == here
+    monkeypatch.setenv("FLOWMESH_RECORDINGS", str(tmp_path / "mine"))
+    assert local_folder(Path("/elsewhere/trial-1")) == tmp_path / "mine" / "trial-1"
+    assert local_folder(Path("/elsewhere/..")).parent == tmp_path / "mine"
+    recorder = Recorder("recorder", folder="/elsewhere/trial-1", part="lab", reserve=0)
+    recorder.setup()
+    recorder.teardown()
+    assert [path.name for path in (tmp_path / "mine" / "trial-1" / "lab").iterdir()] == ["0001.mcap"]
