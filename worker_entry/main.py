@@ -17,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     token = hide_token(given)
     asked = parser().parse_args(given)
+    if asked.recordings is not None:
+        os.environ[RECORDINGS_VARIABLE] = str(asked.recordings.expanduser().absolute())
     from .service import WorkerService
 
     return WorkerService(asked, token).run()

@@ -7,7 +7,7 @@ import sys
 
 from ..recording.compare import compare
 from ..recording.reader import SessionReader
-from .exits import FAILED, INCOMPLETE, OK, UsageError
+from .exit_codes import FAILED, INCOMPLETE, OK, UsageError
 from .info import is_complete
 from .table import table
 

@@ -7,7 +7,7 @@ import sys
 
 from ..recording.export import KINDS, export
 from ..recording.reader import SessionReader
-from .exits import INCOMPLETE, OK, UsageError
+from .exit_codes import INCOMPLETE, OK, UsageError
 from .info import is_complete
 
 DESCRIPTION = """Write the streams of a recorded session as files of other programs. No video is encoded anew, each picture

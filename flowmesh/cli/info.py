@@ -9,7 +9,7 @@ from typing import Any
 
 from ..recording.reader import SessionReader
 from ..recording.session import StreamTotals
-from .exits import INCOMPLETE, OK
+from .exit_codes import INCOMPLETE, OK
 from .table import counted, size, table
 
 DESCRIPTION = """Show what a recorded session holds: streams, chunks, rates, sizes, missing chunks and why, how exact the

@@ -11,9 +11,9 @@ from ..manager import Manager
 from ..recording.options import Exact, Option, Video
 from ..recording.reader import SessionReader
 from . import run as run_verb
-from .exits import INCOMPLETE, OK, UsageError
+from .exit_codes import INCOMPLETE, OK, UsageError
 from .info import is_complete
-from .program import load
+from .loader import load
 
 DESCRIPTION = """Run the graph of a Python file as `flowmesh run` does, and record the streams of its nodes into a new
 session's folder, whose name is printed at the end. What the file itself records with Graph.record() is recorded, unless

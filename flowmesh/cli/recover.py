@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..recording.recover import recover
-from .exits import OK
+from .exit_codes import OK
 from .table import counted
 
 DESCRIPTION = """Write a whole file, NNNN.recovered.mcap, beside each file of a session that was cut or damaged, and list what

@@ -7,9 +7,9 @@ import sys
 
 from ..recording.reader import SessionReader
 from . import run as run_verb
-from .exits import INCOMPLETE, OK
+from .exit_codes import INCOMPLETE, OK
 from .info import is_complete
-from .program import load
+from .loader import load
 
 DESCRIPTION = """Run the graph of a Python file as `flowmesh run` does, with its sources played from a recorded session: the
 same records, in the same order, with times that keep their distance. Nodes that feed nothing then are left out.

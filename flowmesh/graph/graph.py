@@ -22,8 +22,8 @@ from .keys import ByName, key_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .recording.options import Option
-    from .recording.placement import RecordRequest
+    from ..recording.options import Option
+    from ..recording.placement import RecordRequest
 
 PARTNERS = 4  # frames of a lossy edge that may wait for a partner, even if its window is shorter
 MAX_SLOTS = 4  # of a lossless edge, whose depth is that of small chunks: frames are large
@@ -213,7 +213,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         Raises:
             GraphError: a value is out of range, a node is unknown, or the graph is recorded already.
         """
-        from .recording import placement  # on first use: a graph that is not recorded needs nothing of it
+        from ..recording import placement  # on first use: a graph that is not recorded needs nothing of it
 
         if self.recording is not None:
             raise GraphError("the graph is recorded already: name all nodes in one call of record()")
@@ -251,7 +251,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
             GraphError: a node is unknown, or one to be replaced is not recorded; the text lists what there is.
             FlowmeshError: there is no such session.
         """
-        from .recording import replay
+        from ..recording import replay
 
         sources = [name for name in self if not self.pred[name]]
         players = replay.players_of(
@@ -459,7 +459,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         if networkx.is_directed_acyclic_graph(self):
             yield from self._pairing_errors()
         if self.recording is not None:
-            from .recording import placement
+            from ..recording import placement
 
             yield from placement.request_errors(self.recording, [name for name in self if self.succ[name]], list(self))
 

@@ -16,13 +16,13 @@ import msgspec
 
 from ..chunk import DataChunk
 from ..errors import ChunkError, FlowmeshError, GraphError
-from .ready_made import OneByOne, only, path_of
+from .base import ItemNode, only, path_of
 
 _FLUSH_EVERY = 1.0  # seconds
 _PLAIN = (bool, int, float, str, type(None))
 
 
-class _LineWriter(OneByOne):
+class _LineWriter(ItemNode):
     """A sink that appends a line to a file for each chunk."""
 
     _ending = ""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ..codecs import pickled, registry
-from ..codecs.plain import plain
+from ..codecs import registry
 from ..errors import ChunkError, PickleRefused
-from ..wire import values
+from ..wire import pickled, values
+from ..wire.plain import plain
 from .options import VIEWABLE
 from .schemas import StampRecord, parse_message
 

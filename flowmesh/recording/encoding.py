@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ..codecs import pickled
 from ..codecs.codec import flat
 from ..codecs.exact import Exact as ExactCodec
-from ..codecs.plain import plain
 from ..codecs.raw import Raw as RawCodec
 from ..errors import ChunkError
+from ..wire import pickled
+from ..wire.plain import plain
 from .options import VIEWABLE, Audio, Exact, Jpeg, Option, Raw, Values, Video, default_option, encoding_of
 from .schemas import StampRecord, build_message
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import GraphError
 from ..node import RECORDER_PREFIX, is_number, is_recorder
-from ..wire.specs import EdgeSpec
+from ..wire.plan_specs import EdgeSpec
 from .options import Option, check_options
 from .recorder import ON_FULL, Recorder, byte_count
 

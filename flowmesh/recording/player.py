@@ -11,14 +11,14 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import EndOfStream, FlowmeshError, GraphError
 from ..node import is_number
-from ..nodes.ready_made import ReadyMade
+from ..nodes.base import BaseNode
 from .assembly import RecordedChunk
 from .reader import SessionReader
 
 _LONGEST_WAIT = 0.1  # seconds: a step that waits longer would hold up a stop
 
 
-class Player(ReadyMade):
+class Player(BaseNode):
     """A source that emits the chunks of a recorded stream: the same records and types, in the same order.
 
     The stream ends with the recording. `created` is the recorded time plus `shift_ns`, so that several players of one

@@ -23,7 +23,7 @@ from .. import __version__
 from ..chunk import DataChunk
 from ..errors import ChunkError, GraphError
 from ..node import is_number, register
-from ..nodes.ready_made import OneByOne, is_whole, only
+from ..nodes.base import ItemNode, is_whole, only
 from .backlog import PendingChunk, PendingMark
 from .encoding import EncodedRecord, RecordEncoder
 from .options import Option, check_options
@@ -38,7 +38,7 @@ _LARGE = 16 << 10  # bytes: smaller arrays are encoded at once, as handing them 
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
-class Recorder(OneByOne):
+class Recorder(ItemNode):
     """A sink that records all that it gets, in order, into an MCAP file of a session's folder.
 
     Connect it to the nodes that are to be recorded: `graph.add_edge(camera, Recorder("recorder"))`. Its session is

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flowmesh.cli.exits import FAILED, INCOMPLETE, OK, USAGE
+from flowmesh.cli.exit_codes import FAILED, INCOMPLETE, OK, USAGE
 from flowmesh.cli.main import main
 from flowmesh.recording.session import segments
 
