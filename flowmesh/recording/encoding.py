@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from ..codecs.codec import flat
-from ..codecs.exact import Exact as ExactCodec
-from ..codecs.raw import Raw as RawCodec
+from ..codecs.exact import ExactCodec
+from ..codecs.raw import RawCodec
 from ..errors import ChunkError
 from ..wire import pickled
 from ..wire.plain import plain
