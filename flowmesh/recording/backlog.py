@@ -18,7 +18,7 @@ MOST_BYTES = 256 << 20
 _OVERHEAD = 500  # bytes that a small chunk takes here besides its messages
 
 
-class PendingChunk(NamedTuple):
+class BacklogChunk(NamedTuple):
     """A chunk on its way to the file.
 
     Attributes:
@@ -31,7 +31,7 @@ class PendingChunk(NamedTuple):
     records: list[EncodedRecord | Future[EncodedRecord]]
 
 
-class PendingMark(NamedTuple):
+class BacklogMark(NamedTuple):
     """A mark on its way to the file."""
 
     time_ns: int
@@ -42,7 +42,7 @@ class SegmentEnd(NamedTuple):
     """What follows begins with key frames, in a new file."""
 
 
-Pending = PendingChunk | PendingMark | SegmentEnd
+BacklogItem = BacklogChunk | BacklogMark | SegmentEnd
 
 
 class Backlog:
@@ -50,7 +50,7 @@ class Backlog:
 
     def __init__(self, most_frames: int = MOST_FRAMES, most_bytes: int = MOST_BYTES) -> None:
         self._most_frames, self._most_bytes = most_frames, most_bytes
-        self._items: deque[Pending] = deque()
+        self._items: deque[BacklogItem] = deque()
         self._changed = threading.Condition()
         self._frames = self._bytes = 0
         self._closed = False
@@ -60,7 +60,7 @@ class Backlog:
         """How much is encoded and not written."""
         return self._bytes
 
-    def put(self, item: Pending) -> None:
+    def put(self, item: BacklogItem) -> None:
         """Append; waits while there is too much. What is put after `close` is dropped."""
         with self._changed:
             while (self._frames >= self._most_frames or self._bytes >= self._most_bytes) and not self._closed:
@@ -68,7 +68,7 @@ class Backlog:
             if self._closed:
                 return
             self._items.append(item)
-            if isinstance(item, PendingChunk):
+            if isinstance(item, BacklogChunk):
                 self._bytes += _OVERHEAD
                 for record in item.records:
                     if isinstance(record, EncodedRecord):
@@ -76,17 +76,17 @@ class Backlog:
                     else:
                         self._frames += 1
             self._changed.notify_all()
-        for record in item.records if isinstance(item, PendingChunk) else ():
+        for record in item.records if isinstance(item, BacklogChunk) else ():
             if isinstance(record, Future):
                 record.add_done_callback(self._encoded)
 
-    def take(self, timeout: float) -> Pending | None:
+    def take(self, timeout: float) -> BacklogItem | None:
         """The oldest; None if there is none within `timeout` seconds, or after `close` when all was taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout)
             return self._items.popleft() if self._items else None
 
-    def written(self, item: PendingChunk) -> None:
+    def written(self, item: BacklogChunk) -> None:
         """The chunk is in the file, or was given up."""
         size = _OVERHEAD + sum(len(record.data) for record in map(_result, item.records) if record is not None)
         with self._changed:

@@ -15,7 +15,7 @@ from ..errors import StateError
 from ..node import Node
 from .placement import RecordRequest
 from .reader import SessionReader
-from .session import EventLog, Manifest, Session, new_id
+from .session import EventLog, Manifest, SessionFolder, new_id
 
 _AHEAD = 200_000_000  # ns in which a request reaches all recorders
 
@@ -55,7 +55,7 @@ class RecordingControl:
         manifest.parameters = {name: _parameters(graph.nodes[name]["node"]) for name in graph.nodes}
         manifest.workers = {worker: worker for worker in recorders.values()}
         manifest.streams = {place: {"option": repr(option)} for place, option in self._request.how.items()}
-        session = Session.create(self._request.to, self._request.name, manifest)
+        session = SessionFolder.create(self._request.to, self._request.name, manifest)
         self._recorders = tuple(recorders)
         self._events = EventLog(session)
         self._events.append("begun", start=self._request.start)
@@ -95,7 +95,7 @@ class RecordingControl:
         self._events.append("ended")
         self._events.close()
         self._events = None
-        session, reader = Session(self.folder), SessionReader(self.folder)
+        session, reader = SessionFolder(self.folder), SessionReader(self.folder)
         manifest = session.read_manifest()
         if manifest is None:
             return

@@ -28,7 +28,7 @@ from .schemas import (
     parse_message,
     parse_topic,
 )
-from .session import MANIFEST, Manifest, Session, StreamTotals, segments
+from .session import MANIFEST, Manifest, SessionFolder, StreamTotals, segments
 
 _LONGEST_KEY = 60_000_000_000  # ns: the key frame that a packet needs is at most so much older
 _LONGEST_GROUP = 10_000  # packets since a key frame that are kept for a beginning in their midst
@@ -81,7 +81,7 @@ class SessionReader:
         self.skipped: Counter[tuple[str, str]] = Counter()
         self.reports: dict[Path, FileReport] = {}
         if self.path.is_dir():
-            session = Session(self.path)
+            session = SessionFolder(self.path)
             with suppress(FlowmeshError):
                 self.manifest = session.read_manifest()
             self.parts = [segments(part) for part in session.parts()]

@@ -24,12 +24,12 @@ from ..chunk import DataChunk
 from ..errors import ChunkError, GraphError
 from ..node import is_number, register
 from ..nodes.base import ItemNode, is_whole, only
-from .backlog import PendingChunk, PendingMark
+from .backlog import BacklogChunk, BacklogMark
 from .encoding import EncodedRecord, RecordEncoder
 from .options import Option, check_options
 from .recorder_threads import RecorderThreads
 from .schemas import ChunkStamp
-from .session import MANIFEST, Manifest, Session, new_id, safe_name
+from .session import MANIFEST, Manifest, SessionFolder, new_id, safe_name
 from .writer import SessionWriter
 
 RECORDINGS_VARIABLE = "FLOWMESH_RECORDINGS"  # the folder of a worker's recordings, in its environment
@@ -106,7 +106,7 @@ class Recorder(ItemNode):
         self._work: RecorderThreads | None = None
 
     def setup(self) -> None:
-        session = self._new_session() if self.folder is None else Session(local_folder(self.folder))
+        session = self._new_session() if self.folder is None else SessionFolder(local_folder(self.folder))
         self._session = session
         self._encoders: dict[tuple[str, str], RecordEncoder] = {}
         self._new_keys: set[tuple[str, str]] = set()  # streams whose next packet begins a file
@@ -137,7 +137,7 @@ class Recorder(ItemNode):
             stamp.number, stamp.trigger, stamp.emission, stamp.last, stamp.run, stamp.epoch, dict(stamp.origin_ns),
             offset, bound,
         )  # fmt: skip
-        work.put(PendingChunk(sender, created, written, records))
+        work.put(BacklogChunk(sender, created, written, records))
 
     def teardown(self) -> None:
         work, self._work = self._work, None
@@ -160,7 +160,7 @@ class Recorder(ItemNode):
     @register
     def mark(self, text: str, at_ns: int | None = None) -> None:
         """Write a mark into the file, at a time of the Manager's clock in ns; None: now."""
-        self._running_work().put(PendingMark(time.time_ns() if at_ns is None else at_ns, text))
+        self._running_work().put(BacklogMark(time.time_ns() if at_ns is None else at_ns, text))
 
     @register
     def info(self) -> dict[str, Any]:
@@ -173,11 +173,11 @@ class Recorder(ItemNode):
             "waiting": work.backlog.bytes,
         }
 
-    def _new_session(self) -> Session:
+    def _new_session(self) -> SessionFolder:
         made = Manifest(new_id(self.session), time.time_ns(), flowmesh=__version__)
         made.workers = {self.part or self.name: self.name}
         made.streams = {place: {"option": repr(option)} for place, option in self.how.items()}
-        return Session.create(self.to, self.session, made)
+        return SessionFolder.create(self.to, self.session, made)
 
     def _close_session(self, work: RecorderThreads) -> None:
         manifest = self._session.read_manifest()

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import msgspec
 
 from ..errors import FlowmeshError
-from .backlog import Backlog, Pending, PendingChunk, PendingMark, SegmentEnd
+from .backlog import Backlog, BacklogChunk, BacklogItem, BacklogMark, SegmentEnd
 from .session import StreamTotals
 from .writer import DiskFullError, SessionWriter
 
@@ -56,7 +56,7 @@ class RecorderThreads:
             pool = self._pools[key] = ThreadPoolExecutor(count, "encoder")
         return pool
 
-    def put(self, item: Pending) -> None:
+    def put(self, item: BacklogItem) -> None:
         """Hand on; waits while too much is on the way."""
         self.backlog.put(item)
 
@@ -133,8 +133,8 @@ class RecorderThreads:
             self._failure = error
             self.backlog.close()
 
-    def _write(self, item: Pending) -> None:
-        if isinstance(item, PendingMark):
+    def _write(self, item: BacklogItem) -> None:
+        if isinstance(item, BacklogMark):
             self._act(lambda: self._writer.write_mark(item.time_ns, item.text))
         elif isinstance(item, SegmentEnd):
             self._act(self._writer.next_segment)
@@ -143,7 +143,7 @@ class RecorderThreads:
             self._write_chunk(item)
             self.backlog.written(item)
 
-    def _write_chunk(self, item: PendingChunk) -> None:
+    def _write_chunk(self, item: BacklogChunk) -> None:
         messages = []
         try:
             for record in item.records:
@@ -166,7 +166,7 @@ class RecorderThreads:
             self._become_full(error)
             self._skip(item, "disk_full")
 
-    def _skip(self, item: PendingChunk, reason: str) -> None:
+    def _skip(self, item: BacklogChunk, reason: str) -> None:
         with self._lock:
             self._writer.skip_chunk(item.node, item.stamp.run, item.stamp.n, reason)
 

@@ -126,18 +126,18 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     totals: list[StreamTotals] = []
 
 
-class Session:
+class SessionFolder:
     """A session's folder.
 
     Args:
-        folder: an existing one; `Session.create` makes a new one.
+        folder: an existing one; `SessionFolder.create` makes a new one.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
     @classmethod
-    def create(cls, to: str | os.PathLike[str], name: str, manifest: Manifest | None = None) -> Session:
+    def create(cls, to: str | os.PathLike[str], name: str, manifest: Manifest | None = None) -> SessionFolder:
         """Make the folder of a new session below `to`, with its `session.json`.
 
         Raises:
@@ -199,7 +199,7 @@ class Session:
 class EventLog:
     """`events.jsonl`: one JSON object a line, whole after a crash but for the last line."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: SessionFolder) -> None:
         self._file: IO[bytes] = (session.folder / EVENTS).open("ab", buffering=0)
 
     def append(self, kind: str, **fields: Any) -> None:

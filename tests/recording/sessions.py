@@ -11,7 +11,7 @@ from flowmesh.nodes import TestPattern
 from flowmesh.recording.encoding import RecordEncoder
 from flowmesh.recording.options import Audio, Exact, Option, Raw, Video
 from flowmesh.recording.schemas import ChunkStamp
-from flowmesh.recording.session import Session
+from flowmesh.recording.session import SessionFolder
 from flowmesh.recording.writer import SessionWriter
 
 BEGIN = 1_780_000_000_000_000_000  # ns
@@ -90,7 +90,7 @@ def camera_chunks(count: int = 60, gap: int = GAP) -> list[Sent]:
 
 def write_session(to: Path, chunks: list[Sent], name: str = "trial", segment: int = 1 << 30, **options: Any) -> Path:
     """The session's folder, written as the recorder writes it."""
-    session = Session.create(to, name)
+    session = SessionFolder.create(to, name)
     writer = SessionWriter(session.part("local"), segment, reserve=0, **options)
     writer.write_mark(chunks[0].created_ns + OFFSET, "stimulus on")
     write_chunks(writer, chunks)

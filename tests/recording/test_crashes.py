@@ -14,7 +14,7 @@ import pytest
 import flowmesh as fm
 from flowmesh.chunk import DataChunk, Nanoseconds, Stamp
 from flowmesh.recording import Recorder, SessionReader
-from flowmesh.recording.session import Session
+from flowmesh.recording.session import SessionFolder
 
 from ..conftest import ROOT, SCALE
 from .conftest import Site
@@ -129,7 +129,7 @@ def test_a_chunk_that_cannot_be_encoded_is_counted_and_the_recording_goes_on(
     recorder.teardown()
     assert "can't be recorded" in caplog.text
     [folder] = tmp_path.iterdir()
-    manifest = Session(folder).read_manifest()
+    manifest = SessionFolder(folder).read_manifest()
     assert manifest is not None
     [totals] = manifest.totals
     assert (totals.chunks, totals.missing, totals.not_recorded) == (4, [(3, 3)], {"failed": 1})

@@ -15,7 +15,7 @@ import pytest
 import flowmesh as fm
 from flowmesh.errors import GraphError
 from flowmesh.recording import SessionReader, Video, compare
-from flowmesh.recording.session import Session
+from flowmesh.recording.session import SessionFolder
 
 from ..conftest import ROOT
 from .conftest import DEADLINE, Site
@@ -178,7 +178,7 @@ def test_pictures_of_a_named_node_are_written_as_asked_and_played(site: Site, tm
     site.run(again.replaying(session, speed=0))
     assert [one["film"] for one in kept(tmp_path / "played")] == [(n, [data]) for n, data in enumerate(decoded, 1)]
     assert (session / "events.jsonl").read_text().count("\n") == 2
-    manifest = Session(session).read_manifest()
+    manifest = SessionFolder(session).read_manifest()
     assert manifest is not None
     assert "film" in manifest.graph
     assert manifest.workers == {"local": "local"}
@@ -219,7 +219,7 @@ def test_each_worker_has_a_recorder_of_its_own(tmp_path: Path) -> None:
     graph.record(to=tmp_path / "sessions", reserve=0)
     fm.run(graph, workers=2, progress=False)
     session = session_in(tmp_path / "sessions")
-    assert [part.name for part in Session(session).parts()] == ["local-1", "local-2"]
+    assert [part.name for part in SessionFolder(session).parts()] == ["local-1", "local-2"]
     reader = SessionReader(session)
     assert reader.manifest is not None
     assert reader.manifest.state == "closed"
@@ -240,7 +240,7 @@ def test_a_camera_is_not_slowed_and_its_drops_are_counted(site: Site, tmp_path: 
     manager.start()
     assert manager.wait(DEADLINE)
     manager.reset()
-    manifest = Session(session_in(tmp_path / "sessions")).read_manifest()
+    manifest = SessionFolder(session_in(tmp_path / "sessions")).read_manifest()
     assert manifest is not None
     [totals] = manifest.totals
     assert totals.chunks + totals.not_recorded.get("oldest", 0) == 50

@@ -254,9 +254,9 @@ def test_a_worker_elsewhere_records_below_its_own_folder_and_never_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flowmesh.recording.recorder import local_folder
-    from flowmesh.recording.session import Session
+    from flowmesh.recording.session import SessionFolder
 
-    here = Session.create(tmp_path / "manager", "trial").folder
+    here = SessionFolder.create(tmp_path / "manager", "trial").folder
     assert local_folder(here) == here
     monkeypatch.setenv("FLOWMESH_RECORDINGS", str(tmp_path / "mine"))
     assert local_folder(Path("/elsewhere/trial-1")) == tmp_path / "mine" / "trial-1"

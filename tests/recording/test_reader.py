@@ -14,7 +14,7 @@ from flowmesh.chunk import same
 from flowmesh.errors import FlowmeshError, PickleRefused
 from flowmesh.nodes import TestPattern
 from flowmesh.recording.reader import RecordedChunk, SessionReader
-from flowmesh.recording.session import Session, segments
+from flowmesh.recording.session import SessionFolder, segments
 
 from .sessions import BEGIN, BOUND, GAP, LOSSY, OFFSET, Sent, camera_chunks, pictures, write_session
 
@@ -35,7 +35,7 @@ def content(folder: Path) -> bytes:
 
 
 def file_of(folder: Path) -> Path:
-    [part] = Session(folder).parts()
+    [part] = SessionFolder(folder).parts()
     [file] = segments(part)
     return file
 
@@ -104,7 +104,7 @@ def test_only_the_nodes_that_are_asked_for_are_given(tmp_path: Path) -> None:
 
 def test_several_files_read_as_one_and_each_begins_with_a_key_frame(tmp_path: Path, sent: list[Sent]) -> None:
     folder = write_session(tmp_path, sent, segment=400_000)
-    [part] = Session(folder).parts()
+    [part] = SessionFolder(folder).parts()
     files = segments(part)
     assert len(files) > 2
     assert [one.number for one in SessionReader(folder, trust=True).chunks()] == [one.number for one in sent]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flowmesh.recording import SessionReader, recover
-from flowmesh.recording.session import Session, segments
+from flowmesh.recording.session import SessionFolder, segments
 
 from .sessions import camera_chunks, write_session
 
@@ -48,4 +48,4 @@ def test_a_damaged_file_loses_one_mcap_chunk(tmp_path: Path) -> None:
 def test_a_whole_session_is_left_alone(tmp_path: Path) -> None:
     folder = write_session(tmp_path, camera_chunks(5))
     assert recover(folder) == []
-    assert [path.name for path in sorted(Session(folder).part("local").iterdir())] == ["0001.mcap"]
+    assert [path.name for path in sorted(SessionFolder(folder).part("local").iterdir())] == ["0001.mcap"]

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from flowmesh.errors import FlowmeshError
-from flowmesh.recording.session import EventLog, Manifest, Session, StreamTotals, new_id, safe_name, segments
+from flowmesh.recording.session import EventLog, Manifest, SessionFolder, StreamTotals, new_id, safe_name, segments
 
 
 def test_a_session_is_a_new_folder_each_time(tmp_path: Path) -> None:
-    one, other = Session.create(tmp_path, "trial"), Session.create(tmp_path, "trial")
+    one, other = SessionFolder.create(tmp_path, "trial"), SessionFolder.create(tmp_path, "trial")
     assert one.folder != other.folder
     assert one.folder.name.startswith("trial-20")
     with pytest.raises(FlowmeshError, match="can't be made"):
-        Session.create(tmp_path, "x", Manifest(one.folder.name, 0))
+        SessionFolder.create(tmp_path, "x", Manifest(one.folder.name, 0))
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "..", ".hidden", "a/b", "a\x00b", "grüße", "a" * 300, ""])
@@ -24,7 +24,7 @@ def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
     assert (tmp_path / safe).resolve().parent == tmp_path.resolve()
     assert len(safe) <= 120
     assert not safe.startswith(".")
-    assert Session(tmp_path).part(name).parent == tmp_path
+    assert SessionFolder(tmp_path).part(name).parent == tmp_path
 
 
 def test_different_names_stay_different() -> None:
@@ -34,7 +34,7 @@ def test_different_names_stay_different() -> None:
 
 
 def test_the_manifest_reads_back_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    session = Session.create(tmp_path, "trial")
+    session = SessionFolder.create(tmp_path, "trial")
     manifest = Manifest("id", 5, state="closed", totals=[StreamTotals("camera", 1, 1, 9, 8, 100, [(4, 4)])])
     session.write_manifest(manifest)
     assert session.read_manifest() == manifest
@@ -45,7 +45,7 @@ def test_the_manifest_reads_back_and_a_damaged_one_is_refused(tmp_path: Path) ->
 
 
 def test_events_are_lines(tmp_path: Path) -> None:
-    session = Session.create(tmp_path, "trial")
+    session = SessionFolder.create(tmp_path, "trial")
     log = EventLog(session)
     log.append("mark", text="on")
     log.append("state", state="running")
