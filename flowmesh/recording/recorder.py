@@ -28,7 +28,7 @@ from .backlog import BacklogChunk, BacklogMark
 from .encoding import EncodedRecord, RecordEncoder
 from .options import Option, check_options
 from .recorder_threads import RecorderThreads
-from .schemas import ChunkStamp
+from .schemas import ChunkStamp, message_class
 from .session import MANIFEST, Manifest, SessionFolder, new_id, safe_name
 from .writer import SessionWriter
 
@@ -107,6 +107,8 @@ class Recorder(ItemNode):
 
     def setup(self) -> None:
         session = self._new_session() if self.folder is None else SessionFolder(local_folder(self.folder))
+        for name in ("foxglove.Log", "flowmesh.Array"):  # before the first chunk: a library that is missing fails the setup
+            message_class(name)
         self._session = session
         self._encoders: dict[tuple[str, str], RecordEncoder] = {}
         self._new_keys: set[tuple[str, str]] = set()  # streams whose next packet begins a file

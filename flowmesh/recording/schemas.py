@@ -35,7 +35,7 @@ PROFILE = "flowmesh"
 MARKS, TOTALS = "/flowmesh/marks", "/flowmesh/totals"
 TOTALS_METADATA = "flowmesh.totals"
 PROTOBUF, JSON, MSGPACK = "protobuf", "json", "msgpack"
-EXTRA = 'recording needs more libraries: pip install "flowmesh[record]"'
+EXTRA = 'recording needs more or newer libraries: pip install -U "flowmesh[record]"'
 
 FORMS = ("jpeg", "h264", "raw", "audio", "array", "arrays", "json", "msgpack", "pickle")
 _SCHEMAS = {
@@ -195,8 +195,8 @@ def message_class(name: str) -> Any:
             short = name.removeprefix("foxglove.")
             return getattr(import_module(f"foxglove_schemas_protobuf.{short}_pb2"), short)
         return _own_classes()[name]
-    except ImportError as error:
-        raise FlowmeshError(EXTRA) from error
+    except (ImportError, RuntimeError) as error:  # RuntimeError: protobuf is older than what the classes were made with
+        raise FlowmeshError(f"{EXTRA} ({error})") from error
 
 
 @cache
