@@ -107,7 +107,10 @@ class Recorder(ItemNode):
 
     def setup(self) -> None:
         session = self._new_session() if self.folder is None else SessionFolder(local_folder(self.folder))
-        for name in ("foxglove.Log", "flowmesh.Array"):  # before the first chunk: a library that is missing fails the setup
+        for name in (
+            "foxglove.Log",
+            "flowmesh.Array",
+        ):  # before the first chunk: a library that is missing fails the setup
             message_class(name)
         self._session = session
         self._encoders: dict[tuple[str, str], RecordEncoder] = {}

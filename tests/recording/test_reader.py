@@ -14,7 +14,9 @@ from flowmesh.chunk import same
 from flowmesh.errors import FlowmeshError, PickleRefused
 from flowmesh.nodes import TestPattern
 from flowmesh.recording.reader import RecordedChunk, SessionReader
+from flowmesh.recording.schemas import ChunkStamp, StampRecord, encode_stamp, record_key, stamp_key
 from flowmesh.recording.session import SessionFolder, segments
+from flowmesh.recording.writer import SegmentFile
 
 from .sessions import BEGIN, BOUND, GAP, LOSSY, OFFSET, Sent, camera_chunks, pictures, write_session
 
@@ -241,3 +243,17 @@ def test_pictures_of_a_changing_size_read_back(tmp_path: Path) -> None:
         assert film.shape == expected.shape
         assert np.abs(film.astype(int) - expected).mean() < 6
     assert [one.stamp.records[0].since_key for one in recorded] == [0, 1, 0, 1, 0]
+
+
+def test_a_stamp_does_not_take_the_records_of_another_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "0001.mcap"
+    file = SegmentFile(path)
+    entry = StampRecord("x", "other", "json")
+    file.add(record_key("a", "x", "json"), b'{"value":1}', 1000, 1000, 1)  # its stamp was lost, and the next record
+    file.add(stamp_key("a"), encode_stamp(ChunkStamp(2, records=[entry])), 2000, 2000, 2)
+    file.add(record_key("a", "x", "json"), b'{"value":3}', 3000, 3000, 3)
+    file.add(stamp_key("a"), encode_stamp(ChunkStamp(3, records=[entry])), 3000, 3000, 3)
+    file.finish({}, {})
+    reader, recorded = read_all(path)
+    assert [(one.number, one.chunk.get("x")["value"]) for one in recorded] == [(3, 3)]
+    assert reader.skipped == {("a", "some of its records are damaged"): 1}
