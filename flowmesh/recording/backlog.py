@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from .schemas import ChunkStamp
 
 MOST_FRAMES = 6  # with those in the step and in a codec's hands, fewer than `hold` lets a recorder keep
 MOST_BYTES = 256 << 20
+_BATCH = 256  # small chunks that are worth to wake the writer
+_GATHERING = 0.02  # seconds that a small chunk waits for others
 _OVERHEAD = 500  # bytes that a small chunk takes here besides its messages
 
 
@@ -46,7 +49,7 @@ BacklogItem = BacklogChunk | BacklogMark | SegmentEnd
 
 
 class Backlog:
-    """Between the thread that steps, the encoders, and the thread that writes."""
+    """Between the thread that steps, the encoders, and the one thread that writes."""
 
     def __init__(self, most_frames: int = MOST_FRAMES, most_bytes: int = MOST_BYTES) -> None:
         self._most_frames, self._most_bytes = most_frames, most_bytes
@@ -68,6 +71,7 @@ class Backlog:
             if self._closed:
                 return
             self._items.append(item)
+            urgent = not isinstance(item, BacklogChunk)
             if isinstance(item, BacklogChunk):
                 self._bytes += _OVERHEAD
                 for record in item.records:
@@ -75,20 +79,29 @@ class Backlog:
                         self._bytes += len(record.data)
                     else:
                         self._frames += 1
-            self._changed.notify_all()
+                        urgent = True
+            if urgent or len(self._items) in (1, _BATCH):
+                self._changed.notify_all()
         for record in item.records if isinstance(item, BacklogChunk) else ():
             if isinstance(record, Future):
                 record.add_done_callback(self._encoded)
 
-    def take(self, timeout: float) -> BacklogItem | None:
-        """The oldest; None if there is none within `timeout` seconds, or after `close` when all was taken."""
+    def take(self, timeout: float) -> list[BacklogItem]:
+        """All that waits, the oldest first; none if there is none within `timeout` seconds, or after `close` when all was
+        taken. Small chunks are let gather for a moment: to wake a thread for each would cost more than to write it."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout)
-            return self._items.popleft() if self._items else None
+            if self._items and not self._frames and not self._closed:
+                self._changed.wait_for(lambda: len(self._items) >= _BATCH or self._frames or self._closed, _GATHERING)
+            taken = list(self._items)
+            self._items.clear()
+            return taken
 
-    def written(self, item: BacklogChunk) -> None:
-        """The chunk is in the file, or was given up."""
-        size = _OVERHEAD + sum(len(record.data) for record in map(_result, item.records) if record is not None)
+    def written(self, items: Iterable[BacklogItem]) -> None:
+        """These are in the file, or were given up."""
+        chunks = [item for item in items if isinstance(item, BacklogChunk)]
+        records = [_result(record) for chunk in chunks for record in chunk.records]
+        size = _OVERHEAD * len(chunks) + sum(len(record.data) for record in records if record is not None)
         with self._changed:
             self._bytes -= size
             self._changed.notify_all()

@@ -33,6 +33,11 @@ VIEWABLE = {  # (dtype, channels): what foxglove.RawImage calls it
 }
 
 
+def _check_integer(option: str, name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise GraphError(f"{option}: {name} must be an integer from {least} to {most}, got {value!r}")
+
+
 class Jpeg(msgspec.Struct, frozen=True, tag="jpeg"):
     """Pictures as JPEG, 4:2:0. `quality`: 1 to 100.
 
@@ -131,11 +136,16 @@ Option = Jpeg | Video | Raw | Exact | Audio | Values
 OPTIONS = (Jpeg, Video, Raw, Exact, Audio, Values)
 
 
+_JPEG, _EXACT, _VALUES = Jpeg(), Exact(), Values()
+
+
 def default_option(value: Any, content_type: str) -> Option:
     """The option for a record that none was given for."""
-    if content_type == "image" and (jpeg := Jpeg()).takes(value):
-        return jpeg
-    return Exact() if _is_arrays(value, content_type) else Values()
+    if type(value) is not np.ndarray and type(value) is not list:  # as most values: it runs for each chunk
+        return _VALUES
+    if content_type == "image" and _JPEG.takes(value):
+        return _JPEG
+    return _EXACT if _is_arrays(value, content_type) else _VALUES
 
 
 def encoding_of(picture: np.ndarray[Any, Any]) -> str | None:
@@ -165,15 +175,10 @@ def check_options(options: object) -> dict[str, Option]:
 def _is_arrays(value: Any, content_type: str) -> bool:
     if content_type in ("text", "bytes") or (type(value) is list and not value):
         return False
-    return Exact().takes(value) and type(value) is not tuple
+    return _EXACT.takes(value)
 
 
 def _is_picture(value: Any, dtype: Any, channels: tuple[int, ...]) -> bool:
     if type(value) is not np.ndarray or value.dtype != dtype or value.ndim not in (2, 3) or 0 in value.shape:
         return False
     return value.ndim == 2 or value.shape[2] in channels
-
-
-def _check_integer(option: str, name: str, value: object, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise GraphError(f"{option}: {name} must be an integer from {least} to {most}, got {value!r}")

@@ -20,6 +20,7 @@ from .session import StreamTotals
 from .writer import DiskFullError, SessionWriter
 
 FLUSH_EVERY = 1.0  # seconds: what a crash costs
+_AT_ONCE = 64  # chunks between two looks at the time
 _TOTALS_EVERY = 10.0  # seconds
 _PROBE = 8 << 20  # bytes that are written to see how fast the disk is
 
@@ -43,6 +44,7 @@ class RecorderThreads:
         self._segment_asked = False
         self._reported: set[tuple[str, str]] = set()
         self._failure: BaseException | None = None
+        self._flushed = self._summed = 0.0  # when the file was flushed, and the totals written
         self._pools: dict[tuple[str, str] | None, ThreadPoolExecutor] = {}
         self._probe()
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
@@ -116,22 +118,30 @@ class RecorderThreads:
     def _write_all(self) -> None:
         try:
             self._act(self._writer.flush)  # schemas, before anything else can be lost
-            flushed = summed = time.monotonic()
+            self._flushed = self._summed = time.monotonic()
             while not self.backlog.is_done:
-                item = self.backlog.take(max(0.0, flushed + FLUSH_EVERY - time.monotonic()))
-                if item is not None:
-                    self._write(item)
-                now = time.monotonic()
-                if now - flushed >= FLUSH_EVERY:
-                    if now - summed >= _TOTALS_EVERY:
-                        summed = now
-                        self._act(lambda: self._writer.write_totals(time.time_ns()))
-                    self._act(self._writer.flush)
-                    flushed = time.monotonic()
+                items = self.backlog.take(max(0.0, self._flushed + FLUSH_EVERY - time.monotonic()))
+                for begin in range(0, len(items), _AT_ONCE):
+                    some = items[begin : begin + _AT_ONCE]
+                    for item in some:
+                        self._write(item)
+                    self.backlog.written(some)
+                    self._flush_if_due()
+                self._flush_if_due()
             self._act(self._writer.close)
         except BaseException as error:
             self._failure = error
             self.backlog.close()
+
+    def _flush_if_due(self) -> None:
+        now = time.monotonic()
+        if now - self._flushed < FLUSH_EVERY:
+            return
+        if now - self._summed >= _TOTALS_EVERY:
+            self._summed = now
+            self._act(lambda: self._writer.write_totals(time.time_ns()))
+        self._act(self._writer.flush)
+        self._flushed = time.monotonic()
 
     def _write(self, item: BacklogItem) -> None:
         if isinstance(item, BacklogMark):
@@ -141,7 +151,6 @@ class RecorderThreads:
             self._segment_asked = False
         else:
             self._write_chunk(item)
-            self.backlog.written(item)
 
     def _write_chunk(self, item: BacklogChunk) -> None:
         messages = []

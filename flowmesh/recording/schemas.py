@@ -23,7 +23,7 @@ not exist.** A "/" in a record's name is written as "%2F" and "%" as "%25", so t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -120,11 +120,13 @@ def decode_stamp(data: bytes | memoryview) -> ChunkStamp:
     return stamp
 
 
+@lru_cache(4096)
 def stamp_key(node: str) -> ChannelKey:
     """The channel of a node's stamps."""
     return ChannelKey(f"/{node}", JSON, "flowmesh.Stamp")
 
 
+@lru_cache(4096)
 def record_key(node: str, record: str, form: str) -> ChannelKey:
     """The channel of a record that is written in this form."""
     schema = _SCHEMAS[form]

@@ -48,8 +48,8 @@ def test_items_come_in_their_order() -> None:
     items = [chunk(1, encoded()), BacklogMark(5, "on"), chunk(2, encoded())]
     for item in items:
         backlog.put(item)
-    assert [backlog.take(0) for _ in items] == items
-    assert backlog.take(0) is None
+    assert backlog.take(0) == items
+    assert backlog.take(0) == []
 
 
 def test_frames_that_are_not_encoded_hold_up_and_encoded_ones_do_not() -> None:
@@ -82,14 +82,12 @@ def test_bytes_hold_up_until_they_are_written(later: bool) -> None:
         frame.set_result(encoded(5000))
     second = Putting(backlog, chunk(2, encoded()))
     assert not second.done.wait(SOON)
-    item = backlog.take(0)
-    assert isinstance(item, BacklogChunk)
+    items = backlog.take(0)
+    assert len(items) == 1
     assert not second.done.wait(SOON)
-    backlog.written(item)
+    backlog.written(items)
     assert second.ends()
-    taken = backlog.take(0)
-    assert isinstance(taken, BacklogChunk)
-    backlog.written(taken)
+    backlog.written(backlog.take(0))
     assert backlog.bytes == 0
 
 
@@ -101,8 +99,18 @@ def test_closing_lets_go_who_waits_and_gives_out_the_rest() -> None:
     backlog.close()
     assert second.ends()
     assert not backlog.is_done
-    first = backlog.take(0)
-    assert isinstance(first, BacklogChunk)
-    assert first.stamp.n == 1
+    assert len(backlog.take(0)) == 1
     assert backlog.is_done
-    assert backlog.take(DEADLINE) is None
+    assert backlog.take(DEADLINE) == []
+
+
+def test_small_chunks_gather_and_wake_the_writer_when_there_are_many() -> None:
+    backlog = Backlog()
+    taken: list[int] = []
+    thread = threading.Thread(target=lambda: taken.append(len(backlog.take(DEADLINE))))
+    thread.start()
+    for number in range(1, 301):
+        backlog.put(chunk(number, encoded()))
+    thread.join(DEADLINE)
+    taken.append(len(backlog.take(0)))
+    assert sum(taken) == 300
