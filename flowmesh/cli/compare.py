@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", help="another one")
     parser.add_argument("--stream", metavar="NODE", action="append", help="only this node's stream; may be given again")
     parser.add_argument("--tolerance", type=float, default=0.0, metavar="X", help="by how much numbers may differ (0)")
-    parser.add_argument("--trust", action="store_true", help="open pickles: they run code of whoever recorded them")
+    parser.add_argument("--trust", action="store_true", help="open pickles: they run code of their writer's choice")
 
 
 def run(asked: argparse.Namespace) -> int:

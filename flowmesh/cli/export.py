@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for kind in KINDS:
         parser.add_argument(f"--{kind}", action="append_const", dest="kinds", const=kind, help=_PURPOSES[kind])
     parser.add_argument("--only", metavar="A,B", default="", help="only the streams of these nodes")
-    parser.add_argument("--trust", action="store_true", help="open pickles: they run code of whoever recorded them")
+    parser.add_argument("--trust", action="store_true", help="open pickles: they run code of their writer's choice")
 
 
 def run(asked: argparse.Namespace) -> int:

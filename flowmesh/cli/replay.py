@@ -21,17 +21,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="SESSION", help="the session's folder, or one of its .mcap files")
     run_verb.configure(parser)
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="so many times as fast; 0: as fast as can be (1)"
+        "--speed", type=float, default=1.0, metavar="X", help="the speed, 1 as it was; 0: as fast as can be"
     )
     parser.add_argument("--loop", action="store_true", help="begin again at the end, until Ctrl+C")
     parser.add_argument(
-        "--from", dest="begin", type=float, metavar="S", help="play from so many seconds after the beginning"
+        "--from",
+        dest="begin",
+        type=float,
+        metavar="S",
+        help="where to begin, in seconds after the recording's beginning",
     )
-    parser.add_argument("--to", dest="end", type=float, metavar="S", help="play to so many seconds after the beginning")
+    parser.add_argument("--to", dest="end", type=float, metavar="S", help="where to end, likewise")
     parser.add_argument(
         "--only", metavar="A,B", default="", help="replace these nodes, sources or not; without it, all sources"
     )
-    parser.add_argument("--trust", action="store_true", help="open pickles: they run code of whoever recorded them")
+    parser.add_argument("--trust", action="store_true", help="open pickles: they run code of their writer's choice")
 
 
 def run(asked: argparse.Namespace) -> int:

@@ -245,7 +245,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
             speed: how many times as fast as it was; 0: as fast as the consumers take it, without loss.
             loop: begin again at the end.
             begin, end: seconds after the session's beginning between which to play.
-            trust: open pickles, which run any code of whoever wrote them.
+            trust: open pickles, which may run any code of their writer's choice.
 
         Raises:
             GraphError: a node is unknown, or one to be replaced is not recorded; the text lists what there is.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .h264 import PictureDecoder
 
 LARGEST = 1 << 30  # bytes of one value that is read
-_JPEG_PIXELS = 256  # a byte of a JPEG holds at most so many: two bits for each block of 8×8, at 4:2:0
+_JPEG_PIXELS = 256  # the most that a byte of a JPEG holds: two bits for each block of 8×8, at 4:2:0
 _DTYPES = {encoding: kind for kind, encoding in VIEWABLE.items()}
 
 
@@ -32,7 +32,7 @@ class RecordDecoder:
     """Decodes the records of one topic.
 
     Args:
-        trust: whether to open pickles, which may run any code of whoever wrote them.
+        trust: whether to open pickles, which may run any code of their writer's choice.
     """
 
     def __init__(self, trust: bool = False) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .h264 import PictureEncoder
 
 LARGEST = 1 << 30  # bytes of one value that is read
-_JPEG_PIXELS = 256  # a byte of a JPEG holds at most so many: two bits for each block of 8×8, at 4:2:0
+_JPEG_PIXELS = 256  # the most that a byte of a JPEG holds: two bits for each block of 8×8, at 4:2:0
 _SAFE_INT = 1 << 53  # JSON's numbers are exact up to here, wherever they are read
 _DTYPES = {encoding: kind for kind, encoding in VIEWABLE.items()}
 _exact, _raw = ExactCodec(), RawCodec()

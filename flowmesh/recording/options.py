@@ -124,7 +124,7 @@ class Audio(msgspec.Struct, frozen=True, tag="audio"):
 class Values(msgspec.Struct, frozen=True, tag="values"):
     """Any value: JSON where that gives back the same value, else msgpack, else a pickle.
 
-    A pickle is read again only with `trust=True`, because reading one runs code of whoever wrote it.
+    A pickle is read again only with `trust=True`, because reading one may run any code.
     """
 
     def takes(self, value: Any) -> bool:

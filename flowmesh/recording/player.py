@@ -36,7 +36,7 @@ class Player(BaseNode):
         begin, end: seconds after the session's beginning between which to play; None: all.
         run: which run of the recorded graph; None: the first that has the stream.
         shift_ns: what to add to the recorded times; give all players of a session the same.
-        trust: open pickles, which run any code of whoever wrote them.
+        trust: open pickles, which may run any code of their writer's choice.
         options: options of Node.
 
     Raises:

@@ -62,7 +62,7 @@ class SessionReader:
 
     Args:
         path: the folder, or the file.
-        trust: whether to open pickles, which run code of whoever wrote them.
+        trust: whether to open pickles, which may run any code of their writer's choice.
 
     Attributes:
         manifest: `session.json`; None if there is none, or it is damaged.

@@ -1,7 +1,7 @@
 """The files that a recorder writes: segments, their flushes, their totals, and what happens when the disk is full.
 
 One thread at a time. `flush` puts on the disk what was written: what came before it survives a crash. A file that
-reaches `segment` bytes is closed by whoever asks `next_segment`: then all video begins with key frames.
+reaches `segment` bytes is closed by the caller of `next_segment`: then all video begins with key frames.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class SessionWriter:
                 self._give_up(error)
 
     def _room_for(self, size: int) -> SegmentFile:
-        """The file, if there is room for so many bytes. The disk is asked once for many chunks."""
+        """The file, if there is room for that many bytes. The disk is asked once for many chunks."""
         if self._file is None:
             raise DiskFullError("the file is closed")
         self._granted -= size
