@@ -28,7 +28,7 @@ from .schemas import (
     parse_message,
     parse_topic,
 )
-from .session import MANIFEST, Manifest, SessionFolder, StreamTotals, segments
+from .session import MANIFEST, Manifest, SessionFolder, StreamTotals, read_part_totals, segments
 
 _LONGEST_KEY = 60_000_000_000  # ns: the key frame that a packet needs is at most so much older
 _LONGEST_GROUP = 10_000  # packets since a key frame that are kept for a beginning in their midst
@@ -133,7 +133,7 @@ class SessionReader:
         """What is in the session, by node and run: from the files' ends, or, where one is missing, by reading them."""
         merged: dict[tuple[str, int], StreamTotals] = {}
         for part in self.parts:
-            written = None if any(".recovered." in path.name for path in part) else _written_totals(part[-1])
+            written = None if any(".recovered." in path.name for path in part) else self._left_totals(part)
             for one in written if written is not None else self._count(part):
                 merged[one.node, one.run] = one
         return sorted(merged.values(), key=lambda one: (one.node, one.run))
@@ -166,6 +166,13 @@ class SessionReader:
     def whole(self) -> bool:
         """Whether each file has its end."""
         return all(_is_whole(path) for part in self.parts for path in part)
+
+    def _left_totals(self, part: list[Path]) -> list[StreamTotals] | None:
+        """What the recorder of these files has counted; None if one of them was cut."""
+        written = _written_totals(part[-1])
+        if written is None or not self.path.is_dir():
+            return written
+        return read_part_totals(part[-1].parent) or written
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -148,6 +148,7 @@ class Recorder(ItemNode):
         work, self._work = self._work, None
         if work is not None:
             work.close()
+            work.leave_totals()
             if self.folder is None:
                 self._close_session(work)
             work.raise_if_failed()

@@ -16,7 +16,7 @@ import msgspec
 
 from ..errors import FlowmeshError
 from .backlog import Backlog, BacklogChunk, BacklogItem, BacklogMark, SegmentEnd
-from .session import StreamTotals
+from .session import StreamTotals, write_part_totals
 from .writer import DiskFullError, SessionWriter
 
 FLUSH_EVERY = 1.0  # seconds: what a crash costs
@@ -88,6 +88,13 @@ class RecorderThreads:
         self._thread.join()
         for pool in self._pools.values():
             pool.shutdown()
+
+    def leave_totals(self) -> None:
+        """Write the totals beside the files: these may have been closed before the last chunk came."""
+        try:
+            write_part_totals(self._writer.part, self._writer.totals)
+        except OSError as error:
+            self._logger.error("the totals can't be written: %s", error.strerror)
 
     def _probe(self) -> None:
         """Find out before the first chunk whether there is room, and how fast the disk is."""

@@ -4,7 +4,8 @@
         session.json        written first, replaced atomically: see Manifest
         events.jsonl        one JSON object a line: marks, logs, states, clocks
         WORKER/0001.mcap    the records; 0002.mcap, ... when a file has reached its size
-        WORKER/0001.recovered.mcap    what `recover` saved of a file that was cut: read in its place
+        WORKER/totals.json  what the recorder counted to its end, also behind a file that a full disk has closed
+    WORKER/0001.recovered.mcap    what `recover` saved of a file that was cut: read in its place
 
 A folder that exists is never written into by another session. Names are made safe: no path leads out of the folder.
 """
@@ -24,7 +25,7 @@ import msgspec
 from ..errors import FlowmeshError
 
 VERSION = 1
-MANIFEST, EVENTS = "session.json", "events.jsonl"
+MANIFEST, EVENTS, TOTALS = "session.json", "events.jsonl", "totals.json"
 STATES = ("open", "closed", "incomplete")
 _MOST_GAPS = 10_000  # runs of missing numbers that are listed
 _LARGEST_MANIFEST = 16 << 20  # bytes: a session's description is a few kB
@@ -234,3 +235,19 @@ def segments(part: Path) -> list[Path]:
         if match := _SEGMENT.fullmatch(path.name):
             found[int(match[1])] = path
     return [found[index] for index in sorted(found)]
+
+
+def write_part_totals(part: Path, totals: list[StreamTotals]) -> None:
+    """Leave a recorder's totals in its folder; `OSError` if the disk has no room for them."""
+    (part / TOTALS).write_bytes(msgspec.json.encode(totals) + b"\n")
+
+
+def read_part_totals(part: Path) -> list[StreamTotals] | None:
+    """What a recorder has left in its folder; None if it has not, or that is damaged."""
+    path = part / TOTALS
+    try:
+        if path.stat().st_size > _LARGEST_MANIFEST:
+            return None
+        return msgspec.json.decode(path.read_bytes(), type=list[StreamTotals])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,59 @@ def test_what_is_not_recorded_imports_nothing_of_it(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
     )
     assert ended.stdout.strip() == ""
+
+
+class Large(fm.Node):
+    """A source of texts of 100 kB."""
+
+    def setup(self) -> None:
+        self.sent = 0
+
+    def step(self) -> str:
+        if self.sent == 400:
+            raise fm.EndOfStream
+        self.sent += 1
+        return "x" * 100_000
+
+
+class Ignore(fm.Node):
+    """A sink."""
+
+    def step(self, data: dict[str, fm.DataChunk]) -> None:
+        pass
+
+
+@pytest.fixture
+def memory_folder() -> Iterator[Path]:
+    """A folder on a file system that nothing else fills."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("on_full", ["end", "fail"])
+def test_at_the_reserve_the_recording_or_the_graph_ends_and_it_is_told(
+    site: Site, memory_folder: Path, on_full: str
+) -> None:
+    disk = os.statvfs(memory_folder)
+    graph = fm.Graph()
+    graph.add_edge(Large("source"), Ignore("sink"))
+    graph.record(to=memory_folder, on_full=on_full, reserve=disk.f_bavail * disk.f_frsize - (20 << 20))
+    manager = site.commit(graph)
+    manager.start()
+    if on_full == "end":
+        assert manager.wait(DEADLINE)
+    else:
+        with pytest.raises(fm.NodeError, match="come to its reserve"):
+            manager.wait(DEADLINE)
+    folder = manager.recording.folder
+    manager.reset()
+    reader = SessionReader(folder)
+    assert reader.whole
+    assert reader.manifest is not None
+    assert reader.manifest.state == "incomplete"
+    [totals] = reader.totals()
+    assert totals.not_recorded["disk_full"] > 0
+    assert totals.chunks + totals.missing_count == totals.last - totals.first + 1
+    assert totals.chunks == sum(1 for _ in reader.chunks())
+    if on_full == "end":
+        assert totals.last == 400

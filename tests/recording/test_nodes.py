@@ -264,4 +264,4 @@ def test_a_worker_elsewhere_records_below_its_own_folder_and_never_outside(
     recorder = Recorder("recorder", folder="/elsewhere/trial-1", part="lab", reserve=0)
     recorder.setup()
     recorder.teardown()
-    assert [path.name for path in (tmp_path / "mine" / "trial-1" / "lab").iterdir()] == ["0001.mcap"]
+    assert {path.name for path in (tmp_path / "mine" / "trial-1" / "lab").iterdir()} == {"0001.mcap", "totals.json"}
