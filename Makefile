@@ -68,9 +68,10 @@ coverage: $(READY)  ## how much of everything the tests reach, nodes' processes 
 	$(COVERAGE) combine --quiet --rcfile tests/children.coveragerc
 	$(COVERAGE) report
 
-demo: $(READY)  ## a real film through five processes; the results lie in demo-output/
+demo: $(READY)  ## a real film through five processes, and a recording played again; the results lie in demo-output/
 	$(BIN)/python examples/fetch_footage.py
 	$(BIN)/python examples/street.py --output demo-output
+	$(BIN)/python examples/record_replay.py --output demo-output
 
 bench: $(READY)  ## measure speed beside its floor
 	$(BIN)/python -m benchmarks

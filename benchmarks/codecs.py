@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowmesh.codecs.codec import Codec
-from flowmesh.codecs.exact import Exact
-from flowmesh.codecs.jpeg import Jpeg
-from flowmesh.codecs.lz4 import Lz4
+from flowmesh.codecs.exact import ExactCodec
+from flowmesh.codecs.jpeg import JpegCodec
+from flowmesh.codecs.lz4 import Lz4Codec
 from flowmesh.codecs.malloc import keep_freed_memory
 from flowmesh.codecs.registry import decode
 
@@ -136,15 +136,15 @@ def _same(picture: Array) -> Array:
 
 
 _ROWS: dict[str, tuple[str, Codec, Callable[[Array], Array]]] = {
-    "jpeg": ("BGR, jpeg", Jpeg(), _same),
-    "jpeg-444": ("BGR, jpeg-444", Jpeg(full_colour=True), _same),
-    "jpeg-95": ("BGR, jpeg, quality 95", Jpeg(95), _same),
-    "jpeg-grey": ("grey, jpeg", Jpeg(), _grey),
-    "exact": ("BGR, exact", Exact(), _same),
-    "exact-grey": ("grey, exact", Exact(), _grey),
-    "exact-alpha": ("BGRA, exact", Exact(), _with_alpha),
-    "exact-depth": ("depth of 16 bits, exact", Exact(), _depth),
-    "exact-mask": ("mask of bool, exact", Exact(), _mask),
-    "exact-features": ("features of float32, exact", Exact(), _features),
-    "lz4": ("BGR, lz4 (never chosen)", Lz4(), _same),
+    "jpeg": ("BGR, jpeg", JpegCodec(), _same),
+    "jpeg-444": ("BGR, jpeg-444", JpegCodec(full_colour=True), _same),
+    "jpeg-95": ("BGR, jpeg, quality 95", JpegCodec(95), _same),
+    "jpeg-grey": ("grey, jpeg", JpegCodec(), _grey),
+    "exact": ("BGR, exact", ExactCodec(), _same),
+    "exact-grey": ("grey, exact", ExactCodec(), _grey),
+    "exact-alpha": ("BGRA, exact", ExactCodec(), _with_alpha),
+    "exact-depth": ("depth of 16 bits, exact", ExactCodec(), _depth),
+    "exact-mask": ("mask of bool, exact", ExactCodec(), _mask),
+    "exact-features": ("features of float32, exact", ExactCodec(), _features),
+    "lz4": ("BGR, lz4 (never chosen)", Lz4Codec(), _same),
 }

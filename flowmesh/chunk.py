@@ -37,6 +37,14 @@ class Origin(NamedTuple):
     time: float
 
 
+class Nanoseconds(NamedTuple):
+    """`Times` as whole numbers of nanoseconds, exact to the last one: floats of seconds since the epoch are 240 ns coarse."""
+
+    created: int
+    offset: int
+    bound: int
+
+
 class Stamp(NamedTuple):
     """What flowmesh knows of a chunk that was received. A chunk that you made has an empty one.
 
@@ -50,6 +58,8 @@ class Stamp(NamedTuple):
             else can follow that descends from the same numbers.
         origin: {source's name: Origin}, through triggering inputs only.
         times: see Times.
+        ns: the same times as whole nanoseconds.
+        origin_ns: {source's name: (number, time in ns by the Manager's clock)}.
     """
 
     run: int = 0
@@ -60,6 +70,8 @@ class Stamp(NamedTuple):
     last: bool = False
     origin: Mapping[str, Origin] = {}
     times: Times = Times(0.0, 0.0, 0.0)
+    ns: Nanoseconds = Nanoseconds(0, 0, 0)
+    origin_ns: Mapping[str, tuple[int, int]] = {}
 
 
 UNSENT = Stamp()
@@ -148,6 +160,34 @@ class DataChunk:
     def number(self) -> int:
         """The chunk's number on the output that it came from, from 1; 0 in a chunk that was not received."""
         return self.stamp.number
+
+    @property
+    def created(self) -> int:
+        """When it was created: ns since the epoch, by its host's clock. 0 in a chunk that you made, until you set it.
+
+        Set it before you send the chunk if you know better than the moment of sending: from a device's own clock, or a
+        recording. On one output it must not go back.
+
+        Raises:
+            ChunkError: on setting: the chunk was received, or it is no positive integer.
+        """
+        return self.stamp.ns.created
+
+    @created.setter
+    def created(self, ns: int) -> None:
+        if self.stamp.number:
+            raise ChunkError(f"chunk {self.number} was received: created can be set only on a chunk that you made")
+        if not isinstance(ns, int) or isinstance(ns, bool) or not 0 < ns < 2**63:
+            raise ChunkError(f"created must be an integer of nanoseconds since the epoch, got {ns!r}")
+        self._stamp = Stamp(times=Times(ns / 10**9, 0.0, 0.0), ns=Nanoseconds(ns, 0, 0))
+
+    @property
+    def preset_created(self) -> int:
+        """`created` of a chunk that was not received, if it was set; else 0."""
+        stamp = self._stamp
+        if stamp is UNSENT or type(stamp) is not Stamp:  # as nearly all chunks that are sent
+            return 0
+        return 0 if stamp.number else stamp.ns.created
 
     @property
     def times(self) -> Times:

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .chunk import DataChunk, Origin, Stamp, Times
+from .chunk import DataChunk, Nanoseconds, Origin, Stamp, Times
 from .control.node.joins import AnyJoin, FollowJoin, Join, PairingJoin
 from .control.node.pairing import AlignJoin, ZipJoin
 from .control.node.watermarks import Cause, WatermarkTracker
-from .errors import EndOfStream, FlowmeshError, NodeError, StateError
+from .errors import ChunkError, EndOfStream, FlowmeshError, GraphError, NodeError, StateError
 from .failures import chunks
 from .graph.graph import Graph, GraphSpecs
 from .node import Node
@@ -44,6 +44,7 @@ class _InlineNode:
         self.ended = False
         self.set_up = False
         self.number = 0
+        self._newest_ns = 0
         self.spec = specs.joins[node.name]
         self.pairing = _pairing(self.spec, len(self.senders))
         self.join = self.pairing or _plain_join(
@@ -159,7 +160,12 @@ class _InlineNode:
         origin: Origins = {}
         for cause in self._causes:
             origin.update(self._progress.origin(cause))
-        now = time.time_ns()
+        now = chunk.preset_created or time.time_ns()
+        if now < self._newest_ns:
+            raise ChunkError(
+                f"{self.node.name}: a chunk's time must not be earlier than that of the last one, got {now}"
+            )
+        self._newest_ns = now
         stamp = self._stamp(origin, now, last)
         self._emissions += 1
         for follower, index in self.followers:
@@ -168,8 +174,10 @@ class _InlineNode:
 
     def _stamp(self, origin: Origins, now: int, last: bool) -> Stamp:
         numbers = origin or {self._index: (self.number, now)}
-        named = {self._names[output]: Origin(number, at / 10**9) for output, (number, at) in numbers.items()}
-        return Stamp(1, 1, self.number, self._trigger, self._emissions, last, named, Times(now / 10**9, 0.0, 0.0))
+        whole = {self._names[output]: at for output, at in numbers.items()}
+        named = {name: Origin(number, at / 10**9) for name, (number, at) in whole.items()}
+        times, ns = Times(now / 10**9, 0.0, 0.0), Nanoseconds(now, 0, 0)
+        return Stamp(1, 1, self.number, self._trigger, self._emissions, last, named, times, ns, whole)
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)
@@ -189,6 +197,8 @@ def run_inline(graph: Graph) -> None:
         NodeError: a node raised; its own exception is the cause.
     """
     graph.check()
+    if graph.recording is not None:
+        raise GraphError("inline=True runs no recorder: leave record() out, or run the graph on workers")
     specs = graph.specs()
     seats = {name: _InlineNode(graph.nodes[name]["node"], specs) for name in specs.names}
     for edge in specs.edges:

@@ -13,19 +13,19 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
-from .errors import GraphError, LinkError, ShippingError, StateError
+from .errors import FlowmeshError, GraphError, LinkError, ShippingError, StateError
 from .failures import verb
 from .graph.graph import Graph
 from .manager_thread import CallTimeoutError, ManagerThread
 from .membership.admission import Admission, ApproveWorker
 from .membership.local_discovery import ManagerBeacon
-from .node import Node, is_number
+from .node import Node, is_number, is_recorder
 from .planning.plan import plan_of
 from .security.addresses import is_loopback, reachable
 from .security.keys import user_keys
@@ -35,6 +35,9 @@ from .transport.control_link import ManagerLink
 from .wire import code_objects
 from .wire.plan_specs import TokenStatus, Versions
 from .wire.states import GraphState
+
+if TYPE_CHECKING:
+    from .recording.control import RecordingControl
 
 _DRAIN = 5.0
 _STOP_TIMEOUT = 5.0
@@ -86,6 +89,7 @@ class Manager:
             kept=self._door.kept,
             address=next((address for address in reachable(host) if not is_loopback(address)), ""),
         )
+        self._recording: RecordingControl | None = None
         self._thread = ManagerThread(self._machine, link, self._door, presence)
         atexit.register(self.shutdown)
         self._open_door(zeroconf)
@@ -141,9 +145,14 @@ class Manager:
             raise StateError(f"the graph is {self.state}: stop() or reset() it before another is committed")
         _check_seconds(timeout)
         graph.check()
-        plan = plan_of(graph, mapping, packages, dict(self._machine.registry.workers))
+        recording = self._recording_of(graph)
+        session = None if recording is None else recording.folder
+        plan = plan_of(graph, mapping, packages, dict(self._machine.registry.workers), session)
         if self._machine.state is not GraphState.EMPTY:
             self.reset()
+        if recording is not None:
+            recording.begin({node.name: node.worker for node in plan.nodes if is_recorder(node.name)}, graph)
+        self._recording = recording
         # What was registered last runs first: at the script's end the graph is torn down before its workers leave.
         atexit.unregister(self.shutdown)
         atexit.register(self.shutdown)
@@ -202,7 +211,7 @@ class Manager:
         """
         _check_seconds(timeout)
         parts = self._thread.ask(lambda machine, call_id, now: machine.gather(call_id, timeout, now), timeout)
-        return {node: pickle.loads(value) for node, value in parts.items()}
+        return {node: pickle.loads(value) for node, value in parts.items() if not is_recorder(node)}
 
     @verb
     def request_registered_method(self, node: str | Node, method: str, timeout: float = 10.0, **params: Any) -> Any:
@@ -235,8 +244,38 @@ class Manager:
 
     @verb
     def reset(self) -> None:
-        """Tear down the graph, in whatever state it is, and forget it."""
+        """Tear down the graph, in whatever state it is, and forget it. Its recording ends, and is summed up."""
+        recording, self._recording = self._recording, None
+        dropped = {} if recording is None else self._dropped_by_recorders()
         self._thread.ask(lambda machine, call_id, now: machine.reset(call_id, now), _STOP_TIMEOUT + 2.0)
+        if recording is not None:
+            recording.finish(dropped)
+
+    @property
+    def recording(self) -> RecordingControl:
+        """The recording of the committed graph: `start()`, `stop()`, `mark(text)`, `info()`, and its `folder`.
+
+        Raises:
+            StateError: the committed graph is not recorded.
+        """
+        if self._recording is None:
+            raise StateError("no graph that is recorded is committed: call graph.record() before commit_graph()")
+        return self._recording
+
+    def _recording_of(self, graph: Graph) -> RecordingControl | None:
+        if graph.recording is None:
+            return None
+        from .recording.control import RecordingControl  # on first use: it takes all of recording
+
+        return RecordingControl(graph.recording, self.request_registered_method)
+
+    def _dropped_by_recorders(self) -> dict[str, dict[str, int]]:
+        """What the recorders' edges have dropped, by the node whose stream it was."""
+        try:
+            edges = self._status().edges.values()
+        except FlowmeshError:  # the workers are gone
+            return {}
+        return {edge.source: dict(edge.dropped) for edge in edges if is_recorder(edge.target) and edge.dropped}
 
     @verb
     def status(self) -> Status:

@@ -122,6 +122,7 @@ class Node:
         return self._host
 
 
+RECORDER_PREFIX = "record@"  # a recorder that was added to a graph is named after its worker
 OPTIONS = ("rate", "live", "join", "on_error", "hold")
 JOINS = ("follow", "zip", "any")
 
@@ -188,6 +189,11 @@ def check_options(node: Node) -> None:
         raise GraphError(f"{node.name}: Align takes a tolerance in seconds, from 0, not {node.join.tolerance!r}")
     if not isinstance(node.hold, int) or isinstance(node.hold, bool) or node.hold < 0:
         raise GraphError(f"{node.name}: hold is a whole number from 0, not {node.hold!r}")
+
+
+def is_recorder(name: str) -> bool:
+    """Whether the name is that of a recorder that `Graph.record` has added."""
+    return name.startswith(RECORDER_PREFIX)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -33,7 +33,12 @@ def test_an_optional_package_is_named_with_the_bound_of_its_extra() -> None:
         if name not in ("dev", "docs")
         for each in extra
     )
-    named = {found for path in TEXTS for found in re.findall(r'pip install "([a-z]+)>=([0-9.]+)"', path.read_text())}
+    lists = [
+        found
+        for path in TEXTS
+        for found in re.findall(r'pip install((?:[\s\']+"[a-z-]+>=[0-9.]+")+)', path.read_text())
+    ]
+    named = {found for each in lists for found in re.findall(r'"([a-z-]+)>=([0-9.]+)"', each)}
     assert named == set(bounds.items())
 
 

@@ -5,10 +5,11 @@ The token is wiped from the process list before anything heavy is imported.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-from .options import hide_token, parser
+from .options import RECORDINGS_VARIABLE, hide_token, parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     token = hide_token(given)
     asked = parser().parse_args(given)
+    if asked.recordings is not None:
+        os.environ[RECORDINGS_VARIABLE] = str(asked.recordings.expanduser().absolute())
     from .service import WorkerService
 
     return WorkerService(asked, token).run()

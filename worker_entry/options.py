@@ -14,6 +14,7 @@ from flowmesh.errors import LinkError
 from .scrub_secrets import wipe_argument, wipe_variable
 
 VARIABLE = "FLOWMESH_TOKEN"
+RECORDINGS_VARIABLE = "FLOWMESH_RECORDINGS"  # the recorders' processes find their folder in it
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
         "--token", "--join", metavar="TOKEN",
         help=f"lets it join a Manager on another machine; @FILE reads it from a file, - from standard input, and the "
         f"variable {VARIABLE} works, too",
+    )  # fmt: skip
+    add(
+        "--recordings", type=Path, metavar="DIR",
+        help="where graphs' recordings lie that are made here; never elsewhere (~/flowmesh-recordings)",
     )  # fmt: skip
     add("--no-pickle", action="store_true", help="take no pickled values: who feeds this worker must send plain ones")
     add(

@@ -25,12 +25,21 @@ VERBS = {
     "logs": "show the log of a running Manager",
     "stop": "stop the graph of a running Manager in order",
     "token": "list, make and revoke the tokens with which workers join",
+    "record": "run the graph of a Python file and record its streams",
+    "replay": "run the graph of a Python file with its sources played from a recording",
+    "info": "show what a recorded session holds, and what is missing in it",
+    "recover": "write whole files beside those of a session that were cut or damaged",
+    "export": "write a session's streams as MP4, WAV, CSV and other files",
+    "compare": "compare two recorded sessions",
     "doctor": "look whether this machine is fit, and tell how to mend what is not",
     "completion": "print the completion script of a shell",
 }
 
 DESCRIPTION = "Real-time dataflow across processes and machines: run graphs, look at them, direct them."
-EPILOG = "Exit status: 0 done, 1 what was asked for failed, 2 wrong usage. `flowmesh VERB --help` tells more."
+EPILOG = (
+    "Exit status: 0 done, 1 what was asked for failed, 2 wrong usage, 3 a recording is incomplete. "
+    "`flowmesh VERB --help` tells more."
+)
 
 
 def make_parser(configured: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:

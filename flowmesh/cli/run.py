@@ -7,7 +7,7 @@ import ast
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
-    graph = load(asked.file)
+    return run_graph(asked, load(asked.file))
+
+
+def run_graph(
+    asked: argparse.Namespace, graph: Graph, committed: Callable[[Manager], None] = lambda manager: None
+) -> int:
+    """Run a graph as the arguments of `run` say; `committed` is called when it is ready, before it starts."""
     apply_settings(graph, asked.set)
     names = graph.specs().names
     local, remote = workers_of(asked)
@@ -84,11 +90,11 @@ def run(asked: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     with Console(sys.stderr, live=sys.stderr.isatty() and not asked.quiet) as screen:
         try:
-            return _run(asked, graph, mapping, local, remote, screen)
+            return _run(asked, graph, mapping, local, remote, screen, committed)
         except FlowmeshError as error:
             if not screen.has_told(str(error)):
                 raise
-            screen.say("flowmesh run: failed, as told above")
+            screen.say(f"flowmesh {asked.verb}: failed, as told above")
             return FAILED
 
 
@@ -99,6 +105,7 @@ def _run(
     local: Sequence[str],
     remote: Sequence[str],
     screen: Console,
+    committed: Callable[[Manager], None],
 ) -> int:
     begun = time.monotonic()
     with ExitStack() as stack:
@@ -109,12 +116,13 @@ def _run(
                 worker.connect(host=manager.host, port=manager.port)
             _await_workers(manager, remote, screen)
             manager.commit_graph(graph=graph, mapping=mapping, packages=asked.package)
+            committed(manager)
             manager.start()
             _watch(manager, screen)
             status = manager.status()
         except KeyboardInterrupt:
             screen.status("")
-            screen.say("flowmesh run: interrupted, all is torn down (Ctrl+C again: at once)")
+            screen.say(f"flowmesh {asked.verb}: interrupted, all is torn down (Ctrl+C again: at once)")
             return OK
     if asked.json:
         sys.stdout.write(as_json(status) + "\n")

@@ -43,7 +43,7 @@ class _Sorting(NamedTuple):
     typesize: int
 
 
-class Exact(Codec):
+class ExactCodec(Codec):
     """Arrays of any shape and of any dtype but objects, not empty: exact."""
 
     number = 2

@@ -43,7 +43,7 @@ _ANY_MARKER = re.compile(rb"\xff[^\x00]")
 Size = tuple[int, int, int]  # height, width, channels
 
 
-class Jpeg(Codec):
+class JpegCodec(Codec):
     """uint8 arrays H×W, H×W×1 and H×W×3 (BGR), not empty: lossy.
 
     Args:

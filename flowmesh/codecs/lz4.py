@@ -14,7 +14,7 @@ from .codec import Blob, Codec, Data, Parameters, flat, length, unfit
 _LONGEST = 0x7E000000  # LZ4_MAX_INPUT_SIZE
 
 
-class Lz4(Codec):
+class Lz4Codec(Codec):
     """Bytes, and arrays of any dtype but objects: exact."""
 
     number = 3

@@ -8,7 +8,7 @@ from ..errors import ChunkError
 from .codec import Blob, Codec, Data, Parameters, flat, unfit
 
 
-class Raw(Codec):
+class RawCodec(Codec):
     """Bytes, and arrays of any dtype but objects: exact."""
 
     number = 0

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from ..errors import ChunkError
 from .codec import Codec, Data
-from .exact import Exact
-from .jpeg import Jpeg
-from .lz4 import Lz4
-from .raw import Raw
+from .exact import ExactCodec
+from .jpeg import JpegCodec
+from .lz4 import Lz4Codec
+from .raw import RawCodec
 
-CODECS: dict[int, Codec] = {codec.number: codec for codec in (Raw(), Jpeg(), Exact(), Lz4())}
+CODECS: dict[int, Codec] = {codec.number: codec for codec in (RawCodec(), JpegCodec(), ExactCodec(), Lz4Codec())}
 
 
 def codec(number: int) -> Codec:

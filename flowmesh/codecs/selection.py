@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 
 from .codec import Blob, Codec, Encoded, length
-from .exact import Exact
-from .jpeg import QUALITY, Jpeg
-from .lz4 import Lz4
-from .raw import Raw
+from .exact import ExactCodec
+from .jpeg import QUALITY, JpegCodec
+from .lz4 import Lz4Codec
+from .raw import RawCodec
 
 OPTIONS = ("jpeg", "jpeg-444", "exact", "raw")  # what codec= may be on an edge
 LEAST_RATIO = 1.1  # below it, the time to encode and to decode buys nothing
@@ -23,7 +23,7 @@ RETRY_AFTER = 30  # blobs: a second of video; a try that fails then costs a thir
 _SMALL = 1024  # bytes: a JPEG's tables alone have more than half of that
 _RECORDS = 256  # a stream whose records have ever new names must not fill the memory
 
-_RAW, _EXACT, _LZ4 = Raw(), Exact(), Lz4()
+_RAW, _EXACT, _LZ4 = RawCodec(), ExactCodec(), Lz4Codec()
 
 
 def option_error(codec: object, quality: object) -> str | None:
@@ -105,5 +105,5 @@ class CodecSelection:
 
 
 @cache
-def _jpeg(quality: int, full_colour: bool) -> Jpeg:
-    return Jpeg(quality, full_colour)
+def _jpeg(quality: int, full_colour: bool) -> JpegCodec:
+    return JpegCodec(quality, full_colour)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..chunk import CONTENT_TYPES
 from ..codecs.codec import Blob as Content
-from ..codecs.raw import Raw
+from ..codecs.raw import RawCodec
 from ..codecs.registry import CODECS, decode
 from ..codecs.selection import CodecSelection
 from ..errors import ChunkError
@@ -162,13 +162,13 @@ def _encode(
                 return coded
         encoded = [choice.encode(source.record, source.content_type, source.content) for source in sources]
     except ChunkError:  # a record that no codec takes
-        whole = Raw().encode(memory)
+        whole = RawCodec().encode(memory)
         return CodedChunk((BlobHeader(0, len(memory), whole.codec, whole.parameters, len(memory)),), (whole.data,))
     blobs = tuple(
         BlobHeader(source.offset, source.size, one.codec, one.parameters, len(one.data))
         for source, one in zip(sources, encoded, strict=True)
     )
-    return CodedChunk(blobs, tuple(one.data for one in encoded), sum(one.codec != Raw.number for one in encoded))
+    return CodedChunk(blobs, tuple(one.data for one in encoded), sum(one.codec != RawCodec.number for one in encoded))
 
 
 def _as_it_came(coded: CodedChunk, sources: list[SlotSource]) -> CodedChunk | None:

@@ -22,6 +22,9 @@ from .keys import ByName, key_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..recording.options import Option
+    from ..recording.placement import RecordRequest
+
 PARTNERS = 4  # frames of a lossy edge that may wait for a partner, even if its window is shorter
 MAX_SLOTS = 4  # of a lossless edge, whose depth is that of small chunks: frames are large
 
@@ -67,6 +70,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
     adjlist_inner_dict_factory = ByName
 
     def __init__(self, incoming_graph_data: Any = None, **attributes: Any) -> None:
+        self.recording: RecordRequest | None = None
         copied = isinstance(incoming_graph_data, networkx.DiGraph)
         try:
             super().__init__(None if copied else incoming_graph_data, **attributes)
@@ -171,6 +175,106 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
                         self.edges[a, b]["order"] = order
                 case _:
                     raise GraphError(f"an edge is (a, b) or (a, b, {{option: value}}), not {entry!r}")
+
+    # --- recording -----------------------------------------------------------------------------------------------
+
+    def record(
+        self,
+        *nodes: Node | str,
+        to: str | PathLike[str] = "recordings",
+        name: str = "session",
+        how: Mapping[str, Option] | None = None,
+        start: bool = True,
+        policy: str | None = None,
+        on_full: str = "end",
+        reserve: int | str = "2GiB",
+        segment: int | str = "2GiB",
+        only: Sequence[str] | None = None,
+        duration: float | None = None,
+    ) -> None:
+        """Record the streams of these nodes when the graph runs on workers. None named: of each that sends to another.
+
+        Each worker that runs one of them gets a recorder, `record@WORKER`. The graph's own joins, policies and guarantees
+        stay what they are. Needs the extra `record`.
+
+        Args:
+            nodes: Nodes of the graph, or their names.
+            to: the folder of all sessions on this host; each run makes a new one, NAME-YYYYmmddTHHMMSS-xxxx, in it.
+            name: what the session's folder is called, before its time.
+            how: {"NODE/RECORD" or "NODE": an option of `flowmesh.recording`}.
+            start: record from the beginning; otherwise from `manager.recording.start()`.
+            policy: of the recorders' edges; None: "lossless", but "drop_oldest" where a `live` source is above.
+            on_full: what happens when the disk has come to its reserve: "end" (the recording) or "fail" (the graph).
+            reserve: bytes that stay free on the disk, also as "2GiB".
+            segment: bytes after which a new file begins.
+            only: the names of the records to write; None: all.
+            duration: seconds of recording after the first chunk of each recorder; None: no limit.
+
+        Raises:
+            GraphError: a value is out of range, a node is unknown, or the graph is recorded already.
+        """
+        from ..recording import placement  # on first use: a graph that is not recorded needs nothing of it
+
+        if self.recording is not None:
+            raise GraphError("the graph is recorded already: name all nodes in one call of record()")
+        names = [self._name(node) for node in nodes]
+        request = placement.record_request(
+            names, to, name, how, start, policy, on_full, reserve, segment, only, duration
+        )  # fmt: skip
+        self.recording = request
+
+    def replaying(
+        self,
+        session: str | PathLike[str],
+        *,
+        only: Sequence[str] | None = None,
+        speed: float = 1.0,
+        loop: bool = False,
+        begin: float | None = None,
+        end: float | None = None,
+        trust: bool = False,
+    ) -> Graph:
+        """A graph like this one whose sources are played from a recording.
+
+        Nodes that feed nothing any more are left out; the others are the same objects. What this graph records, the new one
+        does not.
+
+        Args:
+            session: the session's folder.
+            only: the names of the nodes to replace: any nodes, not only sources; None: all sources.
+            speed: how many times as fast as it was; 0: as fast as the consumers take it, without loss.
+            loop: begin again at the end.
+            begin, end: seconds after the session's beginning between which to play.
+            trust: open pickles, which may run any code of their writer's choice.
+
+        Raises:
+            GraphError: a node is unknown, or one to be replaced is not recorded; the text lists what there is.
+            FlowmeshError: there is no such session.
+        """
+        from ..recording import replay
+
+        sources = [name for name in self if not self.pred[name]]
+        players = replay.players_of(
+            session, sources, list(self), only=only, speed=speed, loop=loop, begin=begin, end=end, trust=trust
+        )
+        kept = self._feeding(players)
+        made = Graph()
+        made.add_nodes_from(players.get(name, node) for name, node in self.nodes.data("node") if name in kept)
+        for target in made:
+            for source in self.inputs(target) if target not in players else ():
+                options = {key: value for key, value in self.edges[source, target].items() if key != "order"}
+                made.add_edge(source, target, **options)
+        return made
+
+    def _feeding(self, replaced: Iterable[str]) -> set[str]:
+        """The nodes that are still needed when these have no inputs any more: all but those that feed nothing then."""
+        cut = set(replaced)
+        kept = set(self)
+        for name in reversed(self._order()):
+            targets = self.succ[name]
+            if targets and name not in cut and all(target in cut or target not in kept for target in targets):
+                kept.discard(name)
+        return kept
 
     # --- asking --------------------------------------------------------------------------------------------------
 
@@ -354,6 +458,10 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
             yield from validation.join_errors(name, self._join(name), inputs, self._triggers(name))
         if networkx.is_directed_acyclic_graph(self):
             yield from self._pairing_errors()
+        if self.recording is not None:
+            from ..recording import placement
+
+            yield from placement.request_errors(self.recording, [name for name in self if self.succ[name]], list(self))
 
     def _pairing_errors(self) -> Iterator[str]:
         descent = self._lineage()

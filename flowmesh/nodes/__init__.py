@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from .pattern import TestPattern
     from .print_sink import Print
     from .resize import Resize
+    from .table_writers import CsvWriter, JsonLinesWriter
     from .throttle import Throttle
     from .video_file import VideoFile
     from .video_writer import VideoWriter
 
 __all__ = [
     "Camera",
+    "CsvWriter",
     "Gate",
     "ImageFolder",
+    "JsonLinesWriter",
     "MjpegServer",
     "NetworkVideo",
     "Print",
@@ -37,8 +40,10 @@ __all__ = [
 
 _MODULES = {
     "Camera": "camera",
+    "CsvWriter": "table_writers",
     "Gate": "gate",
     "ImageFolder": "image_folder",
+    "JsonLinesWriter": "table_writers",
     "MjpegServer": "mjpeg_server",
     "NetworkVideo": "network_video",
     "Print": "print_sink",

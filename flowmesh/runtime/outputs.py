@@ -119,7 +119,8 @@ class Outputs:
         self._see_who_listens()
 
     def _see_who_listens(self) -> None:
-        self.all_closed = bool(self.edges) and all(edge.closed for edge in self.edges)
+        kept_for = [edge for edge in self.edges if edge.spec.keeps_alive]
+        self.all_closed = bool(kept_for) and all(edge.closed for edge in kept_for)
 
     def _collect(self) -> None:
         for edge in self.edges:

@@ -29,7 +29,7 @@ from ..edges.input_edge import InputEdge
 from ..edges.output_edge import OutputEdge
 from ..edges.remote_input import RemoteInputEdge
 from ..edges.remote_output import LossyRemoteOutputEdge, RemoteOutputEdge
-from ..errors import EndOfStream, StateError
+from ..errors import ChunkError, EndOfStream, StateError
 from ..failures import chunks
 from ..node import Node
 from ..wire import code_objects
@@ -103,6 +103,7 @@ class Stepper:
         self._emissions = _NOT_STEPPING  # of the present step
         self._said_last = False  # whether the step's last emission said that all of its origin is done
         self._offset, self._bound = 0, 0  # what makes our clock the Manager's, and how wrong that may be
+        self._newest_preset = 0  # the newest time sent, in ns, once the node has set one itself
         self._clock_due = 0  # when that is looked at again
         self._tick = 0.0  # when a paced source's next step is due
         self._worker_gone = False
@@ -281,9 +282,23 @@ class Stepper:
             index, number, origin = -1, self._number, _NO_ORIGIN
         else:
             index, number, origin = inputs.triggering, inputs.trigger.number, inputs.origin
-        self._outputs.emit(value, (index, number, emission, last, now + _wall, self._offset, self._bound, origin))
+        created = now + _wall
+        if self._newest_preset or (isinstance(value, DataChunk) and value.preset_created):
+            created = self._checked_created(value, created)
+        self._outputs.emit(value, (index, number, emission, last, created, self._offset, self._bound, origin))
         if self._waited:
             self._cells[HELD] = 0
+
+    def _checked_created(self, value: Any, now: int) -> int:
+        """The time of a chunk, on an output whose times are set by the node: they must not go back."""
+        created = (value.preset_created if isinstance(value, DataChunk) else 0) or now
+        if created < self._newest_preset:
+            raise ChunkError(
+                f"{self._node.name}: a chunk's time must not be earlier than that of the last one, "
+                f"got {created} after {self._newest_preset}"
+            )
+        self._newest_preset = created
+        return created
 
     def _read_clock(self, now: int) -> None:
         """What the worker knows by now of the Manager's clock."""

@@ -202,6 +202,7 @@ class EdgeEnd(msgspec.Struct, frozen=True):
     bytes: int = 0  # the window in bytes; 0: it has none
     max_waiting: int = 0  # as in EdgeSpec
     ring: bool = False  # whether its packets go through a ring: its descriptor follows those of the end
+    keeps_alive: bool = True  # as in EdgeSpec
 
 
 class Rewire(Message, frozen=True):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ..chunk import Origin, Stamp, Times
+from ..chunk import Nanoseconds, Origin, Stamp, Times
 from ..errors import ChunkError
 
 CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG, _READER, _RESUME = range(9)
@@ -179,8 +179,12 @@ def stamp(chunk: Chunk, names: tuple[str, ...], output: int) -> Stamp:
     """
     origin = chunk.origin or {output: (chunk.number, chunk.created + chunk.offset)}
     try:
-        named = {names[index]: Origin(number, time / 10**9) for index, (number, time) in origin.items()}
+        whole = {names[index]: (number, time) for index, (number, time) in origin.items()}
     except IndexError as error:
         raise ChunkError(f"a chunk's origin {origin} is not among the {len(names)} outputs") from error
-    times = Times(chunk.created / 10**9, chunk.offset / 10**9, chunk.bound / 10**9)
-    return Stamp(chunk.run, chunk.epoch, chunk.number, chunk.trigger, chunk.emission, chunk.last, named, times)
+    named = {name: Origin(number, time / 10**9) for name, (number, time) in whole.items()}
+    ns = Nanoseconds(chunk.created, chunk.offset, chunk.bound)
+    times = Times(*(part / 10**9 for part in ns))
+    return Stamp(
+        chunk.run, chunk.epoch, chunk.number, chunk.trigger, chunk.emission, chunk.last, named, times, ns, whole
+    )

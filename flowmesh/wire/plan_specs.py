@@ -23,7 +23,7 @@ ALLOCATED = 3
 class EdgeSpec(msgspec.Struct, frozen=True):
     """An edge of the graph. `index` is its place in the graph; `depth` its window in chunks; `slots` in shared slots; `bytes`
     in bytes, where it is not 0. `waits`: how many chunks in slots may wait in the node for its next step; 0, as on a lossless
-    edge, sets no limit."""
+    edge, sets no limit. `keeps_alive`: whether the source goes on for it alone; a recorder's edge is in no rule of ends."""
 
     index: int
     source: str
@@ -36,6 +36,7 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     quality: int | None = None
     bytes: int = 0
     max_waiting: int = 0
+    keeps_alive: bool = True
 
 
 class JoinSpec(msgspec.Struct, frozen=True):

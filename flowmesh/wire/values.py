@@ -153,18 +153,18 @@ def unpack(records: list[Any], payload: bytes | memoryview, pickles: bool = True
 
 
 def _outline(name: str, value: Any, packed: Packed, pickles: bool) -> tuple[int, list[Any]]:
-    if type(value) is np.ndarray and _raw(value.dtype):
+    if type(value) is np.ndarray and is_raw(value.dtype):
         return ARRAY, _array(value, packed)
     if type(value) is bytes:
         return BYTES, [packed.place(value, len(value)), len(value)]
-    if type(value) is list and all(type(item) is np.ndarray and _raw(item.dtype) for item in value):
+    if type(value) is list and all(type(item) is np.ndarray and is_raw(item.dtype) for item in value):
         return ARRAYS, [_array(item, packed) for item in value]
     if not pickles:
         pickled.refuse(name, value)
     return PICKLE, _pickled(name, value, packed)
 
 
-def _raw(dtype: np.dtype[Any]) -> bool:
+def is_raw(dtype: np.dtype[Any]) -> bool:
     return dtype.char in _RAW and dtype.fields is None and dtype.itemsize > 0
 
 
@@ -198,7 +198,7 @@ def _read(reader: Reader, name: str, value: Any, payload: bytes | memoryview) ->
 
 def _read_array(value: Any, payload: memoryview) -> np.ndarray[Any, Any]:
     text, shape, offset, order = _parts(value, 4)
-    dtype = _dtype(text) if type(text) is str else _refuse("the dtype", text)
+    dtype = read_dtype(text) if type(text) is str else _refuse("the dtype", text)
     if type(shape) is not list or len(shape) > _DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         _refuse("the shape", shape)
     if type(order) is not int or not 0 <= order <= 1:
@@ -232,7 +232,7 @@ _READERS: dict[int, Reader] = {ARRAY: _read_array, BYTES: _read_bytes, PICKLE: _
 
 
 @lru_cache(maxsize=256)
-def _dtype(text: str) -> np.dtype[Any]:
+def read_dtype(text: str) -> np.dtype[Any]:
     if not _DTYPE.fullmatch(text):
         _refuse("the dtype", text)
     try:

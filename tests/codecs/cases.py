@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flowmesh.codecs.codec import Blob, Codec, Encoded, flat, length
-from flowmesh.codecs.exact import Exact
-from flowmesh.codecs.jpeg import Jpeg
-from flowmesh.codecs.lz4 import Lz4
-from flowmesh.codecs.raw import Raw
+from flowmesh.codecs.exact import ExactCodec
+from flowmesh.codecs.jpeg import JpegCodec
+from flowmesh.codecs.lz4 import Lz4Codec
+from flowmesh.codecs.raw import RawCodec
 from flowmesh.codecs.registry import decode
 
 MARGIN = 64  # bytes on both sides of a target, which must stay as they are
@@ -222,12 +222,12 @@ _ANY_BLOB = st.one_of(st.binary(max_size=3000), _ANY_ARRAY)
 _TOO_BIG_FOR_INT = huge(1 << 16, 1 << 15)
 
 CLAIMS = [
-    Claim(Raw(), {**ARRAYS, **EMPTY, **BYTES}, {**OBJECTS, **STRIDED}, _ANY_BLOB),
+    Claim(RawCodec(), {**ARRAYS, **EMPTY, **BYTES}, {**OBJECTS, **STRIDED}, _ANY_BLOB),
     Claim(
-        Lz4(), {**ARRAYS, **EMPTY, **BYTES}, {**OBJECTS, **STRIDED, "2 GB": (_TOO_BIG_FOR_INT, "at most")}, _ANY_BLOB
+        Lz4Codec(), {**ARRAYS, **EMPTY, **BYTES}, {**OBJECTS, **STRIDED, "2 GB": (_TOO_BIG_FOR_INT, "at most")}, _ANY_BLOB
     ),
     Claim(
-        Exact(), dict(ARRAYS),
+        ExactCodec(), dict(ARRAYS),
         {
             **OBJECTS,
             "bytes": (b"abc", "takes arrays"),
@@ -258,7 +258,7 @@ CLAIMS = [
             },
             _ANY_PICTURE, exact=False,
         )
-        for codec in (Jpeg(), Jpeg(95, full_colour=True), Jpeg(1), Jpeg(100))
+        for codec in (JpegCodec(), JpegCodec(95, full_colour=True), JpegCodec(1), JpegCodec(100))
     ),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowmesh.codecs.exact import Exact
+from flowmesh.codecs.exact import ExactCodec
 from flowmesh.errors import ChunkError
 
 from .cases import GREY, Target, arrived, picture, same_bits
@@ -32,7 +32,7 @@ def test_whatever_the_chain_and_the_rest_behind_the_last_element(
 ) -> None:
     array = films(code, height, width, channels, step)
     for each in (array, array[:, :, 0], array.T):
-        assert same_bits(arrived(Exact(), each), each)
+        assert same_bits(arrived(ExactCodec(), each), each)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_whatever_the_chain_and_the_rest_behind_the_last_element(
     ids=["BGR", "grey", "BGRA", "Fortran's", "mask", "depth", "floats", "numbers", "zeros"],
 )
 def test_it_gains(array: np.ndarray[Any, Any], ratio: float) -> None:
-    assert array.nbytes / len(Exact().encode(array).data) > ratio
+    assert array.nbytes / len(ExactCodec().encode(array).data) > ratio
 
 
 # --- headers of others -----------------------------------------------------------------------------------------------
 
 ARRAY = picture(40, 56)
-DATA = bytes(Exact().encode(ARRAY).data)
-BITS = bytes(Exact().encode(GREY > 100).data)
+DATA = bytes(ExactCodec().encode(ARRAY).data)
+BITS = bytes(ExactCodec().encode(GREY > 100).data)
 HEADERS = {
     "another version": (0, b"\x04"),
     "another version of Zstandard": (1, b"\x02"),
@@ -92,7 +92,7 @@ HEADERS = {
 def refused(data: bytes, size: int, why: str) -> None:
     target = Target(size)
     with pytest.raises(ChunkError, match=why):
-        Exact().decode((), data, target.view)
+        ExactCodec().decode((), data, target.view)
     assert bytes(target.view) == b"\xff" * size
 
 
@@ -109,7 +109,7 @@ def test_sizes_are_looked_at_before_all_else(place: int, number: int) -> None:
 
 def test_blocks_that_would_take_much_memory_are_refused() -> None:
     large = np.zeros(5 << 20, np.uint8)
-    data = bytearray(Exact().encode(large).data)
+    data = bytearray(ExactCodec().encode(large).data)
     data[8:12] = struct.pack("<i", large.nbytes)
     refused(bytes(data), large.nbytes, "asks for what is never made here")
 

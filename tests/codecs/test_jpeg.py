@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flowmesh.codecs import jpeg, parallel
-from flowmesh.codecs.jpeg import Jpeg
+from flowmesh.codecs.jpeg import JpegCodec
 from flowmesh.errors import ChunkError
 
 from .cases import Target, arrived, picture
@@ -35,21 +35,21 @@ def test_a_smooth_picture_comes_back_almost_as_it_was(size: tuple[int, int], cha
         original[::-1],
         *([original[:, :, 0]] if channels == 1 else []),
     ]:
-        assert psnr(arrived(Jpeg(), image), image) > 33
-        assert psnr(arrived(Jpeg(95, full_colour=True), image), image) > 40
+        assert psnr(arrived(JpegCodec(), image), image) > 33
+        assert psnr(arrived(JpegCodec(95, full_colour=True), image), image) > 40
 
 
 def test_colours_keep_their_order() -> None:
     blue = np.zeros((32, 32, 3), np.uint8)
     blue[:, :, 0] = 255
     for image in (blue, blue[:, :, ::-1]):
-        assert np.abs(arrived(Jpeg(), image).astype(int) - image).max() < 4
+        assert np.abs(arrived(JpegCodec(), image).astype(int) - image).max() < 4
 
 
 def test_a_better_quality_is_longer_and_closer() -> None:
     image = picture(200, 300)
-    lengths = [len(Jpeg(quality).encode(image).data) for quality in (1, 50, 80, 100)]
-    closeness = [psnr(arrived(Jpeg(quality), image), image) for quality in (1, 50, 80, 100)]
+    lengths = [len(JpegCodec(quality).encode(image).data) for quality in (1, 50, 80, 100)]
+    closeness = [psnr(arrived(JpegCodec(quality), image), image) for quality in (1, 50, 80, 100)]
     assert lengths == sorted(set(lengths))
     assert closeness == sorted(set(closeness))
 
@@ -57,7 +57,9 @@ def test_a_better_quality_is_longer_and_closer() -> None:
 def test_full_colour_keeps_thin_lines_of_colour() -> None:
     lines = np.full((64, 64, 3), 40, np.uint8)
     lines[:, ::2, 2] = 220
-    assert psnr(arrived(Jpeg(90, full_colour=True), lines), lines) > psnr(arrived(Jpeg(90), lines), lines) + 10
+    assert (
+        psnr(arrived(JpegCodec(90, full_colour=True), lines), lines) > psnr(arrived(JpegCodec(90), lines), lines) + 10
+    )
 
 
 # --- strips ----------------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ def believing(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("full_colour", [False, True])
 def test_a_large_picture_is_as_close_in_strips_as_in_one(full_colour: bool, believing: Callable[[int], None]) -> None:
-    codec = Jpeg(full_colour=full_colour)
+    codec = JpegCodec(full_colour=full_colour)
     closeness = []
     for count in (1, 3):
         believing(count)
@@ -93,35 +95,35 @@ def test_a_large_picture_is_as_close_in_strips_as_in_one(full_colour: bool, beli
 
 @pytest.mark.parametrize("image", [LARGE, LARGE[:, :, 0], np.asfortranarray(LARGE)], ids=["colour", "grey", "fortran"])
 def test_strips_come_back_in_their_places(image: np.ndarray[Any, Any]) -> None:
-    assert psnr(arrived(Jpeg(95), image), image) > 38
+    assert psnr(arrived(JpegCodec(95), image), image) > 38
 
 
 def test_a_damaged_strip_fails_the_picture_and_nothing_is_written_afterwards() -> None:
-    encoded = Jpeg().encode(LARGE)
+    encoded = JpegCodec().encode(LARGE)
     data = bytes(encoded.data)
     tables = data.rindex(b"\xff\xc4") + 5
     target = Target(LARGE.nbytes)
     for damaged in (data[:tables] + b"\xff" * 16 + data[tables + 16 :], data[: data.rindex(b"\xff\xd8")]):
         with pytest.raises(ChunkError, match=r"its data is damaged|claims to be a picture of"):
-            Jpeg().decode(encoded.parameters, damaged, target.view)
+            JpegCodec().decode(encoded.parameters, damaged, target.view)
         seen = bytes(target.view)
-        Jpeg().encode(LARGE)
+        JpegCodec().encode(LARGE)
         assert bytes(target.view) == seen
 
 
 def test_a_picture_in_more_strips_than_are_made_is_refused() -> None:
     """Thousands of one pixel would hold the link's thread for seconds, although the picture is small."""
     target = Target(5 * 16 * 16)
-    data = bytes(Jpeg().encode(np.zeros((16, 16), np.uint8)).data)
-    Jpeg().decode((64, 16, 1, 0), data * 4, target.view[: 64 * 16])
+    data = bytes(JpegCodec().encode(np.zeros((16, 16), np.uint8)).data)
+    JpegCodec().decode((64, 16, 1, 0), data * 4, target.view[: 64 * 16])
     with pytest.raises(ChunkError, match="more than 4 strips"):
-        Jpeg().decode((80, 16, 1, 0), data * 5, target.view)
+        JpegCodec().decode((80, 16, 1, 0), data * 5, target.view)
 
 
 # --- files of others -------------------------------------------------------------------------------------------------
 
 IMAGE = picture(40, 56)
-ENCODED = Jpeg().encode(IMAGE)
+ENCODED = JpegCodec().encode(IMAGE)
 FILE = bytes(ENCODED.data)
 FRAME = FILE.index(b"\xff\xc0")
 SCAN = FILE.index(b"\xff\xda")
@@ -143,8 +145,8 @@ def written(*options: int) -> bytes:
         (changed(FRAME + 5, struct.pack(">HH", 65500, 65500)), r"claims to be a picture of \(65500, 65500, 3\)"),
         (changed(FRAME + 5, b"\0\0"), r"claims to be a picture of \(0, 56, 3\)"),
         (changed(FRAME + 9, b"\4"), r"claims to be a picture of \(40, 56, 4\)"),
-        (bytes(Jpeg().encode(IMAGE[:, :, 0]).data), r"claims to be a picture of \(40, 56, 1\)"),
-        (bytes(Jpeg().encode(IMAGE[:-1]).data), r"claims to be a picture of \(39, 56, 3\)"),
+        (bytes(JpegCodec().encode(IMAGE[:, :, 0]).data), r"claims to be a picture of \(40, 56, 1\)"),
+        (bytes(JpegCodec().encode(IMAGE[:-1]).data), r"claims to be a picture of \(39, 56, 3\)"),
         (changed(FRAME + 4, b"\x0c"), "not one picture of one scan"),
         (changed(FRAME + 1, b"\xc9"), f"header is damaged at byte {FRAME}"),
         (written(cv2.IMWRITE_JPEG_PROGRESSIVE, 1), f"header is damaged at byte {FRAME}"),
@@ -168,13 +170,13 @@ def written(*options: int) -> bytes:
 def test_another_file_is_refused(data: bytes, why: str) -> None:
     target = Target(IMAGE.nbytes)
     with pytest.raises(ChunkError, match=why):
-        Jpeg().decode(ENCODED.parameters, data, target.view)
+        JpegCodec().decode(ENCODED.parameters, data, target.view)
     assert bytes(target.view) == b"\xff" * IMAGE.nbytes
 
 
 def test_a_file_that_claims_far_more_than_it_has_is_refused() -> None:
     height, width = 33_000, 33_000
-    data = bytearray(Jpeg().encode(IMAGE[:, :, 0]).data)
+    data = bytearray(JpegCodec().encode(IMAGE[:, :, 0]).data)
     size = data.index(b"\xff\xc0") + 5
     data[size : size + 4] = struct.pack(">HH", height, width)
     with (
@@ -182,4 +184,4 @@ def test_a_file_that_claims_far_more_than_it_has_is_refused() -> None:
         memoryview(untouched) as target,
         pytest.raises(ChunkError, match="premature end"),
     ):
-        Jpeg().decode((height, width, 1, 0), bytes(data), target)
+        JpegCodec().decode((height, width, 1, 0), bytes(data), target)

@@ -12,10 +12,10 @@ from flowmesh.codecs.malloc import keep_freed_memory
 
 DECODING = """
 import resource, threading, numpy as np
-from flowmesh.codecs.jpeg import Jpeg
+from flowmesh.codecs.jpeg import JpegCodec
 from flowmesh.codecs.malloc import keep_freed_memory
 assert keep_freed_memory()
-codec, frame = Jpeg(), np.full((1080, 1920, 3), 90, np.uint8)
+codec, frame = JpegCodec(), np.full((1080, 1920, 3), 90, np.uint8)
 encoded = codec.encode(frame)
 target = memoryview(bytearray(frame.nbytes))
 

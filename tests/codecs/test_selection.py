@@ -9,7 +9,7 @@ import pytest
 
 from flowmesh.codecs import selection
 from flowmesh.codecs.codec import Blob
-from flowmesh.codecs.jpeg import Jpeg
+from flowmesh.codecs.jpeg import JpegCodec
 from flowmesh.codecs.registry import CODECS
 from flowmesh.codecs.selection import LEAST_RATIO, OPTIONS, RETRY_AFTER, CodecSelection, choose, option_error
 from flowmesh.errors import ChunkError
@@ -57,7 +57,7 @@ def test_content_type_blob_and_option_choose(content_type: str, blob: Blob, code
 def test_the_edge_says_how_good_a_jpeg_is() -> None:
     def options(*arguments: Any) -> tuple[int, bool]:
         codec = choose("image", BGR, *arguments)
-        assert isinstance(codec, Jpeg)
+        assert isinstance(codec, JpegCodec)
         return codec.quality, codec.full_colour
 
     assert [options(), options("jpeg"), options(None, 95)] == [(80, False), (80, False), (95, False)]
@@ -99,13 +99,13 @@ def names(choice: CodecSelection, record: object, content_type: str, blobs: list
 
 def test_what_gains_nothing_goes_raw_and_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
-    encode = selection.Exact.encode
+    encode = selection.ExactCodec.encode
 
     def counted(self: Any, blob: Blob) -> Any:
         tried.append(1)
         return encode(self, blob)
 
-    monkeypatch.setattr(selection.Exact, "encode", counted)
+    monkeypatch.setattr(selection.ExactCodec, "encode", counted)
     choice = CodecSelection()
     assert names(choice, "x", "array", [noise(n) for n in range(3 * (1 + RETRY_AFTER))]) == ["raw"] * 3 * (
         1 + RETRY_AFTER

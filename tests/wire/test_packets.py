@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowmesh.chunk import DataChunk, Origin, Stamp, Times
+from flowmesh.chunk import DataChunk, Nanoseconds, Origin, Stamp, Times
 from flowmesh.errors import ChunkError
 from flowmesh.wire.packets import (
     CHUNK,
@@ -129,6 +129,8 @@ def test_a_stamp_is_in_seconds_and_names_the_sources() -> None:
         run=1, epoch=2, number=300, trigger=9, emission=2, last=False,
         origin={"film": Origin(7, 1.5), "camera": Origin(8, 0.0)},
         times=Times(1_700_000_000.123456789, -12345e-9, 678e-9),
+        ns=Nanoseconds(1_700_000_000_123_456_789, -12345, 678),
+        origin_ns={"film": (7, 1_500_000_000), "camera": (8, 0)},
     )  # fmt: skip
 
 

@@ -95,6 +95,7 @@ def test_help_is_quick_to_give_and_names_every_flag(capsys: pytest.CaptureFixtur
         "--wport",
         "--token",
         "--join",
+        "--recordings",
         "--no-pickle",
         "--stay",
         "--zeroconf",

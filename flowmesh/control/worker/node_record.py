@@ -56,4 +56,5 @@ def edge_end(edge: EdgePlan, peer: str, *, again: bool = False) -> EdgeEnd:
         bytes=spec.bytes,
         max_waiting=spec.max_waiting,
         ring=edge.transport == "ring",
+        keeps_alive=spec.keeps_alive,
     )
