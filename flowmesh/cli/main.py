@@ -24,6 +24,7 @@ VERBS = {
     "top": "show them live: rates, queues, drops, processor, memory",
     "logs": "show the log of a running Manager",
     "stop": "stop the graph of a running Manager in order",
+    "call": "call a function that lives on workers, by its name",
     "token": "list, make and revoke the tokens with which workers join",
     "doctor": "look whether this machine is fit, and tell how to mend what is not",
     "completion": "print the completion script of a shell",
