@@ -30,12 +30,21 @@ _HOMES = {
     "WorkerError": "errors",
     "register": "node",
     "run": "runner",
+    "BudgetError": "errors",
+    "Executor": "jobs.executor",
+    "File": "tasks",
+    "TaskDied": "errors",
+    "TaskError": "errors",
+    "context": "tasks",
+    "remote": "tasks",
+    "task": "tasks",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from .chunk import DataChunk as DataChunk
+    from .errors import BudgetError as BudgetError
     from .errors import ChunkError as ChunkError
     from .errors import DeadlineError as DeadlineError
     from .errors import EndOfStream as EndOfStream
@@ -46,13 +55,20 @@ if TYPE_CHECKING:
     from .errors import NodeError as NodeError
     from .errors import ShippingError as ShippingError
     from .errors import StateError as StateError
+    from .errors import TaskDied as TaskDied
+    from .errors import TaskError as TaskError
     from .errors import WorkerError as WorkerError
     from .graph.graph import Graph as Graph
+    from .jobs.executor import Executor as Executor
     from .manager import Manager as Manager
     from .node import Align as Align
     from .node import Node as Node
     from .node import register as register
     from .runner import run as run
+    from .tasks import File as File
+    from .tasks import context as context
+    from .tasks import remote as remote
+    from .tasks import task as task
     from .worker import Worker as Worker
 
 

@@ -10,6 +10,9 @@
     ├── LinkError         the other side can't be reached, or is not who it should be
     ├── ChunkError        a chunk or packet that can't be read or used as asked
     │   └── PickleRefused a value that would have to be pickled, for a worker that takes no pickles
+    ├── TaskError         a task failed otherwise than by an exception of its own, or can't be submitted as asked
+    │   ├── TaskDied      its process or its worker ended
+    │   └── BudgetError   what is left of the budget does not pay for an attempt
     └── DeadlineError     something did not end in its time (also a TimeoutError)
 
 A foreign exception never reaches the user bare: it is translated where it arises, with `from`.
@@ -83,6 +86,30 @@ class ChunkError(FlowmeshError):
 
 class PickleRefused(ChunkError):
     """A value would have to be pickled, and a worker that it goes to refuses pickles; the text leads to what in it."""
+
+
+class TaskError(FlowmeshError):
+    """A task failed otherwise than by an exception that can be raised here, or it can't be submitted as asked.
+
+    It is also the cause of an exception that a task raised; its text holds the task's own lines of the traceback.
+
+    Attributes:
+        worker: the name of the worker that ran the attempt; "" where none did.
+        attempt: the number of the attempt, from 1; 0 where none was started.
+    """
+
+    def __init__(self, text: str, *, worker: str = "", attempt: int = 0) -> None:
+        super().__init__(text)
+        self.worker = worker
+        self.attempt = attempt
+
+
+class TaskDied(TaskError):
+    """The task's process ended by itself, by a signal or an exit of its own, or its worker went away."""
+
+
+class BudgetError(TaskError):
+    """What is left of the executor's budget does not pay for an attempt."""
 
 
 class DeadlineError(FlowmeshError, TimeoutError):

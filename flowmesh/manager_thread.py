@@ -37,10 +37,11 @@ from .errors import DeadlineError, FlowmeshError, StateError
 from .membership.admission import Admission
 from .membership.local_discovery import ManagerBeacon
 from .transport.control_link import ManagerLink
-from .wire.messages import AdminReply, AdminRequest, Heartbeat
+from .wire.messages import AdminReply, AdminRequest, Heartbeat, TaskPacket
 
 log = logging.getLogger("flowmesh")
 _TICK = 0.25  # seconds between two looks at the clock: a silent worker is noticed within 1.5 s and this
+_MOST_OF_TASKS = 0.010  # seconds of a turn that are spent on tasks: no heartbeat waits for more
 _SLACK = 1.0  # seconds that a verb gets beyond its own time before it is given up
 
 
@@ -62,6 +63,7 @@ class ManagerThread:
         self._asked: deque[tuple[int, Decide]] = deque()
         self._futures: dict[int, Future[Any]] = {}
         self._unsaid = UnraisedFailures()
+        self._packets: deque[tuple[str, TaskPacket]] = deque()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._closed = False
         self._broken: BaseException | None = None
@@ -143,7 +145,8 @@ class ManagerThread:
 
     def _turn(self) -> None:
         """What was asked, what was heard, what time it is."""
-        ready = self._link.wait([self._bell, self._presence.fileno()], _TICK)
+        patience = 0.0 if self._packets else min(_TICK, max(0.0, self._machine.jobs.due - time.monotonic()))
+        ready = self._link.wait([self._bell, self._presence.fileno()], patience)
         if self._bell in ready:
             os.eventfd_read(self._bell)
         if self._presence.fileno() in ready:
@@ -155,7 +158,13 @@ class ManagerThread:
             call_id, decide = self._asked.popleft()
             self._decide(call_id, decide, now)
         for key, message in self._link.receive():
-            self._do(self._machine.received_from_peer(key, message, now))
+            if isinstance(message, TaskPacket):
+                self._packets.append((key, message))
+            else:
+                self._do(self._machine.received_from_peer(key, message, now))
+        while self._packets and time.monotonic() - now < _MOST_OF_TASKS:
+            key, packet = self._packets.popleft()
+            self._do(self._machine.received_from_peer(key, packet, time.monotonic()))
         self._do(self._machine.tick(now))
         for note in self._unsaid.due(now):
             _log(note)

@@ -10,10 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 
 from .channel.message_socket import MessageSocket
 from .channel.packet_socket import PeerGone
+from .daemon.capacity import offer
 from .daemon.lifeline import ConnectReply, ConnectRequest, decode_joined, encode
 from .errors import DeadlineError, LinkError, StateError
 from .failures import verb
@@ -28,10 +31,37 @@ class Worker:
 
     >>> worker = Worker(name="local")                          # doctest: +SKIP
     >>> worker.connect(host=manager.host, port=manager.port)   # doctest: +SKIP
+
+    The options are for tasks; graphs run on any worker.
+
+    Args:
+        name: what mappings call it.
+        slots: tasks that run here at a time; None: one for each processor; 0: none.
+        kind: what `kind=` of a task must be to come here.
+        labels: what `labels=` of a task may ask for.
+        price: units for each second of a task.
+        functions: a Python file with functions that can be called by name (`flowmesh.remote`).
+        only_registered: take no shipped functions, only those.
+
+    Raises:
+        GraphError: the name can't be one.
+        WorkerError: an option has a wrong value, or the file can't be read.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        slots: int | None = None,
+        kind: str = "python",
+        labels: Iterable[str] = (),
+        price: float = 0.0,
+        functions: str | Path | None = None,
+        only_registered: bool = False,
+    ) -> None:
         check_name(name)
+        self._capacity = offer(slots, kind, labels, price, functions, only_registered)
+        self._functions = "" if functions is None else str(Path(functions).resolve())
         self.name = name
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
@@ -81,7 +111,9 @@ class Worker:
             raise StateError(f"worker {self.name!r} was shut down: make a new one")
         if getattr(self, "_connected", False):
             raise StateError(f"worker {self.name!r} is connected already")
-        self._lifeline.send(encode(ConnectRequest(self.name, host, port, timeout, "" if token is None else str(token))))
+        given = "" if token is None else str(token)
+        request = ConnectRequest(self.name, host, port, timeout, given, self._capacity, self._functions)
+        self._lifeline.send(encode(request))
         joined = self._answer(self._lifeline, time.monotonic() + timeout + 5.0)
         if joined.error:
             self.shutdown()

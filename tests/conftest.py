@@ -20,7 +20,10 @@ from .leak_check import MARK, Snapshot
 
 ROOT = Path(__file__).parents[1]
 SCALE = float(os.environ.get("FLOWMESH_TEST_SCALE", "1"))
-SHARING = {"failing"}  # folders whose tests share workers and look themselves for what each leaves; the end tells
+SHARING = {
+    "failing",
+    "jobs",
+}  # folders whose tests share workers and look themselves for what each leaves; the end tells
 SETTLES_WITHIN = 30.0  # seconds: a worker whose script has gone tears its nodes down first
 
 # Started in the background, a shell has us ignore these; the scripts that the tests start must not inherit that.

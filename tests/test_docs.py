@@ -16,6 +16,7 @@ import pytest
 
 from flowmesh.wire.plan_specs import REASONS
 from flowmesh.wire.states import GRAPH, NODE, diagram
+from flowmesh.wire.task_states import TASK
 
 from .conftest import ROOT, Script
 
@@ -76,7 +77,7 @@ def test_every_block_of_python_can_be_parsed(block: Block) -> None:
     ast.parse(block.source)
 
 
-@pytest.mark.parametrize("picture", [diagram(GRAPH), diagram(NODE)], ids=["graph", "node"])
+@pytest.mark.parametrize("picture", [diagram(GRAPH), diagram(NODE), diagram(TASK)], ids=["graph", "node", "task"])
 def test_the_life_cycle_is_that_of_the_table(picture: str) -> None:
     assert f"```mermaid\n{picture}\n```" in (ROOT / "docs/architecture.md").read_text()
 

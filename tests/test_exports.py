@@ -11,10 +11,13 @@ import flowmesh
 
 NAMES = {
     "Align",
+    "BudgetError",
     "ChunkError",
     "DataChunk",
     "DeadlineError",
     "EndOfStream",
+    "Executor",
+    "File",
     "FlowmeshError",
     "Graph",
     "GraphError",
@@ -25,11 +28,16 @@ NAMES = {
     "NodeError",
     "ShippingError",
     "StateError",
+    "TaskDied",
+    "TaskError",
     "Worker",
     "WorkerError",
     "__version__",
+    "context",
     "register",
+    "remote",
     "run",
+    "task",
 }
 
 
@@ -38,7 +46,7 @@ def test_the_front_is_frozen() -> None:
     assert set(dir(flowmesh)) == NAMES
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"__version__", "register", "run"}))
+@pytest.mark.parametrize("name", sorted(NAMES - {"__version__", "context", "register", "run", "task"}))
 def test_a_name_is_a_class_of_its_own_name(name: str) -> None:
     assert getattr(flowmesh, name).__name__ == name
 
@@ -70,6 +78,7 @@ def loaded_by(code: str) -> set[str]:
         ("import flowmesh", {"numpy", "networkx", "zmq", "cloudpickle", "msgspec", "cv2"}),
         ("from flowmesh import Node, DataChunk, EndOfStream", {"networkx", "zmq", "cloudpickle", "cv2"}),
         ("import flowmesh.runtime.process", {"networkx", "zmq", "cv2", "av"}),
+        ("import flowmesh.jobs.process", {"networkx", "zmq", "cv2", "av"}),
         ("import flowmesh.daemon.__main__", {"networkx", "numpy", "cloudpickle", "cv2"}),
         ("import flowmesh.manager, flowmesh.worker, flowmesh.runner", {"cv2", "av", "matplotlib", "blosc2"}),
     ],

@@ -51,6 +51,16 @@ def parser() -> argparse.ArgumentParser:
         "--zeroconf", action="store_true",
         help="look for Managers on the local network (extra: zeroconf); this finds an address and gives no trust",
     )  # fmt: skip
+    tasks = parser.add_argument_group("tasks", "what this worker offers to tasks: see docs/jobs.md")
+    task = tasks.add_argument
+    task("--slots", type=int, metavar="N", help="tasks that run here at a time (one for each processor); 0: none")
+    task("--kind", default="python", metavar="K", help="what kind= of a task must be to come here (%(default)s)")
+    task(
+        "--label", action="append", default=[], metavar="L", help="what labels= of a task may ask for; may be repeated"
+    )
+    task("--price", type=float, default=0.0, metavar="P", help="units for each second of a task (%(default)g)")
+    task("--functions", metavar="FILE", help="a Python file with functions that can be called by name")
+    task("--only-registered", action="store_true", help="take no shipped functions, only those of --functions")
     add("--version", action="version", version=f"flowmesh {__version__}")
     return parser
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 
+from flowmesh.daemon.capacity import offer
 from flowmesh.daemon.loop import Daemon
 from flowmesh.daemon.options import WorkerOptions
 from flowmesh.daemon.registration import heed, raise_limits, register
@@ -44,7 +45,13 @@ class WorkerService:
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._seen: set[str] = set()
         self._terms = WorkerOptions(
-            id=asked.id, pickle=not asked.no_pickle, link_port=asked.wport, patience=_PATIENCE, tell=ConsoleReporter()
+            id=asked.id,
+            pickle=not asked.no_pickle,
+            link_port=asked.wport,
+            patience=_PATIENCE,
+            tell=ConsoleReporter(),
+            capacity=offer(asked.slots, asked.kind, asked.label, asked.price, asked.functions, asked.only_registered),
+            functions="" if asked.functions is None else os.path.abspath(asked.functions),
         )
 
     def run(self) -> int:

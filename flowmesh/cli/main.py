@@ -24,6 +24,7 @@ VERBS = {
     "top": "show them live: rates, queues, drops, processor, memory",
     "logs": "show the log of a running Manager",
     "stop": "stop the graph of a running Manager in order",
+    "call": "call a function that lives on workers, by its name",
     "token": "list, make and revoke the tokens with which workers join",
     "record": "run the graph of a Python file and record its streams",
     "replay": "run the graph of a Python file with its sources played from a recording",

@@ -10,6 +10,7 @@ from ..errors import FlowmeshError
 from ..forkserver.client import ForkServerClient
 from ..membership.enrollment import Membership
 from .lifeline import ConnectReply, ConnectRequest, decode_join, encode
+from .options import WorkerOptions
 from .processes import NODE
 from .registration import heed, raise_limits, register
 
@@ -23,7 +24,8 @@ def main() -> None:
     try:
         join = _asked(lifeline)
         if join is not None:
-            daemon = register(join.name, _access(join), join.timeout, spawner, lifeline)
+            options = WorkerOptions(capacity=join.capacity, functions=join.functions)
+            daemon = register(join.name, _access(join), join.timeout, spawner, lifeline, options)
     except FlowmeshError as error:
         lifeline.send(encode(ConnectReply(str(error))))
     if daemon is None:

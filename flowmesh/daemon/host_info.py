@@ -22,7 +22,7 @@ def registration(name: str, address: str, terms: WorkerOptions) -> Registration:
         machine=platform.machine(),
     )
     versions = Versions(__version__, f"{sys.version_info.major}.{sys.version_info.minor}")
-    return Registration(name, os.getpid(), host, versions, terms.id, terms.pickle)
+    return Registration(name, os.getpid(), host, versions, terms.id, terms.pickle, terms.capacity)
 
 
 def _boot_id() -> str:

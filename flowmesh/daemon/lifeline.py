@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ..wire.capacity import Capacity
+
 
 class ConnectRequest(msgspec.Struct, frozen=True):
     """Script → daemon: register with this Manager under this name."""
@@ -16,6 +18,8 @@ class ConnectRequest(msgspec.Struct, frozen=True):
     port: int | None
     timeout: float
     token: str = ""
+    capacity: Capacity = Capacity()
+    functions: str = ""
 
     def __repr__(self) -> str:  # the token is a secret
         return f"<Join as {self.name!r} to {self.host}:{self.port}>"

@@ -48,8 +48,10 @@ from ..wire.messages import (
     OpenGateway,
     Refusal,
     Registration,
+    Rejoin,
     Reply,
     Rewire,
+    TaskPacket,
     decode,
     encode,
 )
@@ -59,6 +61,7 @@ from .endpoints import Endpoints
 from .gateway_process import GatewayProcess
 from .options import WorkerOptions
 from .processes import Processes
+from .slot_processes import SlotProcesses
 from .stall_warnings import StallWarnings
 
 HEARTBEAT = 0.5  # seconds: the Manager counts a worker as lost after three that are missing
@@ -92,6 +95,7 @@ class Daemon:
         self._machine = WorkerMachine(name)
         self._ends = Endpoints()
         self._link_seat = GatewayProcess(self._ends, self._children.spawn, self._opening)
+        self._slots = SlotProcesses(name, terms.capacity.slots, terms.functions, link.send)
         self._code_file = -1
         self._complaints = StallWarnings()
         self._leaving = False
@@ -112,10 +116,11 @@ class Daemon:
     def run(self) -> None:
         """Serve until told to leave, then leave nothing behind."""
         try:
-            while not self._leaving:
+            while not (self._leaving and self._slots.is_empty):
                 self._turn()
             self._link.send(Departure(self._name))
         finally:
+            self._slots.close()
             self._children.release()
             self._link_seat.close()
             self._ends.close()
@@ -124,13 +129,14 @@ class Daemon:
 
     def leave(self) -> None:
         """Interrupted, or the script has gone: tear everything down first."""
+        self._slots.end_all(time.monotonic())
         self._do(self._machine.leave(time.monotonic()))
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         now = time.monotonic()
-        ready = self._link.wait(self._descriptors(), max(0.0, min(self._beat_at, self._machine.due) - now))
+        ready = self._link.wait(self._descriptors(), max(0.0, self._due() - now))
         now = time.monotonic()
         for message in self._link.receive():
             self._hear_manager(message, now)
@@ -140,6 +146,7 @@ class Daemon:
             self._hear_node(name)
         self._hear_link(now)
         self._hear_spawner(now)
+        self._slots.turn(now)
         if self._lifeline is not None and self._lifeline.fileno() in ready:
             self._hear_script()
         if now >= self._beat_at:
@@ -150,18 +157,23 @@ class Daemon:
             self.leave()
         if self.asked_to_end:
             self.asked_to_end = False
+            self._slots.end_all(now, at_once=True)
             self._do(self._machine.leave(now, at_once=True))
         self._do(self._machine.tick(now))
         for pid in self._link_seat.overdue(now):
             self._children.kill(pid)
 
+    def _due(self) -> float:
+        return min(self._beat_at, self._machine.due, self._slots.due)
+
     def _descriptors(self) -> list[int]:
-        found = self._ends.descriptors() + self._children.descriptors()
+        found = self._ends.descriptors() + self._children.descriptors() + self._slots.descriptors()
         found += [self._link_seat.pipe.fileno()] if self._link_seat.pipe is not None else []
         return found + ([self._lifeline.fileno()] if self._lifeline is not None else [])
 
     def _beat(self, now: float) -> None:
         self._beat_at = now + HEARTBEAT
+        self._slots.beat()
         self._link.send(Heartbeat(time.monotonic_ns()))
         clock = self._clock.reading(time.monotonic_ns())
         for seat in self._children.seats.values():
@@ -180,10 +192,16 @@ class Daemon:
             case Heartbeat(sent=sent, clock=clock) if clock:
                 if self._clock.heard(sent, clock, time.monotonic_ns()):
                     self._link.send(Heartbeat(time.monotonic_ns()))
-            case Dismiss(reason=reason):
+            case TaskPacket():
+                self._slots.received(message, now)
+            case Rejoin():
+                self._slots.disowned(now)
+            case Dismiss(reason=reason, at_once=at_once):
+                self._slots.end_all(now, at_once=at_once)
                 self.dismissed = True
                 self.ending = self.ending or reason
             case Refusal(reason=reason):
+                self._slots.end_all(now)
                 self.ending = f"the Manager refused this worker: {reason}"
         self._terms.tell(message)
         self._do(self._machine.received_from_manager(message, now))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..wire.capacity import Capacity
 from ..wire.messages import Message
 
 
@@ -21,6 +23,8 @@ class WorkerOptions:
         pickle: whether pickled values are taken.
         link_port: at which port its link listens for those of other hosts; 0: any that is free.
         patience: seconds without a word of the Manager after which it is given up; None: never.
+        capacity: what is offered to tasks.
+        functions: the file with the functions that can be called by name; "" for none.
         tell: called with all that the Manager says and that is said to it.
     """
 
@@ -29,3 +33,5 @@ class WorkerOptions:
     link_port: int = 0
     patience: float | None = None
     tell: Callable[[Message], None] = nobody
+    capacity: Capacity = field(default_factory=lambda: Capacity(slots=len(os.sched_getaffinity(0))))
+    functions: str = ""

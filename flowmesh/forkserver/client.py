@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from ..channel.message_socket import MessageSocket
 from ..channel.packet_socket import PeerGone
@@ -15,13 +16,14 @@ from .protocol import Exited, Forked, ForkRequest, News, PreloadRequest, decode_
 
 
 class ForkServerClient:
-    """A fork server of one's own, which imports these modules first."""
+    """A fork server of one's own, which imports these modules first; `environment` is added to ours."""
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, *modules: str, environment: Mapping[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flowmesh.forkserver.server", str(theirs.fileno()), *modules],
             pass_fds=[theirs.fileno()],
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

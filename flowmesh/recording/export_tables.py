@@ -76,7 +76,7 @@ def export_parquet(reader: SessionReader, folder: Path, nodes: Nodes) -> list[Pa
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise FlowmeshError('parquet needs pyarrow: pip install "pyarrow>=14"') from error
+        raise FlowmeshError('parquet needs pyarrow: pip install "pyarrow>=26"') from error
     made = []
     for node, rows in _table(reader, nodes).items():
         path = folder / f"{safe_name(node)}.parquet"

@@ -31,11 +31,28 @@ def pack_code(nodes: Iterable[Node], packages: Iterable[str | Path] = ()) -> tup
     nodes = list(nodes)
     reached = Reached()
     instances = {node.name: _instance(node, reached) for node in nodes}
-    definitions = _definitions(nodes, reached)
-    sources = _sources(nodes, packages, reached)
+    return _pack(_definitions(nodes, reached), nodes, packages, reached), instances
+
+
+def pack_definitions(things: Iterable[object], packages: Iterable[str | Path], reached: Reached) -> Code:
+    """The code that pickling has `reached`, beside what is installed.
+
+    Args:
+        things: functions or objects; modules are sought where theirs lie, too.
+        packages: as of `pack_code`.
+
+    Raises:
+        ShippingError: a folder of `packages` is missing, or there is too much of it.
+        Exception: whatever pickling raises.
+    """
+    return _pack(pickled_definitions(reached), things, packages, reached)
+
+
+def _pack(definitions: bytes, things: Iterable[object], packages: Iterable[str | Path], reached: Reached) -> Code:
+    sources = _sources(things, packages, reached)
     tops = {name.partition(".")[0] for name in sources.imported}
     path = _script()
-    code = Code(
+    return Code(
         definitions=definitions,
         modules=tuple(sources.modules.values()),
         main_path=path,
@@ -43,7 +60,6 @@ def pack_code(nodes: Iterable[Node], packages: Iterable[str | Path] = ()) -> tup
         requirements=requirements(tops - {module.partition(".")[0] for module in sources.modules}),
         imports_cv2="cv2" in tops,
     )
-    return code, instances
 
 
 def _instance(node: Node, reached: Reached) -> bytes:
@@ -61,8 +77,8 @@ def _definitions(nodes: list[Node], reached: Reached) -> bytes:
         raise explain(guilty, error) from error
 
 
-def _sources(nodes: list[Node], packages: Iterable[str | Path], reached: Reached) -> SourceFiles:
-    territory = UserModules(nodes)
+def _sources(things: Iterable[object], packages: Iterable[str | Path], reached: Reached) -> SourceFiles:
+    territory = UserModules(things)
     sources = SourceFiles(territory)
     for place in packages:
         sources.add_package(place)

@@ -48,6 +48,14 @@ def explain(node: Node, error: Exception) -> ShippingError:
     return ShippingError(f"node {node.name!r}: {what} can't be shipped: {_sentence(thing, place)}; {_HINT}")
 
 
+def find_culprit(thing: object, name: str) -> str:
+    """A sentence that leads from `thing`, which is called `name`, to what in it can't be pickled; "" if all can."""
+    if can_travel(thing):
+        return ""
+    culprit = _Walk().find(thing, PathStep(name))
+    return "" if culprit is None else _sentence(*culprit)
+
+
 def can_travel(value: object) -> bool:
     """Whether `value` can be pickled with all the code of `__main__` that it needs."""
     try:

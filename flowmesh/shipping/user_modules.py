@@ -14,8 +14,6 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from typing import NamedTuple
 
-from ..node import Node
-
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -35,12 +33,12 @@ class UserModules:
 
     Attributes:
         home: the script's own folders; in a notebook the working directory.
-        roots: those, and where the import of each node's class starts from.
+        roots: those, and where the import of each node's class, or of each function, starts from.
     """
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, things: Iterable[object]) -> None:
         self.home = tuple(dict.fromkeys(_home(sys.modules["__main__"])))
-        self.roots = tuple(dict.fromkeys([*self.home, *_roots_of_classes(nodes)]))
+        self.roots = tuple(dict.fromkeys([*self.home, *_roots_of_classes(things)]))
 
     def loaded_at_home(self) -> list[str]:
         """The names of the imported modules that lie below the script's folders."""
@@ -92,8 +90,9 @@ def _home(main: types.ModuleType) -> Iterator[str]:
     yield _above(os.path.dirname(os.path.realpath(path)), package)
 
 
-def _roots_of_classes(nodes: Iterable[Node]) -> Iterator[str]:
-    for kind in {kind for node in nodes for kind in type(node).__mro__}:
+def _roots_of_classes(things: Iterable[object]) -> Iterator[str]:
+    plain = (types.FunctionType, type)
+    for kind in {kind for thing in things for kind in ([thing] if isinstance(thing, plain) else type(thing).__mro__)}:
         module = sys.modules.get(kind.__module__)
         path = _file(module)
         if path and _travels(kind.__module__) and not _installed(path):

@@ -35,6 +35,28 @@ _JOINS_WITHIN = 3.0
 _SILENCE = 3.0  # seconds without an answer to a sign of life after which the Manager has gone
 
 
+def join_as_admin(host: str, port: int) -> WorkerLink:
+    """A link to a Manager of the same user, with a key of its own that the Manager takes for an admin client's.
+
+    Raises:
+        LinkError: nobody answers there, or it is another user's Manager.
+    """
+    standing, own = user_keys(), KeyPair.make()
+    link = WorkerLink(host, port, standing.public, standing)
+    try:
+        link.send(AdminHello(own.public))
+        deadline = time.monotonic() + _JOINS_WITHIN
+        while not any(isinstance(message, Enrollment) for message in link.receive()):
+            if time.monotonic() >= deadline:
+                raise LinkError(
+                    f"no Manager of this user answers at {host}:{port}: check that it runs there, and as the same user"
+                )
+            link.wait([], max(0.0, deadline - time.monotonic()))
+    finally:
+        link.close()
+    return WorkerLink(host, port, standing.public, own)
+
+
 class AdminLink:
     """A conversation with the Manager at host:port. `lines` gets what it tells of its log.
 

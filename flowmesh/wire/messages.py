@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from ..errors import LinkError
+from .capacity import Capacity
 from .plan_specs import Host, LinkAddress, NodeSpec, Plan, Transfer, Versions
 from .states import NodeState
 
@@ -40,6 +41,7 @@ class Registration(Message, frozen=True):
     versions: Versions
     id: str = ""  # what its owner calls this machine; shown in the status
     pickle: bool = True  # whether it takes pickled values
+    capacity: Capacity = Capacity()  # what it offers to tasks
 
 
 class Welcome(Message, frozen=True):
@@ -334,6 +336,19 @@ class LinkNews(Message, frozen=True):
     graph: str = ""  # the worker fills it in
 
 
+# --- tasks: wire/job_messages.py has what is in the packets ------------------------------------------------------------
+
+
+class TaskPacket(Message, frozen=True):
+    """Client → Manager → Worker, and back: messages about tasks. `number` counts the packets of a session from 1; 0: it only
+    acknowledges. `epoch` separates a worker's registrations."""
+
+    epoch: int
+    number: int
+    acknowledged: int
+    body: bytes = b""
+
+
 # --- news ------------------------------------------------------------------------------------------------------------
 
 
@@ -425,7 +440,7 @@ AnyMessage = (
     | AdminReply | AdminLogLine
     | Deploy | SetUp | Rewire | Start | Stop | PauseBlocked | TearDown | Call | Gather | MetricsRequest
     | OpenGateway | GatewayOpened | PeerGateways | OpenOutgoing | OpenIncoming | CloseTransfers | LinkNews
-    | NodeNews | NodeFailure | Reply | LogLine | MetricsReport
+    | TaskPacket | NodeNews | NodeFailure | Reply | LogLine | MetricsReport
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

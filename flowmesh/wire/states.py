@@ -34,7 +34,7 @@ class NodeState(Enum):
     DEAD = "dead"
 
 
-State = TypeVar("State", GraphState, NodeState)
+State = TypeVar("State", bound=Enum)
 Table = dict[State, dict[str, State]]
 
 _G, _N = GraphState, NodeState

@@ -25,12 +25,15 @@ from ...wire.messages import (
     NodeFailure,
     NodeNews,
     PeerGateways,
+    Registration,
     Rejoin,
     Reply,
+    TaskPacket,
 )
 from ...wire.plan_specs import Plan, Versions
 from ...wire.states import GraphState
 from ..effect import Log
+from ..jobs.hub import JobsHub
 from ..manager.effects import AnswerCall, FailCall, ManagerEffect, SendToPeer
 from .admins import AdminClients
 from .deployment import NodeView
@@ -67,6 +70,7 @@ class ManagerMachine:
         self.admins = AdminClients(standing)
         self.registry = WorkerRegistry(versions, frozenset({standing} - {""}), admit, kept or {})
         self._requests = PendingRequests()
+        self.jobs = JobsHub()
         self.run = GraphRun(self.registry, self._requests, drain=drain, stop_timeout=stop_timeout, address=address)
         self._farewell: tuple[int, float] | None = None
 
@@ -233,9 +237,17 @@ class ManagerMachine:
     def received_from_peer(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
         """A worker, known by its key, has said something."""
         if self.admins.concerns(key, message):
-            return self.admins.received_from_admin(key, message, now)
+            effects = self.admins.received_from_admin(key, message, now)
+            if isinstance(message, TaskPacket) and key in self.admins:
+                self.jobs.received(key, message, now)
+            self._drop_clients(now)
+            return effects
+        before = self.registry.by_key(key)
         effects = self.registry.received_from_worker(key, message, now)
         worker = self.registry.by_key(key)
+        if isinstance(message, Registration) and worker is not None and worker is not before:
+            self.jobs.worker_joined(worker.name, key, message.capacity, now)
+            return effects
         if worker is None:
             if isinstance(message, Heartbeat):  # it was given up, and so were its nodes: none may run on unseen
                 effects.append(SendToPeer(key, Rejoin()))
@@ -258,6 +270,8 @@ class ManagerMachine:
                 effects += self._peer_news(worker, message, now)
             case LogLine(node=node, level=level, text=text):
                 effects.append(Log(level, text, node, worker.name))
+            case TaskPacket() if key in self.jobs.machine.workers:
+                self.jobs.received(key, message, now)
             case Departure():
                 effects += self.registry.worker_departed(worker)
                 effects += self._worker_gone(worker, "left", now) + self._take_leave(now)
@@ -275,7 +289,14 @@ class ManagerMachine:
                 worker, "vanished (it was killed, or its network is cut): start it again and commit anew", now
             )
         effects += self.run.tick(now)
+        self._drop_clients(now)
+        effects += self.jobs.tick(now)
         return effects + self._take_leave(now)
+
+    def _drop_clients(self, now: float) -> None:
+        """Admin clients that have left, or were struck off, take their tasks with them."""
+        for key in [key for key in self.jobs.machine.clients if key not in self.admins]:
+            self.jobs.client_left(key, now)
 
     def _peer_news(self, worker: RegisteredWorker, news: LinkNews, now: float) -> list[ManagerEffect]:
         text = self._links.link_changed(worker.name, news.peer, news.up)
@@ -289,6 +310,7 @@ class ManagerMachine:
         theirs = self.run.worker_lost(worker.name)
         error = WorkerError(f"{text}; it ran {', '.join(repr(member.name) for member in theirs) or 'no node'}")
         effects: list[ManagerEffect] = [Log(logging.WARNING if theirs else logging.INFO, text)]
+        self.jobs.worker_left(worker.key, now)
         effects += self._requests.parts_lost([worker.name, *(member.name for member in theirs)], error)
         if theirs:
             effects += self.run.node_failed(error, now)
