@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 SCALE = float(os.environ.get("FLOWMESH_TEST_SCALE", "1"))
 SHARING = {
     "failing",
-    "jobs",
+    "sharing",
 }  # folders whose tests share workers and look themselves for what each leaves; the end tells
 SETTLES_WITHIN = 30.0  # seconds: a worker whose script has gone tears its nodes down first
 
