@@ -1,4 +1,4 @@
-"""What operators ask of a Manager: the verb of its Machine, and what is told of its answer. No link, no thread."""
+"""Requests of admin clients: the verb of the Manager's Machine for each, and its answer. No link, no thread."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ encode = msgspec.msgpack.Encoder().encode
 def begin(
     request: AdminRequest, machine: ManagerMachine, mint: Callable[[float], JoinToken]
 ) -> tuple[Decide, Callable[[Any], object]]:
-    """How the Machine is asked, and what the operator is told of its answer.
+    """The call of the Machine, and the function that turns its answer into the admin client's.
 
     Args:
-        mint: makes a token that ends after so many seconds.
+        mint: makes a token that ends after the given seconds.
 
     Raises:
-        FlowmeshError: what is asked can't be.
+        FlowmeshError: the request is invalid.
     """
     match request:
         case StatusRequest():

@@ -1,6 +1,6 @@
-"""A DataChunk: named values, each with a content type, and who made them when.
+"""DataChunk: named values, each with a content type, and their origin and times.
 
-A chunk does not know how it travels: no codec, no shared memory, no socket is named here.
+A chunk is independent of its transport: no codec, no shared memory, no socket.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Times(NamedTuple):
     """When a chunk was made. All in seconds.
 
     Attributes:
-        created: the making host's clock, since the epoch; never set back within a node's life.
+        created: the making host's clock, since the epoch; never set back while a node lives.
         offset: what to add to `created` to get the Manager's clock.
         bound: how wrong `offset` can be, at most.
     """
@@ -46,16 +46,16 @@ class Nanoseconds(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What flowmesh knows of a chunk that was received. A chunk that you made has an empty one.
+    """The metadata of a received chunk. A chunk that you made has an empty one.
 
     Attributes:
-        run: which of the graph's lives, from 1.
-        epoch: which incarnation of the node that made it.
+        run: the number of the graph's run, from 1.
+        epoch: the number of the incarnation of the node that made it.
         number: 1, 2, 3, ... on the output that it came from.
         trigger: the number, on the triggering input, that caused the step; in a source, of the step.
         emission: which emission of that step, from 0.
-        last: true on what the step returned, never on what it sent with `emit`; above a `zip` or `Align` only where nothing
-            else can follow that descends from the same numbers.
+        last: true on what the step returned, never on what it sent with `emit`; above a `zip` or `Align` only where
+            nothing else can follow that descends from the same numbers.
         origin: {source's name: Origin}, through triggering inputs only.
         times: see Times.
         ns: the same times as whole nanoseconds.
@@ -149,7 +149,7 @@ class DataChunk:
 
     @property
     def stamp(self) -> Stamp:
-        """What flowmesh knows of the chunk. A received one's is made when it is first asked for: most steps never ask."""
+        """The chunk's metadata. A received chunk's stamp is made at its first use: most steps never use it."""
         stamp = self._stamp
         if not isinstance(stamp, Stamp):
             read, packet = stamp

@@ -109,7 +109,7 @@ class TaskDied(TaskError):
 
 
 class BudgetError(TaskError):
-    """What is left of the executor's budget does not pay for an attempt."""
+    """The rest of the executor's budget does not pay for an attempt."""
 
 
 class DeadlineError(FlowmeshError, TimeoutError):

@@ -1,4 +1,4 @@
-"""How an exception is shown to the user: his own frames of the traceback, the step's chunks, at most 64 KiB.
+"""Formatting of exceptions for the user: the user's frames of the traceback, the step's chunks, at most 64 KiB.
 
 Frames of flowmesh are hidden unless FLOWMESH_TRACEBACKS is "all" in the environment of the process.
 """
@@ -32,7 +32,7 @@ def hides_frames() -> bool:
 
 
 def is_users(filename: str) -> bool:
-    """Whether code of this file is the user's, or of a library that he calls."""
+    """Whether code of this file is the user's, or of a library that the user calls."""
     if filename.startswith(_PACKAGE):
         return filename.startswith(_READY_MADE)
     return _PICKLER not in filename
@@ -62,7 +62,7 @@ def hide_frames_of_causes(error: BaseException) -> None:
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Make `function` public: the traceback of a FlowmeshError, or of Ctrl+C, shows one frame of what is below it."""
+    """Make `function` public: the traceback of a FlowmeshError, or of Ctrl+C, shows one frame of the internals."""
 
     @functools.wraps(function)
     def flowmesh(*arguments: P.args, **options: P.kwargs) -> R:
@@ -78,7 +78,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def chunks(number: int, inputs: Mapping[str, int]) -> str:
-    """What a step had: "chunk 3 of 'left', with chunk 5 of 'right'"; of a source, its number."""
+    """The chunks of a step: "chunk 3 of 'left', with chunk 5 of 'right'"; of a source, its number."""
     named = [f"chunk {each} of {name!r}" for name, each in list(inputs.items())[:_NAMED]]
     if len(inputs) > _NAMED:
         named.append(f"{len(inputs) - _NAMED} more")

@@ -1,6 +1,6 @@
 """A graph in one process, one step after the other: no process, no socket, the same joins and the same rules of a node.
 
-It is for breakpoints, profilers and quick trials. Nothing is dropped but what a join drops, and nothing is fast.
+Use it for breakpoints, profilers and quick trials. Only joins drop chunks; it is not fast.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .wire.plan_specs import JoinSpec
 
 
 class _Item(NamedTuple):
-    """What waits for a step, and what it will have caused."""
+    """A value that waits for a step, with the cause that it will be."""
 
     chunk: DataChunk
     cause: Cause
 
 
 class _InlineNode:
-    """A node and what waits for it. It is the node's host, as the stepper is in a process of its own."""
+    """A node and what waits for it. It is the node's host, as the Stepper is in a node process."""
 
     def __init__(self, node: Node, specs: GraphSpecs) -> None:
         self.node = node
@@ -50,7 +50,7 @@ class _InlineNode:
         self.join = self.pairing or _plain_join(
             [edge.follow for edge in specs.edges if edge.target == node.name], self.spec.keeps
         )
-        self._sent_by: dict[int, _InlineNode] = {}  # the senders by the places of their inputs
+        self._sent_by: dict[int, _InlineNode] = {}  # the senders by the indices of their inputs
         self._waiting: list[list[Cause]] = [[] for _ in self.senders]
         self._names = specs.names
         self._index = specs.names.index(node.name)
@@ -69,7 +69,7 @@ class _InlineNode:
         follower._sent_by[index] = self
 
     def work(self) -> bool:
-        """Do one step if there is anything to do; whether there was."""
+        """Do one step if there is anything to do; returns whether there was."""
         if self.ended:
             return False
         if self.join is None:
@@ -100,7 +100,7 @@ class _InlineNode:
             self._waiting[index] = [cause for cause in self._waiting[index] if cause.number > item.cause.number]
 
     def mark(self) -> None:
-        """Tell a join that looks for partners what has come: nothing is left to be worked off above it."""
+        """Pass watermarks to a join that pairs items: its upstream has drained."""
         if self.pairing is None:
             return
         for index, sender in self._sent_by.items():
@@ -115,7 +115,7 @@ class _InlineNode:
         return above or frozenset([self._index])
 
     def _passed(self, output: int) -> tuple[int, int]:
-        """Up to which number and time of an output all that descends from it has been sent on."""
+        """The number and time of an output up to which everything that descends from it was sent on."""
         if output == self._index:
             return self.number, time.time_ns()
         return min(self._worked_off(index, output) for index, carried in self.spec.carries.items() if output in carried)
@@ -218,7 +218,7 @@ def run_inline(graph: Graph) -> None:
 
 
 def _flow(seats: list[_InlineNode]) -> None:
-    """Downstream first: what is in flight is worked off before a source, each in its turn, steps again."""
+    """Downstream first: drain what is in flight before the next source steps."""
     sources = deque(seat for seat in seats if seat.join is None)
     while not all(seat.ended for seat in seats):
         if not _work_off(seats):
@@ -234,7 +234,7 @@ def _flow(seats: list[_InlineNode]) -> None:
 
 
 def _work_off(seats: list[_InlineNode]) -> bool:
-    """Do one step of what is in flight; whether there was any."""
+    """Do one step of what is in flight; returns whether there was any."""
     if any(seat.work() for seat in reversed(seats) if seat.join is not None):
         return True
     for seat in seats:

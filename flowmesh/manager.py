@@ -1,6 +1,7 @@
-"""The Manager: what a script directs workers with. Each verb is put to the thread of `directing.py`, and waited for.
+"""The Manager: a script's interface to its workers. Each verb is passed to the thread of `manager_thread.py`, and
+waits.
 
-What needs no worker is checked here first, in the caller's thread: nothing is sent for a call that contradicts itself.
+Arguments are checked here first, in the caller's thread: an invalid call sends nothing.
 """
 
 from __future__ import annotations
@@ -41,20 +42,21 @@ if TYPE_CHECKING:
 
 _DRAIN = 5.0
 _STOP_TIMEOUT = 5.0
-_ARRIVES = 0.5  # seconds in which what is between two paused nodes has come
+_ARRIVES = 0.5  # seconds in which chunks between two paused nodes arrive
 
 
 class Manager:
-    """Ships a graph's nodes to workers and directs them.
+    """Ships a graph's nodes to workers and controls them.
 
     Args:
         host: the address to listen at; only this machine can reach the default. "0.0.0.0" listens at all that it has,
-            and prints the line with which a worker on another machine joins.
+            and prints the command with which a worker on another machine joins.
         port: a port that must be free; None takes 9000 or the next free one.
-        allow: asked, with a worker's name, its public key and its network address, before it is registered; it narrows who
-            may join, and replaces no key or token. What it raises counts as a no. It is called in the Manager's thread.
-        zeroconf: announce the address and the key's fingerprint on the local network, for `flowmesh-worker --zeroconf`; it
-            lets nobody in. Needs the extra `zeroconf`.
+        allow: asked, with a worker's name, its public key and its network address, before it is registered; it narrows
+            who may join, and replaces no key or token. What it raises counts as a no. It is called in the Manager's
+            thread.
+        zeroconf: announce the address and the key's fingerprint on the local network, for `flowmesh-worker --zeroconf`;
+            it accepts no worker by itself. Needs the extra `zeroconf`.
 
     Raises:
         LinkError: the port is taken, the user's keys can't be read, or the Manager can't be announced.
@@ -169,7 +171,7 @@ class Manager:
 
     @verb
     def stop(self) -> None:
-        """Pause: sources finish their step, what is in flight is worked off for up to 5 s; the rest stays queued.
+        """Pause: sources finish their step, the graph drains for up to 5 s; the rest stays queued.
 
         Raises:
             NodeError, WorkerError: the graph has failed meanwhile.
@@ -179,11 +181,11 @@ class Manager:
 
     @verb
     def step(self) -> None:
-        """Let every source do a single step, and return when what follows from it is worked off.
+        """Let every source do a single step, and return when what follows from it has drained.
 
         Raises:
             NodeError, WorkerError: the graph has failed meanwhile.
-            DeadlineError: it was not worked off within 60 s.
+            DeadlineError: it did not drain within 60 s.
         """
         self._thread.ask(lambda machine, call_id, now: machine.step(call_id, now), 60.0)
 
@@ -270,7 +272,7 @@ class Manager:
         return RecordingControl(graph.recording, self.request_registered_method)
 
     def _dropped_by_recorders(self) -> dict[str, dict[str, int]]:
-        """What the recorders' edges have dropped, by the node whose stream it was."""
+        """The drops of the recorders' edges, by the node whose stream it was."""
         try:
             edges = self._status().edges.values()
         except FlowmeshError:  # the workers are gone
@@ -293,14 +295,14 @@ class Manager:
     def token(self, expires: float = 3600.0, *, keep: bool = False) -> JoinToken:
         """A token with which one worker on another machine can join, once, within `expires` seconds.
 
-        `print(manager.token().line)` gives the line to paste there. It is a secret: give it like a password.
+        `print(manager.token().line)` gives the command to paste there. It is a secret: treat it like a password.
 
         Args:
-            keep: let that worker come back without a token, also to later Managers of this user, until it is revoked. It is
-                `flowmesh-worker` that keeps its key; a script's Worker makes a new one each time.
+            keep: let that worker come back without a token, also to later Managers of this user, until it is revoked.
+                It is `flowmesh-worker` that keeps its key; a script's Worker makes a new one each time.
 
         Raises:
-            LinkError: only this machine can reach the Manager, or `expires` is no number of seconds.
+            LinkError: only this machine can reach the Manager, or `expires` is not a number of seconds.
         """
         made = self._door.mint(expires)
         self._thread.ask(
@@ -315,8 +317,8 @@ class Manager:
 
     @verb
     def revoke(self, which: str | JoinToken) -> None:
-        """Strike off a token, by its id, or a worker, by its name, at once: it is sent home, not heard any more, and can't
-        come back with its key; nodes that it ran make the graph fail.
+        """Revoke a token, by its id, or a worker, by its name, at once: the worker is dismissed, ignored from then on,
+        and can't come back with its key; the loss of its nodes makes the graph fail.
 
         Raises:
             WorkerError: there is no such worker or token.
@@ -326,13 +328,13 @@ class Manager:
 
     @verb
     def shutdown(self) -> None:
-        """Tear down the graph, send the workers home, close. Twice does no harm. Ctrl+C meanwhile kills what still runs."""
+        """Tear down the graph, dismiss the workers, close. Twice does no harm. Ctrl+C then kills what still runs."""
         if not self._thread.is_open:
             return
         at_once = False
         try:
             self.reset()
-        except KeyboardInterrupt:  # a further Ctrl+C: no teardown is waited for any more
+        except KeyboardInterrupt:  # a further Ctrl+C: do not wait for teardowns any more
             at_once = True
             raise
         finally:
@@ -366,7 +368,7 @@ class Manager:
 
 
 def _check_address(host: object, port: object) -> None:
-    """Raise LinkError for what is no address of a listener."""
+    """Raise LinkError for an invalid listening address."""
     if not isinstance(host, str):
         raise LinkError(f"host is an address of this machine such as '127.0.0.1', not {host!r}")
     if port is not None and not (isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 65536):

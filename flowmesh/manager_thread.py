@@ -1,7 +1,6 @@
-"""The Manager's thread: it alone owns the link, the presence and the Machine. Verbs are asked of it, and wait.
+"""The Manager's thread, the only owner of the link, the beacon and the Machine. Verbs call it, and wait.
 
-No lock is held while anything is waited for: what is asked is put in a queue, the thread is woken, and its answer comes
-back.
+No lock is held during a wait: a call is put in a queue, the thread wakes, and its answer comes back.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from .wire.messages import AdminReply, AdminRequest, Heartbeat, TaskPacket
 
 log = logging.getLogger("flowmesh")
 _TICK = 0.25  # seconds between two looks at the clock: a silent worker is noticed within 1.5 s and this
-_MOST_OF_TASKS = 0.010  # seconds of a turn that are spent on tasks: no heartbeat waits for more
+_MOST_OF_TASKS = 0.010  # seconds of one pass of the loop that are spent on tasks: no heartbeat waits for more
 _SLACK = 1.0  # seconds that a verb gets beyond its own time before it is given up
 
 
@@ -50,7 +49,7 @@ class CallTimeoutError(DeadlineError):
 
 
 class ManagerThread:
-    """Has the Machine decide, and does what it says. It works at once, and until it is closed."""
+    """The thread that runs the Machine and executes its effects, from its creation until `close`."""
 
     def __init__(self, machine: ManagerMachine, link: ManagerLink, door: Admission, presence: ManagerBeacon) -> None:
         self._machine = machine
@@ -71,7 +70,7 @@ class ManagerThread:
         self._thread = threading.Thread(target=self._serve, name="flowmesh-manager", daemon=True)
         self._thread.start()
 
-    # --- in the threads of those who ask -----------------------------------------------------------------------------
+    # --- in the threads of the callers -------------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
@@ -79,7 +78,7 @@ class ManagerThread:
         return not self._closed and os.getpid() == self._owner
 
     def check_open(self) -> None:
-        """Raise StateError, or what has broken the thread, where nothing can be asked any more."""
+        """Raise StateError, or the error that has broken the thread, if no call is possible any more."""
         if self._closed:
             raise StateError("this Manager was shut down: make a new one")
         if os.getpid() != self._owner:
@@ -91,7 +90,7 @@ class ManagerThread:
         """Have the Machine decide in the Manager's thread, and wait for the answer.
 
         Raises:
-            GivenUpError: there was none within `timeout` and `slack` seconds.
+            CallTimeoutError: there was none within `timeout` and `slack` seconds.
             FlowmeshError: the one that the Machine answered with.
         """
         try:
@@ -124,10 +123,10 @@ class ManagerThread:
         self._thread.join(5.0)
         os.close(self._bell)
 
-    # --- in its own --------------------------------------------------------------------------------------------------
+    # --- in the Manager's thread -------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        """The thread. If it ever breaks, nobody waits for it for ever: every verb fails, and says so."""
+        """Run the thread. If it breaks, every verb fails with its error: none waits without end."""
         try:
             while not self._closed:
                 self._turn()
@@ -144,7 +143,7 @@ class ManagerThread:
             self._presence.close()
 
     def _turn(self) -> None:
-        """What was asked, what was heard, what time it is."""
+        """Do one pass of the loop: calls, messages, time."""
         patience = 0.0 if self._packets else min(_TICK, max(0.0, self._machine.jobs.due - time.monotonic()))
         ready = self._link.wait([self._bell, self._presence.fileno()], patience)
         if self._bell in ready:
@@ -204,7 +203,7 @@ class ManagerThread:
                     self._do(self._machine.admins.log_line(effect, time.time()))
 
     def _serve_operator(self, key: str, request: AdminRequest) -> None:
-        """Do what an operator asks as one of our own verbs; whoever waits for its answer is there."""
+        """Execute an admin client's request as one of our own verbs; the client gets its answer."""
         try:
             decide, told = begin(request, self._machine, self._door.mint)
         except FlowmeshError as error:
@@ -224,7 +223,7 @@ class ManagerThread:
 
 
 def _log(note: Log) -> None:
-    """Hand a note to the user's logging, whose handlers may raise anything: that is theirs, and stops nothing here."""
+    """Pass a note to the user's logging, whose handlers may raise anything: that is ignored here."""
     logger = log.getChild(f"node.{note.node}") if note.node else log
     try:
         logger.log(note.level, note.text, extra={"node": note.node, "worker": note.worker})

@@ -1,6 +1,6 @@
-"""A Node: what the user subclasses; and `register`, which makes a method callable from the Manager.
+"""Node, the base class of users' nodes; and `register`, which makes a method callable from the Manager.
 
-A Node knows nothing of processes or sockets. What it may ask of its surroundings is `NodeHost`.
+A Node knows nothing of processes or sockets. `NodeHost` is its interface to its surroundings.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Align(NamedTuple):
 
 
 class NodeHost(Protocol):
-    """What surrounds a running node."""
+    """The surroundings of a running node."""
 
     def emit(self, value: Any) -> None: ...
 
@@ -41,23 +41,24 @@ def register(method: Method) -> Method:
 
 
 class Node:
-    """One piece of work in a graph, run in a process of its own on some worker.
+    """One piece of work in a graph, which runs in a process of its own on a worker.
 
-    Subclass it and write `step`, and `setup` and `teardown` where needed. What can't be pickled (cameras, files, sockets,
-    models) is made in `setup`, which runs in the node's process.
+    Subclass it and write `step`, and `setup` and `teardown` where needed. Create what can't be pickled (cameras, files,
+    sockets, models) in `setup`, which runs in the node process.
 
     * A node without inputs is a source: `step(self)`. It raises `EndOfStream` when it has nothing more to give.
     * Any other: `step(self, data)`, where `data[name]` is the DataChunk that came from the node of that name.
 
-    What `step` returns is sent to all that follow; None sends nothing; `self.emit(value)` sends as often as you like.
-    `setup`, `step`, `teardown` may be `async def`: they run on one event loop, one at a time.
+    The return value of `step` is sent to the downstream nodes; None sends nothing; `self.emit(value)` sends as often as
+    you like. `setup`, `step`, `teardown` may be `async def`: they run on one event loop, one at a time.
 
     Options are class attributes, or keywords of the same name:
 
     Attributes:
-        rate: steps a second of a source, paced without drift; None runs as fast as those that follow.
+        rate: steps per second of a source, paced without drift; None runs as fast as those that follow.
         live: the source can't wait (a camera): its edges drop the oldest instead of holding it up.
-        join: how several inputs meet: "follow" | "zip" | "any" | Align(seconds). None: "follow" in a step, "any" in a sink.
+        join: how several inputs meet: "follow" | "zip" | "any" | Align(seconds). None: "follow" in a step, "any" in a
+            sink.
         on_error: "stop" (an exception in `step` fails the graph) or "skip" (it is counted, the chunk is skipped).
         hold: how many shared frames an input may keep before later ones are copied for it.
     """
@@ -79,11 +80,11 @@ class Node:
         check_options(self)
 
     def setup(self) -> Any:
-        """Runs once, in the node's process, before the first step."""
+        """Runs once, in the node process, before the first step."""
 
     # Written so that type checkers take both step(self) and step(self, data) for it.
     def step(self, *data: Any, **_: Any) -> Any:
-        """Runs once a chunk (once a tick in a source); the returned value is sent on."""
+        """Runs once per chunk (in a source, once per tick); the return value is sent downstream."""
         raise NotImplementedError(f"{type(self).__name__} has no step method")
 
     def teardown(self) -> Any:

@@ -77,7 +77,7 @@ def spread(names: Sequence[str], workers: Sequence[str]) -> dict[str, list[str]]
 
 
 def _watch(manager: Manager, shown: TextIO | None) -> None:
-    """Wait for the end, with a line that tells how far it is."""
+    """Wait for the end, with a progress line."""
     if shown is None:
         manager.wait()
         return
@@ -92,7 +92,7 @@ def _watch(manager: Manager, shown: TextIO | None) -> None:
 
 
 def progress_line(status: Status, seconds: float) -> str:
-    """A line that tells how far the nodes are, after so many seconds."""
+    """A line with the nodes' progress, after this many seconds."""
     steps = "  ".join(f"{node.name} {node.steps} ({node.rate:.0f}/s)" for node in status.nodes.values())
     dropped = sum(sum(edge.dropped.values()) for edge in status.edges.values())
     return f"{seconds:5.1f} s  {steps}" + (f"  dropped {dropped}" if dropped else "")

@@ -1,4 +1,4 @@
-"""What `Manager.status()` gives: frozen values, put together from the workers' reports."""
+"""The result of `Manager.status()`: frozen values, combined from the workers' reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     """A registered worker: its daemon's process id and the names of the nodes that it runs.
 
     Attributes:
-        id: what its owner calls the machine.
+        id: the owner's name for the machine.
         pickle: whether it takes pickled values.
     """
 
@@ -34,7 +34,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         state: "starting", "ready", "running", "ended", "failed", "closed" or "dead".
-        rate: steps a second, over the last two seconds; after its end, over all the time in which it ran.
+        rate: steps per second, over the last two seconds; after its end, over all the time in which it ran.
         p50, p95: step times in seconds.
         cpu: processor time in seconds; memory: resident bytes (the largest, once the process has ended).
         busy: seconds for which the present step has lasted.
@@ -95,8 +95,8 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def conserves(self) -> bool:
-        """Whether sent = received + dropped + in_flight on every edge. It does not for a moment after a stop that could not
-        wait: what is between two nodes that have paused is counted when it has come."""
+        """Whether sent = received + dropped + in_flight on every edge. It does not for a moment after a stop that could
+        not wait: chunks between two paused nodes are counted when they arrive."""
         return all(
             edge.sent == edge.received + sum(edge.dropped.values()) + edge.in_flight for edge in self.edges.values()
         )
@@ -137,7 +137,7 @@ def node_status(spec: NodeSpec, state: str, count: NodeCounters | None) -> NodeS
 def edge_statuses(
     edges: Iterable[EdgePlan], counts: Mapping[str, NodeCounters], at_rest: Container[str]
 ) -> dict[tuple[str, str], EdgeStatus]:
-    """All edges, each from the counters of its two ends. `at_rest`: the nodes that have counted what waits with them."""
+    """All edges, each from the counters of its two ends. `at_rest`: the nodes that have counted their chunks."""
     return {(edge.spec.source, edge.spec.target): _edge_status(edge, counts, at_rest) for edge in edges}
 
 

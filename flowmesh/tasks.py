@@ -1,4 +1,4 @@
-"""What a program writes to have functions run as tasks: `task`, `remote`, `File`, `context`. Nothing is sent here.
+"""The vocabulary of functions as tasks: `task`, `remote`, `File`, `context`. Nothing is sent here.
 
 The module is `tasks`, because `flowmesh.task` is the decorator.
 """
@@ -45,7 +45,7 @@ def task(**options: Any) -> Callable[[Function], Function]:
 
 
 class remote(NamedTuple):  # noqa: N801  # it reads as a function: fm.remote("echo")
-    """A function that lives on workers and is called by its name there: give it to `submit` in place of a function.
+    """A function that is defined on workers and called by its name there: give it to `submit` in place of a function.
 
     Attributes:
         name: as the worker's `functions` has it.
@@ -215,7 +215,7 @@ def _received_file(name: str, content: bytes) -> File:
 
 
 class Context:
-    """What a running task knows of itself; `context()` gives it.
+    """The context of a running task; `context()` returns it.
 
     Attributes:
         task: the task's name.
@@ -250,8 +250,8 @@ class Context:
         self._progress = progress
 
     def emit(self, value: Any) -> None:
-        """Send a value to who submitted the task, now; `Task.messages()` gives it there. At most 64 KiB, pickled. It waits
-        while 1,000 were not read."""
+        """Send a value to the submitter of the task, now; `Task.messages()` gives it there. At most 64 KiB, pickled. It
+        waits while 1,000 were not read."""
         self._emit(value)
 
     def progress(self, done: float, total: float | None = None) -> None:

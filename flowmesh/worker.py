@@ -1,4 +1,4 @@
-"""A Worker made in a script: the daemon as a process of its own, which dies with the script, however that ends."""
+"""Worker, made by a script: the daemon in a process of its own, which ends with the script, however that ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Worker:
     The options are for tasks; graphs run on any worker.
 
     Args:
-        name: what mappings call it.
+        name: its name in mappings.
         slots: tasks that run here at a time; None: one for each processor; 0: none.
         kind: what `kind=` of a task must be to come here.
         labels: what `labels=` of a task may ask for.
@@ -95,12 +95,12 @@ class Worker:
 
         Args:
             host, port: where the Manager is; a token knows it, too.
-            token: what `Manager.token()` gave on another machine; good for one worker, once.
+            token: the result of `Manager.token()` on another machine; valid for one worker, once.
             timeout: seconds within which the Manager must answer.
 
         Raises:
-            LinkError: nobody answers there, or the Manager refuses (another version, a name that is taken, no token where
-                one is needed, a token that is damaged, used or expired).
+            LinkError: nothing answers there, or the Manager refuses (another version, a name that is taken, no token
+                where one is needed, a token that is damaged, used or expired).
             StateError: the worker is connected already, or was shut down.
         """
         if token is None and (host is None or port is None):
@@ -134,7 +134,7 @@ class Worker:
 
     @verb
     def shutdown(self) -> None:
-        """Tear down what it runs and end it; returns when its process has ended. Twice does no harm.
+        """Tear down its nodes and end it; returns when its process has ended. Twice does no harm.
 
         Raises:
             DeadlineError: it had to be killed.
@@ -150,7 +150,7 @@ class Worker:
             self._process.kill()
             self._process.wait()
             raise DeadlineError(f"worker {self.name!r} did not end within {_ENDS_WITHIN:g} s and was killed") from error
-        except KeyboardInterrupt:  # a further Ctrl+C: no teardown is waited for any more
+        except KeyboardInterrupt:  # a further Ctrl+C: do not wait for teardowns any more
             self._process.send_signal(signal.SIGQUIT)
             raise
 

@@ -1,4 +1,4 @@
-"""What `flowmesh-worker` says while it serves: which nodes it has, and what has become of them. One line a change."""
+"""Console output of `flowmesh-worker`: its nodes, and their ends. One line per change."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from flowmesh.wire.states import NodeState
 
 
 def say(text: str) -> None:
-    """A line for whoever watches, at once."""
+    """Print a line at once."""
     print(text, flush=True)
 
 
 class ConsoleReporter:
-    """Hears what the Manager says and what is said to it, and tells it in few words."""
+    """A reporter of the messages from and to the Manager, in short lines."""
 
     def __init__(self) -> None:
         self._states: dict[str, NodeState] = {}

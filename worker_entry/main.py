@@ -1,4 +1,4 @@
-"""`flowmesh-worker`: a worker that is no script's. It waits for its Manager, says what happens, and leaves on Ctrl+C.
+"""`flowmesh-worker`: a worker without a script. It waits for its Manager, prints what happens, and leaves on Ctrl+C.
 
 The token is wiped from the process list before anything heavy is imported.
 """

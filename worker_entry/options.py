@@ -1,4 +1,4 @@
-"""What can be said on the command line of `flowmesh-worker`, and where its token comes from."""
+"""Command-line options of `flowmesh-worker`, and the sources of its token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="flowmesh-worker",
-        allow_abbrev=False,  # or a token would not be found and hidden
+        allow_abbrev=False,  # otherwise a token would not be found and hidden
         description="Run nodes of flowmesh graphs on this machine for a Manager. Without a token it joins a Manager of the "
         "same user on the same machine; a Manager on another machine prints the line to paste: see `flowmesh token new`.",
     )

@@ -1,8 +1,9 @@
-"""Secrets given on the command line or in the environment are wiped where other processes could read them.
+"""Wiping of secrets from the command line and the environment, where other processes could read them.
 
-/proc/PID/cmdline, which every user may read, and /proc/PID/environ, which the same user may read, show this process's own
-memory. Nothing heavy is imported here: it runs before anything else does. Between the program's start and the wiping, some
-30 ms, the secret can be seen; so it can in the shell's history. Who minds gives a file, or standard input.
+/proc/PID/cmdline, which every user may read, and /proc/PID/environ, which the same user may read, show this process's
+own memory. Nothing heavy is imported here: it runs before anything else does. Between the program's start and the
+wiping, some 30 ms, the secret can be seen; so it can in the shell's history. To avoid that, use a file or standard
+input.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ _ENVIRON = (50, 51)
 
 
 def wipe_argument(secret: str) -> bool:
-    """Overwrite `secret` in what /proc/self/cmdline shows; whether it is not there any more."""
+    """Overwrite `secret` in what /proc/self/cmdline shows; returns whether it is gone."""
     return _wipe(secret, _CMDLINE)
 
 
 def wipe_variable(secret: str) -> bool:
-    """Overwrite `secret` in what /proc/self/environ shows; whether it is not there any more."""
+    """Overwrite `secret` in what /proc/self/environ shows; returns whether it is gone."""
     return _wipe(secret, _ENVIRON)
 
 

@@ -1,4 +1,4 @@
-"""The life of a worker that a command started: join, serve, and, if it is to stay, join the next Manager."""
+"""The service of a worker started by a command: join, serve, and, if it is to stay, join the next Manager."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .options import read_token
 
 _TRY = 5.0  # seconds that a Manager has to answer, before it is dialled anew; until then it is dialled every second
 _PATIENCE = 10.0  # seconds of silence after which a Manager has vanished: far more than a loaded network causes
-_LONGEST_PAUSE = 30.0  # seconds between two attempts where somebody refuses us
+_LONGEST_PAUSE = 30.0  # seconds between two attempts after refusals
 
 
 class WorkerService:
-    """The worker that was asked for.
+    """The worker of one command.
 
     Args:
         asked: the parsed command line.
@@ -55,7 +55,7 @@ class WorkerService:
         )
 
     def run(self) -> int:
-        """To the end; returns the exit status."""
+        """Run to the end; returns the exit status."""
         raise_limits()
         try:
             while True:
@@ -71,7 +71,7 @@ class WorkerService:
             return 1
 
     def _parted(self, daemon: Daemon) -> int | None:
-        """The Manager and we have parted; None: for the next one."""
+        """Handle the end of a connection to a Manager; returns the exit status, None to join the next one."""
         if daemon.asked_to_leave or not (daemon.dismissed or daemon.ending):
             say("left")
             return 0
@@ -82,8 +82,8 @@ class WorkerService:
         return 1 if daemon.ending else 0
 
     def _interrupt(self, *_: object) -> None:
-        """It is noted as well: what is raised while the collector frees something is lost. And nothing is raised while we
-        dial: a link that is half made could never be closed. That is given up when the bell rings."""
+        """Note the interrupt, and raise: an exception raised while the collector frees something is lost. During
+        dialling nothing is raised, as a half-made link could never be closed: the doorbell ends that."""
         self._interrupted = True
         os.eventfd_write(self._bell, 1)
         if not self._dialling:
@@ -92,7 +92,7 @@ class WorkerService:
     # --- joining -----------------------------------------------------------------------------------------------------
 
     def _join(self) -> Daemon:
-        """Dial until a Manager lets us in."""
+        """Dial until a Manager accepts this worker."""
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -104,7 +104,7 @@ class WorkerService:
             raise
         heed(daemon, signal.SIGINT, signal.SIGTERM)
         self._dialling = False
-        if self._interrupted:  # before it was heeded
+        if self._interrupted:  # before the handlers were installed
             signal.raise_signal(signal.SIGINT)
         self._joined = True
         assert self._access is not None
@@ -144,7 +144,7 @@ class WorkerService:
             raise
 
     def _find(self) -> Membership:
-        """Where to go, and with what: a token in a file may be a new one."""
+        """The membership to join with: a token in a file may be a new one."""
         asked = self._asked
         if self._access is None or (self._token or "").startswith("@"):
             text = read_token(self._token)
@@ -160,7 +160,7 @@ class WorkerService:
         return self._access
 
     def _without_token(self) -> Membership:
-        """What was kept of an earlier token, unless another address is given; else the user's own key."""
+        """The saved membership of an earlier token, unless another address is given; else the user's own key."""
         asked = self._asked
         kept = load_access(asked.name)
         if kept is None or (asked.ip is not None and asked.ip not in kept.hosts):
@@ -169,7 +169,7 @@ class WorkerService:
         return kept
 
     def _look_for(self, access: Membership) -> None:
-        """Ask the local network where the Manager is whose key we have. Who else is there is shown, and not joined."""
+        """Find the Manager with the known key on the local network. Others are shown, and not joined."""
         ours = fingerprint(access.server_key)
         sights = look_around(until=ours)
         for sight in sights:

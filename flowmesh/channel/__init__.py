@@ -1,1 +1,1 @@
-"""Between the processes of one host: packets, shared slots, the counters' page, and the worker's pipe to a node."""
+"""Channels between the processes of one host: packet sockets, shared slots, counter pages, and message sockets."""

@@ -1,11 +1,12 @@
-"""Shared memory for larger payloads: a memfd cut into slots, written by its producer alone, read by all consumers.
+"""Arenas, shared memory for larger payloads: a memfd cut into slots, written by its producer only, read by all
+consumers.
 
     | header | slot 0 | slot 1 | ... | slot n-1 |        each slot `slot_size` bytes, a multiple of the page
 
 The header's first 64 bits say whether the producer waits for a free slot, the next whether it has given the arena up.
 
-It is sealed: nobody can shrink or grow it, and nobody but the producer can map it for writing. It has no name, so it
-vanishes with its last file descriptor. It is never made for one frame: slots are used again, the lowest first.
+It is sealed: no process can shrink or grow it, and only the producer can map it for writing. It has no name, so it
+vanishes with its last file descriptor. It is never made for one frame: slots are reused, the lowest first.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Arena:
     """The producer's side of a set of slots.
 
     Args:
-        bell: the eventfd that wakes the producer when it waits for a free slot.
-        door: the socket at which readers introduce themselves.
+        bell: the doorbell, an eventfd that wakes the producer when it waits for a free slot.
+        door: the registration socket of readers.
     """
 
     def __init__(self, ident: int, slot_size: int, slots: int, bell: int, door: int) -> None:
@@ -55,7 +56,7 @@ class Arena:
         fcntl.fcntl(self.descriptor, F_ADD_SEALS, SEALS)
         self._free = list(range(slots))
         self._readers = [0] * slots
-        self._returned: set[int] = set()  # no edge holds them; somebody may still have a lease
+        self._returned: set[int] = set()  # no edge holds them; a reader may still have a lease
 
     @property
     def idle(self) -> bool:
@@ -63,7 +64,7 @@ class Arena:
         return len(self._free) == self.slots
 
     def take(self) -> int | None:
-        """A free slot, the lowest: it is the likeliest to be in the processor's cache. None when all are in use."""
+        """Take the lowest free slot, the likeliest to be in the processor's cache. None when all are in use."""
         return heapq.heappop(self._free) if self._free else None
 
     def memory(self, slot: int) -> memoryview:
@@ -71,38 +72,38 @@ class Arena:
         return self._memory[start : start + self.slot_size]
 
     def lend(self, slot: int, readers: int) -> None:
-        """So many will read the slot, or hand it on; at none, it is returned at once."""
+        """Lend the slot to `readers` edges, which read or forward it; with 0 it is returned at once."""
         self._readers[slot] = readers
         if not readers:
             self._returned.add(slot)
 
     def lend_more(self, slot: int, readers: int) -> None:
-        """So many more will."""
+        """Lend the slot to `readers` more."""
         self._readers[slot] += readers
 
     def give_back(self, slot: int) -> None:
-        """One of those is done with the slot, or has a lease on it."""
+        """Note that one of them is done with the slot, or has a lease on it."""
         self._readers[slot] -= 1
         if not self._readers[slot]:
             self._returned.add(slot)
 
     @property
     def returned(self) -> frozenset[int]:
-        """The slots that are free unless somebody has a lease on them."""
+        """The slots that are free unless a reader has a lease on them."""
         return frozenset(self._returned)
 
     def reclaim(self, slots: Iterable[int]) -> None:
-        """These returned slots have no lease: they are free."""
+        """Free these returned slots, which have no lease."""
         for slot in slots:
             self._returned.discard(slot)
             heapq.heappush(self._free, slot)
 
     def ask_for_slots(self, asking: bool) -> None:
-        """Whether whoever ends a lease shall ring the bell."""
+        """Set whether a reader that ends a lease rings the doorbell."""
         self._header[0] = asking
 
     def close(self) -> None:
-        """Close the file, and tell those who have mapped it; the mapping goes with its last view."""
+        """Close the file, and mark it as retired for its readers; the mapping goes with its last view."""
         if self.descriptor >= 0:
             self._header[1] = True
             os.close(self.descriptor)
@@ -110,10 +111,10 @@ class Arena:
 
 
 class ArenaView:
-    """A consumer's side: a read-only mapping of another process's arena. Owns the descriptors, to hand them on.
+    """A consumer's side: a read-only mapping of another process's arena. Owns the descriptors, to pass them on.
 
     Attributes:
-        introduced: whether the owner knows of us; nothing may be leased before.
+        introduced: whether the owner knows this reader; nothing may be leased before.
 
     Raises:
         ChunkError: the file is not what was announced, or could be shrunk under the mapping.
@@ -144,7 +145,7 @@ class ArenaView:
 
     @property
     def retired(self) -> bool:
-        """Whether the producer has given it up: nothing in it is on its way or leased."""
+        """Whether the producer has given it up: no slot is in transit or leased."""
         return bool(self._header[1])
 
     def memory(self, slot: int, size: int) -> memoryview:
@@ -159,7 +160,7 @@ class ArenaView:
         return self._memory[start : start + size]
 
     def lease_ended(self) -> None:
-        """A lease here has just ended: wake the producer if it waits for that."""
+        """Wake the producer if it waits for the end of a lease; called after one has ended."""
         fence()
         if self._header[0]:
             os.eventfd_write(self.bell, 1)

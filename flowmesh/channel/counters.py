@@ -1,16 +1,16 @@
-"""The counters' page of a node: 64-bit cells in shared memory. Made and held by the worker, so it outlives the node.
+"""The counter page of a node: 64-bit cells in shared memory. Made and held by the worker, so it outlives the node.
 
     0 control   1 steps   2 errors   3 busy since   4 first start   5 last step's end
-    6 one more than the place of the output that holds an emission back, 0 for none   7 whether the node has a pace to keep
-    8 what to add to the host's monotonic clock to get the Manager's, ns, signed   9 how wrong that is at most, 0: not known
-    10.. step-time histogram; of quick steps that follow each other at once, one in eight
-    then a block each output, a block each input: sent or received | bytes or copied | dropped, one cell each reason |
+    6 one more than the index of the output that blocks an emission, 0 for none   7 whether the node has a pace to keep
+    8 the offset from the host's monotonic clock to the Manager's, ns, signed   9 its largest error, 0: not known
+    10.. step-time histogram; of consecutive quick steps only one in eight
+    then a block per output, a block per input: sent or received | bytes or copied | dropped, one cell per reason |
         at rest: the chunks that wait here, before the channel or behind it
 
 Times are nanoseconds of the host's monotonic clock, 0 for never.
 
-The worker writes the control cell and the two of the clock alone; the node writes all others alone. Cells are written
-through a memoryview cast to 64 bits, one store each: a reader never sees half a value. What is signed is kept as its two's
+Only the worker writes the control cell and the two of the clock; only the node writes all others. Cells are written
+through a memoryview cast to 64 bits, one store each: a reader never sees half a value. Signed values are kept as two's
 complement.
 """
 
@@ -32,7 +32,7 @@ REASON_CELL = {reason: 2 + index for index, reason in enumerate(REASONS)}
 
 
 class CounterPage:
-    """A node's page. `cells` are its 64-bit cells; `output(i)` and `input(i)` give where a block begins."""
+    """A node's counter page. `cells` are its 64-bit cells; `output(i)` and `input(i)` give where a block begins."""
 
     def __init__(self, descriptor: int, outputs: int, inputs: int) -> None:
         self.descriptor = descriptor
@@ -54,16 +54,16 @@ class CounterPage:
         return _BLOCKS + BLOCK * (self._outputs + index)
 
     def set_clock(self, offset: int, bound: int) -> None:
-        """The worker's: the Manager's clock minus the host's monotonic one, and how wrong that is at most; ns."""
+        """Write the Manager's clock minus the host's monotonic one, and its largest error; ns. For the worker."""
         self.cells[OFFSET] = offset & _ALL_BITS
         self.cells[BOUND] = bound
 
     def clock(self) -> tuple[int, int]:
-        """The node's: what `set_clock` set last."""
+        """The values of the last `set_clock`. For the node."""
         return signed(self.cells[OFFSET]), self.cells[BOUND]
 
     def dropped(self, block: int) -> dict[str, int]:
-        """What a block counts as dropped, by reason; reasons that never were are left out."""
+        """The dropped chunks of a block, by reason; without the reasons that did not occur."""
         counts = {reason: self.cells[block + cell] for reason, cell in REASON_CELL.items()}
         return {reason: count for reason, count in counts.items() if count}
 

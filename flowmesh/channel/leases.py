@@ -1,11 +1,12 @@
-"""Leases: who is reading which slot. A process writes its own table alone; the slots' owner reads the tables of all that
-its slots can reach, in the graph's order, givers before takers: a lease that is being handed on is seen at one or the other.
+"""Leases of slots: each reader writes only its own table. The slots' owner reads the tables of all nodes that its slots
+can reach, in the graph's order, givers before takers: a lease that is passed on is seen in one or the other.
 
-    a table: 1,024 cells of 64 bits, one a lease: 0, or arena << 16 | slot
+    a table: 1,024 cells of 64 bits, one per lease: 0, or arena << 16 | slot
 
-A lease is taken before credit is given for its chunk and before the giver lets go. It ends when the last array on its slot
-is collected. Before its first lease a reader introduces itself at the owner's door, a socket that comes with each arena:
-nobody stands between the two who could be slow or die. Needs ordered stores and loads, as x86-64 has them.
+A lease is taken before credit is given for its chunk and before the giver lets go. It ends when the last array on its
+slot is collected. Before its first lease a reader registers at the owner's registration socket, which comes with each
+arena: there is no third process between the two that could be slow or die. Needs ordered stores and loads, as x86-64
+has them.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ CELLS = 1024
 
 
 def fence() -> None:
-    """A full memory fence: a store before it is seen by whoever acts on a load after it.
+    """A full memory fence: a store before it is visible to every process that acts on a load after it.
 
-    Of a lock that nobody else has: leases end in other threads too, and whenever the garbage collector runs.
+    It uses a lock that no other thread has: leases end in other threads too, and whenever the garbage collector runs.
     """
     threading.Lock().acquire()
 
 
 def key(arena: int, slot: int) -> int:
-    """How a slot is named in a table."""
+    """The name of a slot in a table."""
     return arena << 16 | slot
 
 
@@ -49,7 +50,7 @@ class LeaseTable:
         self._free = list(range(CELLS - 1, -1, -1))
 
     def take(self, arena: int, slot: int) -> int | None:
-        """Hold a slot; the cell of the lease, None when the table is full."""
+        """Lease a slot; returns the lease's cell, None when the table is full."""
         if not self._free:
             return None
         cell = self._free.pop()
@@ -61,18 +62,18 @@ class LeaseTable:
         self._free.append(cell)
 
     def introduce(self, reader: int, door: int) -> bool:
-        """Show an owner of slots that we, the node of that place, lease here; False when the kernel has no room now."""
+        """Register with an owner of slots as the node of that index; False when the kernel has no room now."""
         end = PacketSocket(os.dup(door))
         try:
             return end.send(packets.encode(packets.ReaderHello(reader)), [self.descriptor])
         except PeerGone:
-            return True  # it will never write there again
+            return True  # the owner will never write to its slots again
         finally:
             end.close()
 
 
 class ReaderTables:
-    """The owner's side: the tables of those who may read its slots, by their place in the graph's order."""
+    """The owner's side: the tables of the readers of its slots, by their index in the graph's order."""
 
     def __init__(self) -> None:
         self._tables: dict[int, np.ndarray] = {}
@@ -80,13 +81,13 @@ class ReaderTables:
 
     @cached_property
     def door(self) -> int:
-        """The socket at which readers introduce themselves; it goes with each arena."""
+        """The registration socket of readers; it is sent with each arena."""
         ours, theirs = pair()
         self._callers = PacketSocket(ours)
         return theirs
 
     def listen(self) -> bool:
-        """Learn of those who have introduced themselves; whether anybody has."""
+        """Accept the readers that register; returns whether any has."""
         anybody = False
         while self._callers is not None and (received := self._callers.receive_with_descriptors()) is not None:
             anybody = True
@@ -98,7 +99,7 @@ class ReaderTables:
         return anybody
 
     def add(self, reader: int, descriptor: int) -> None:
-        """Learn of a reader; takes over the descriptor and closes it. One that is known already is kept."""
+        """Add a reader; takes over the descriptor and closes it. A known reader is kept."""
         try:
             if reader not in self._tables:
                 memory = mmap.mmap(descriptor, 8 * CELLS, prot=mmap.PROT_READ)
@@ -108,22 +109,22 @@ class ReaderTables:
             os.close(descriptor)
 
     def held(self) -> set[int]:
-        """The keys of all slots on which anybody has a lease."""
+        """The keys of all slots with a lease."""
         keys: set[int] = set()
         for cells in self._tables.values():
-            seen = cells.copy()  # its owner writes on while we look
+            seen = cells.copy()  # its owner goes on writing meanwhile
             keys.update(seen[seen != 0].tolist())
         return keys
 
 
 class Lease(np.ndarray):
-    """The bytes of a slot as they are handed out: what is made on them keeps this alive, and its end is told.
+    """The bytes of a leased slot: arrays on them keep this alive, and its end is reported.
 
     Attributes:
-        lender: where the slot belongs (an ArenaView or an Arena).
+        lender: the owner of the slot (an ArenaView or an Arena).
         slot: its index there.
-        count: called with whether the lease counts against the holder's limit; while it is passed on, it does not.
-        passing: how many times it is being passed on.
+        count: called with whether the lease counts against the holder's limit; while it is forwarded, it does not.
+        passing: the number of times that it is being forwarded.
     """
 
     lender: Any = None
@@ -141,7 +142,7 @@ class Lease(np.ndarray):
         ended: Callable[[], None],
         count: Callable[[bool], None] | None = None,
     ) -> Lease:
-        """Hand out `memory`; `ended` is called when nothing refers to it any more."""
+        """Make a lease on `memory`; `ended` is called when nothing refers to it any more."""
         lease = np.ndarray.__new__(cls, (len(memory),), np.uint8, memory)
         lease.lender = lender
         lease.slot = slot
@@ -159,7 +160,7 @@ def lease_of(arrays: Iterable[object]) -> Lease | None:
     found: Lease | None = None
     for array in arrays:
         base = array.base if isinstance(array, np.ndarray) else None
-        while type(base) is np.ndarray:  # a view of what was handed out
+        while type(base) is np.ndarray:  # a view of a leased array
             base = base.base
         if not isinstance(base, Lease) or (found is not None and base is not found):
             return None
@@ -168,6 +169,6 @@ def lease_of(arrays: Iterable[object]) -> Lease | None:
 
 
 def offset_in(lease: Lease, array: np.ndarray) -> int:
-    """Where an array begins, in bytes from the lease's first."""
+    """The offset of an array from the lease's first byte."""
     address: int = array.__array_interface__["data"][0]
     return address - int(lease.__array_interface__["data"][0])

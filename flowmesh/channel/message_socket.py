@@ -1,7 +1,8 @@
-"""The socket between a worker and a child of it: whole messages of any size, with file descriptors. It never blocks.
+"""The message socket between a worker and a child process: whole messages of any size, with file descriptors. It never
+blocks, except in `wait`.
 
 A packet begins with one byte: 0, the rest is the message; 1, the message lies in the first descriptor, a memfd; 2, only
-descriptors, the first of the next message's.
+descriptors, the first ones of the next message.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from collections.abc import Sequence
 from .packet_socket import PeerGone
 
 _INLINE = 64 * 1024
-_MOST_DESCRIPTORS = 200  # the kernel takes 253 a message
+_MOST_DESCRIPTORS = 200  # the kernel takes 253 per message
 _PLAIN, _SPILLED, _MORE = b"\0", b"\1", b"\2"
 
 
 class MessageSocket:
-    """One end. What the kernel has no room for waits in order; `flush` tries again."""
+    """One end of a message socket. What the kernel has no room for waits in order; `flush` tries again."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
@@ -50,11 +51,11 @@ class MessageSocket:
 
     @property
     def wants_room(self) -> bool:
-        """Whether something waits for which the kernel had no room."""
+        """Whether something waits because the kernel had no room."""
         return bool(self._waiting)
 
     def flush(self, within: float = 0.0) -> bool:
-        """Send what waits, for at most so many seconds; whether all is sent (or the peer has gone)."""
+        """Send what waits, for at most `within` seconds; returns whether all is sent (or the peer has gone)."""
         deadline = time.monotonic() + within
         with self._lock:
             while self._waiting:
@@ -75,7 +76,7 @@ class MessageSocket:
             return True
 
     def _has_room(self, within: float) -> bool:
-        """Wait for it; not with select(), which takes no descriptor above 1023."""
+        """Wait for room; not with select(), which takes no descriptor above 1023."""
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
         return within > 0 and bool(poll.poll(within * 1000))
@@ -90,7 +91,7 @@ class MessageSocket:
             return None
 
     def receive(self) -> tuple[bytes, list[int]] | None:
-        """The next message and its descriptors, which are the caller's to close; None when none waits.
+        """The next message and its descriptors, which the caller closes; None when none waits.
 
         Raises:
             PeerGone: the peer has closed it or died, and all was read.
@@ -133,7 +134,7 @@ def memory_file(content: bytes, name: str = "flowmesh-message") -> int:
 
 
 def read_memory_file(descriptor: int) -> bytes:
-    """All that a memfd holds; closes the descriptor. Its position is shared with other processes, so it is not used."""
+    """The content of a memfd; closes the descriptor. Its position is shared with other processes, so it is not used."""
     try:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     finally:

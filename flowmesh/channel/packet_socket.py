@@ -1,4 +1,4 @@
-"""One end of a socket channel: an AF_UNIX/SOCK_SEQPACKET pair an edge. It never blocks, and does not know what it carries.
+"""Packet sockets: one AF_UNIX/SOCK_SEQPACKET pair per edge. They never block, and packets are opaque bytes.
 
 Packets keep their borders; the peer's death is an end of file; what was sent before it can still be read.
 """
@@ -21,7 +21,7 @@ class PeerGone(Exception):
 
 
 class PacketSocket:
-    """One end of a channel. At most five methods: another kind of channel fits in by having the same."""
+    """One end of a channel. At most five methods, so that another kind of channel can have the same."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
@@ -36,7 +36,7 @@ class PacketSocket:
         """Send a packet, with file descriptors if given; False when the kernel has no room now.
 
         Raises:
-            PeerGone: nobody will read it.
+            PeerGone: the peer has gone.
         """
         try:
             if descriptors:
@@ -59,7 +59,7 @@ class PacketSocket:
             size = self._recv(_buffer)
         except BlockingIOError:
             return None
-        except ConnectionResetError:  # said once, before what still waits: the peer left without reading all of ours
+        except ConnectionResetError:  # raised once, before what still waits: the peer left without reading all of ours
             return self.receive()
         if not size:
             raise PeerGone
@@ -91,7 +91,7 @@ class PacketSocket:
 
 
 def pair() -> tuple[int, int]:
-    """The file descriptors of a new channel's two ends, equal in kind."""
+    """The file descriptors of a new channel's two ends, of the same kind."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return one.detach(), other.detach()
 

@@ -1,14 +1,14 @@
-"""A ring of packets in shared memory: one process writes, one reads, and a packet costs no system call.
+"""Rings of packets in shared memory: one process writes, one reads, and a packet costs no system call.
 
     cells, a cache line each: 0 tail   1 wrap   2 head   3 taken   4 the reader sleeps   5 the writer sleeps
-    data: packet behind packet, none split; where the next does not fit, the writer goes on at the beginning
+    data: packets end to end, none split; where the next does not fit, the writer continues at the beginning
 
 Tail and wrap are (packets << 32 | bytes) since the beginning of the data, one store each; wrap is where the last round
-ended. Head is how far the reader is, in bytes: the writer stays behind it. Taken is the credit, any number.
+ended. Head is the reader's position in bytes: the writer stays behind it. Taken is the credit, any number.
 
-Who is about to sleep says so in its cell, makes a fence and looks once more; who has written makes a fence and looks at
-that cell: one of the two sees the other. The bell that wakes is a packet on the socket beside the ring. Needs stores and
-loads in order, as x86-64 has them.
+A side that is about to sleep sets its cell, makes a fence and checks once more; a side that has written makes a fence
+and checks that cell: one of the two sees the other. The doorbell is a packet on the socket beside the ring. Needs
+stores and loads in order, as x86-64 has them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DATA = 4096
 _PACKET = 1 << 32
 _OFFSET = _PACKET - 1
 BELL = b"\0"  # no packet of an edge is so short
-_SEALS = 0x1 | 0x2 | 0x4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW: a page that vanished would end whoever reads it
+_SEALS = 0x1 | 0x2 | 0x4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW: a page that vanished would kill its reader
 
 
 def make_ring() -> int:
@@ -40,7 +40,7 @@ def make_ring() -> int:
 
 
 class _Side:
-    """What both sides have: the memory, a fence, and the way to wake the other."""
+    """The common part of both sides: the memory, a fence, and the doorbell of the other side."""
 
     def __init__(self, descriptor: int, end: PacketSocket) -> None:
         self._memory = mmap.mmap(descriptor, _DATA + SIZE)
@@ -50,17 +50,17 @@ class _Side:
             self._data = memory[_DATA:]
         self._end = end
         fence = threading.Lock()
-        fence.acquire()  # held for ever: to release and take it is a full fence, the cheapest there is
+        fence.acquire()  # always held: to release and take it is the cheapest full fence
         self._release, self._acquire = fence.release, fence.acquire
 
     def close(self) -> None:
-        """Let go of the memory; the socket is the caller's."""
+        """Release the memory; the caller closes the socket."""
         self._cells.release()
         self._data.release()
         self._memory.close()
 
     def _wake(self, sleeper: int) -> None:
-        """Ring the other's bell if it says that it sleeps."""
+        """Ring the other side's doorbell if that side sleeps."""
         self._release()
         self._acquire()
         if self._cells[sleeper]:
@@ -69,7 +69,7 @@ class _Side:
     def _ring(self, sleeper: int) -> None:
         self._cells[sleeper] = 0
         try:
-            self._end.send(BELL)  # if the socket is full the other has enough to wake it
+            self._end.send(BELL)  # a full socket wakes the other side anyway
         except PeerGone:
             pass
 
@@ -126,7 +126,7 @@ class RingWriter(_Side):
         return self._cells[HEAD] != self._head
 
     def sleeps(self, asleep: bool) -> None:
-        """Have the bell rung for credit and room; a fence and a look at both must follow."""
+        """Ask for the doorbell on credit and room; a fence and a check of both must follow."""
         self._cells[WRITER_SLEEPS] = asleep
 
 
@@ -142,7 +142,7 @@ class RingReader(_Side):
         return self._cells[TAIL] == self._tail
 
     def take(self) -> tuple[int, bytes]:
-        """All packets that wait: how many, and their bytes, one behind the other.
+        """Take all packets that wait: their number, and their bytes, end to end.
 
         Raises:
             ChunkError: the ring is damaged.
@@ -171,5 +171,5 @@ class RingReader(_Side):
         self._wake(WRITER_SLEEPS)
 
     def sleeps(self, asleep: bool) -> None:
-        """Have the bell rung for packets; a fence and a look at `is_empty` must follow."""
+        """Ask for the doorbell on packets; a fence and a check of `is_empty` must follow."""
         self._cells[READER_SLEEPS] = asleep

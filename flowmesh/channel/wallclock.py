@@ -1,4 +1,4 @@
-"""How far the wall clock is ahead of the monotonic one. It is taken once by whoever tells times: a clock is never set back."""
+"""The offset of the wall clock from the monotonic one. A process takes it once, so that its times never go back."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The `flowmesh` command: one module a verb, imported only when that verb is asked for."""
+"""The `flowmesh` command: one module per verb, imported only when that verb is asked for."""

@@ -1,4 +1,4 @@
-"""`flowmesh check`: all that is wrong with a graph, before anything runs; and what each of its sinks is promised."""
+"""`flowmesh check`: all that is wrong with a graph, before anything runs; and the guarantees of its sinks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(asked: argparse.Namespace) -> int:
 
 
 def errors_of(graph: Graph) -> list[str]:
-    """What is wrong with a graph, and with its code."""
+    """The errors of a graph, and of its code."""
     errors = []
     try:
         graph.check()

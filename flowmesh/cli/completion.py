@@ -25,7 +25,7 @@ class Completion(NamedTuple):
 
 
 class CompletionContext(NamedTuple):
-    """What may follow some verbs: `path` is () at the very beginning, ("token", "new") within that verb.
+    """The completions after some verbs: `path` is () at the very beginning, ("token", "new") within that verb.
 
     Attributes:
         words: verbs and options.
@@ -54,7 +54,7 @@ def run(asked: argparse.Namespace) -> int:
 
 
 def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[CompletionContext]:
-    """All places of a parser, its verbs' too."""
+    """All completion contexts of a parser, its verbs' too."""
     words: list[Completion] = []
     choices: dict[str, tuple[str, ...]] = {}
     valued: dict[str, bool] = {}
@@ -118,7 +118,7 @@ def zsh(everywhere: list[CompletionContext]) -> str:
 
 
 def fish(everywhere: list[CompletionContext]) -> str:
-    """For fish: a line a word."""
+    """For fish: one line per word."""
     lines = ["# flowmesh's completion for fish", "complete -c flowmesh -f"]
     for place in everywhere:
         where = f"complete -c flowmesh -n {_fish(_condition(place, everywhere))}"
@@ -140,7 +140,7 @@ def fish(everywhere: list[CompletionContext]) -> str:
 
 
 def _fish_value(is_file: bool | None) -> str:
-    """What follows an option: nothing, a file, or what only the user knows."""
+    """The value of an option: none, a file, or one that only the user knows."""
     return "" if is_file is None else " -r -F" if is_file else " -x"
 
 

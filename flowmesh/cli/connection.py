@@ -1,4 +1,4 @@
-"""Which running Manager a command speaks with: the only one of this user on this machine, or the one that is named."""
+"""The connection of a command to a running Manager: this user's only one on this machine, or a named one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_manager_option(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def connected(asked: argparse.Namespace) -> Iterator[tuple[AdminLink, str]]:
-    """A link to the Manager that is meant, and its address.
+    """A link to the selected Manager, and its address.
 
     Raises:
         UsageError: there are several, or the address is none.
@@ -50,7 +50,7 @@ def named(address: str) -> tuple[str, int]:
 
 
 def the_only_one() -> tuple[str, int]:
-    """Where the only Manager of this user on this machine listens.
+    """The address of this user's only Manager on this machine.
 
     Raises:
         UsageError: there are several.

@@ -1,4 +1,4 @@
-"""What a run shows on stderr: lines of the log, and on a terminal a last line that tells how far it is."""
+"""Output of a run on stderr: lines of the log, and on a terminal a last line with its progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Console(logging.Handler):
         self._told: set[str] = set()
 
     def status(self, text: str) -> None:
-        """Put this in the place of the last line; never wider than the terminal, where it could not be taken back."""
+        """Replace the last line by this text; never wider than the terminal, where it could not be taken back."""
         if self._live and (text or self._status):
             before, self._status = self._status, text[: shutil.get_terminal_size().columns - 1]
             self._write(_CLEAR if before else "")
@@ -36,7 +36,7 @@ class Console(logging.Handler):
         self._write(f"{_CLEAR if self._status else ''}{text}\n")
 
     def has_told(self, text: str) -> bool:
-        """Whether the log has told this already."""
+        """Whether the log has shown this already."""
         return text in self._told
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,6 +1,6 @@
-"""What a machine must have for flowmesh, looked at one by one. Nothing is changed but the user's key, if there is none yet.
+"""Checks of a machine's fitness for flowmesh. They change nothing, except that they make a missing user's key.
 
-A look never raises: what can't be looked at is told as such.
+A check never raises: a failed check is a finding.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
 class Finding(NamedTuple):
-    """What was found.
+    """The result of one check.
 
     Attributes:
-        what: was looked at.
+        what: the subject of the check.
         state: "ok", "warning" (some things will not work) or "problem".
-        text: how it is.
+        text: the result.
         fix: what to do about it.
     """
 
@@ -76,7 +76,7 @@ def examine() -> Iterator[Finding]:
     for look in _LOOKS:
         try:
             yield from look()
-        except Exception as error:  # a look that fails is a finding, too
+        except Exception as error:  # a check that fails is a finding, too
             yield Finding(look.__name__.strip("_"), "warning", f"can't be looked at: {type(error).__name__}: {error}")
 
 

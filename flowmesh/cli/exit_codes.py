@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and the error of one that was not asked for as it can be."""
+"""Exit statuses of the commands, and the error of wrong usage."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ INTERRUPTED = 130  # by Ctrl+C, as shells count it
 
 
 class UsageError(Exception):
-    """The command was called in a way that can't be; the text says how it can."""
+    """The command was called wrongly; the text says how to call it."""

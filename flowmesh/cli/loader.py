@@ -1,7 +1,7 @@
 """A graph out of a Python file: the file is run as the script of this process, and its graph is taken from it.
 
-Its code runs as `__main__`, so that its classes and sibling modules are shipped as a script's; but it is told that it is
-not the script: `if __name__ == "__main__":`, where a file has its own Manager, is false.
+Its code runs as `__main__`, so that its classes and sibling modules are shipped as a script's; but it does not see
+itself as the script: `if __name__ == "__main__":`, where a file has its own Manager, is false.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     try:
         status = int(asked.run(asked))
-        sys.stdout.flush()  # here, where somebody hears of it
+        sys.stdout.flush()  # here, where a failure is reported
         return status
     except UsageError as error:
         return _complain(asked.verb, error, USAGE)
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(asked.verb, error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output (head, less) has had enough
+    except BrokenPipeError:  # the reader of our output (head, less) has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 

@@ -1,4 +1,4 @@
-"""What a parser tells of its arguments, to those who write of them: the reference and the completion scripts."""
+"""Information on a parser's arguments, for the reference page and the completion scripts."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def arguments_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def purpose_of(action: argparse.Action) -> str:
-    """Its help, with its default where that is told."""
+    """Its help, with its default where that is shown."""
     return (action.help or "") % {**vars(action), "prog": "flowmesh"}

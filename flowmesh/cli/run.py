@@ -33,7 +33,7 @@ return one; FILE:NAME names one of several. What stands under `if __name__ == "_
 
 Without --wait-for, one worker is started on this machine; with it none is, unless --workers says so."""
 
-_EVERY = 0.5  # seconds between two looks at how far it is
+_EVERY = 0.5  # seconds between two checks of its progress
 _NO_PARAMETERS = ("name",)
 
 
@@ -148,7 +148,7 @@ def _watch(manager: Manager, screen: Console) -> None:
 
 
 def summary(status: Status, seconds: float) -> str:
-    """What has been done, in one line."""
+    """A summary of the run, in one line."""
     received = counted(sum(edge.received for edge in status.edges.values()), "chunk")
     edges = counted(len(status.edges), "edge")
     return f"{status.state} after {seconds:.1f} s: {received} over {edges}, {total_dropped(status.edges)} dropped"
@@ -185,7 +185,7 @@ def listening_at(address: str | None) -> tuple[str, int | None]:
 def mapping_of(
     given: Iterable[str], names: Sequence[str], local: Sequence[str], remote: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Which worker runs which nodes.
+    """The mapping of nodes to workers.
 
     Raises:
         UsageError: a worker or node is unknown, or a node is given twice.
@@ -228,7 +228,7 @@ def apply_settings(graph: Graph, settings: Iterable[str]) -> None:
 
 
 def parameters_of(node: Node) -> list[str]:
-    """What of a node can be set: its options, what it was made with, and plain attributes of its class."""
+    """The parameters of a node that can be set: its options, its arguments, and plain attributes of its class."""
     names = dict.fromkeys([*vars(node), *dir(type(node))])
     return [
         name
@@ -241,7 +241,7 @@ def parameters_of(node: Node) -> list[str]:
 
 
 def _value(text: str, present: Any) -> Any:
-    """What is meant: a text where there is a text or a path now, else a Python literal, or a text."""
+    """The value of a setting: a text where there is a text or a path now, else a Python literal, or a text."""
     if isinstance(present, str | Path):
         return type(present)(text) if isinstance(present, Path) else text
     try:

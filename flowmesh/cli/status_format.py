@@ -1,4 +1,4 @@
-"""A Manager's status as text and as plain values for JSON. How it came here is not looked at."""
+"""A Manager's status as text and as plain values for JSON. No I/O besides `survey`."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def as_text(status: Status) -> list[str]:
 
 
 def dropped(edge: EdgeStatus) -> str:
-    """How many, and why."""
+    """The dropped chunks of an edge, with reasons."""
     reasons = ", ".join(f"{reason} {count}" for reason, count in edge.dropped.items() if count)
     return f"{sum(edge.dropped.values())} ({reasons})" if reasons else "0"
 
 
 def way(edge: EdgeStatus) -> str:
-    """How it goes, and how it is encoded."""
+    """The transport of an edge, and its codec."""
     return f"{edge.transport}, {edge.codec}" if edge.codec else edge.transport
 
 

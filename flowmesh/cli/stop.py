@@ -15,7 +15,7 @@ every node is torn down. The program that waits for the graph goes on as if all 
 graph has failed, also where a node was stuck and had to be killed."""
 
 _SLACK = (
-    20.0  # seconds beyond the drain: for steps and teardowns, each of which may take 5, and who is killed after them
+    20.0  # seconds beyond the drain: for steps and teardowns, each of which may take 5, and for the kills after them
 )
 
 

@@ -1,4 +1,4 @@
-"""Tables of plain text, and how sizes and times are written in them."""
+"""Tables of plain text, and the formats of sizes and times in them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _text(cell: str | int | float) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """So many of them: "1 edge", "2 edges"."""
+    """A count with its noun: "1 edge", "2 edges"."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def size(count: float) -> str:
-    """So many bytes, with three digits: "1.52 MB"."""
+    """A size in bytes, with three digits: "1.52 MB"."""
     unit = 0
     while count >= 999.5 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
@@ -39,5 +39,5 @@ def size(count: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """So many seconds in milliseconds: "0.0056", "12.3", "1234"."""
+    """Seconds in milliseconds: "0.0056", "12.3", "1234"."""
     return f"{seconds * 1e3:.3g}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"

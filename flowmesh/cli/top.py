@@ -77,7 +77,7 @@ def _watch(asked: argparse.Namespace, link: AdminLink, address: str, live: bool)
 
 
 def look(address: str, before: Sample | None, now: Sample) -> list[str]:
-    """The lines to show. Without a moment before, what is counted between two has "-" in its place."""
+    """The lines to show. Without an earlier sample, values per interval show as "-"."""
     head = f"Manager {address}: the graph is {now.status.state}"
     nodes, edges = table(NODES, _nodes(before, now)), table(EDGES, _edges(before, now))
     return [head, "", *nodes, "", *edges] if len(nodes) > 1 else [head]
@@ -113,7 +113,7 @@ def _edges(before: Sample | None, now: Sample) -> Iterator[tuple[str | int | flo
 
 
 def _rate(before: Sample, now: Sample, earlier: float, later: float) -> float:
-    """By how much a counter has grown a second; a new run begins at 0 again."""
+    """The growth of a counter per second; a new run begins at 0 again."""
     if now.time <= before.time:
         return 0.0
     return max(0.0, later - earlier) / (now.time - before.time)
@@ -131,7 +131,7 @@ def _framed(text: str) -> str:
 
 
 def _asked_to_end(link: AdminLink, deadline: float, live: bool) -> bool:
-    """Let the time pass; whether q was pressed meanwhile."""
+    """Wait until the deadline; returns whether q was pressed meanwhile."""
     fds = [sys.stdin.fileno()] if live and sys.stdin.isatty() else []
     while (left := deadline - time.monotonic()) > 0:
         if link.listen(left, *fds) and fds and select.select(fds, [], [], 0)[0]:

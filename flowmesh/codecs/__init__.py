@@ -2,8 +2,9 @@
 
 Two steps, each with its own modules:
 
-    value --plain | pickled--> header and blobs --raw | jpeg | exact | lz4--> what travels
+    value --plain | pickled--> header and blobs --raw | jpeg | exact | lz4--> encoded data
 
-`plain` and `pickled` are forms: functions that make any value bytes. The others are codecs (`codec.Codec`): they make one
-blob, an array or bytes, shorter. `registry` gives a codec by its number; `choosing` says which one a blob goes through.
+`plain` and `pickled` (in `wire`) are forms: functions that make any value bytes. The others are codecs (`codec.Codec`):
+they make one blob, an array or bytes, shorter. `registry` returns a codec by its number; `selection` picks the one for
+a blob.
 """

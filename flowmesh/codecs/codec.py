@@ -1,11 +1,11 @@
-"""The seam of all codecs: one blob, an array or bytes, <-> what travels of it. Nothing is chosen here.
+"""The interface of all codecs: one blob, an array or bytes, <-> its encoded form. Nothing is selected here.
 
     | codec's number | parameters: a few numbers from 0 | data |      which size the blob has, the receiver knows
 
 A codec keeps the blob's layout: what it gives back are the elements in C order, or in Fortran's for an array that is
-contiguous in Fortran's order only (`flags.fnc`), as `wire.values` lays them. It holds no state: any number of threads may
-use one at once. What arrives may come from anybody: a codec checks what its data claims before it decodes, and whoever
-calls it checks the size of the target before making it.
+contiguous in Fortran's order only (`flags.fnc`), as `wire.values` lays them. It holds no state: any number of threads
+may use one at once. Received data is untrusted: a codec checks its claims before it decodes, and the caller checks the
+size of the target before making it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Parameters = tuple[int, ...]
 
 
 class Encoded(NamedTuple):
-    """What travels of a blob.
+    """The encoded form of a blob.
 
     Attributes:
         codec: the number of the codec that it takes to decode it.
-        parameters: what that codec needs to know besides; small enough for a header.
+        parameters: the codec's own parameters; small enough for a header.
         data: of a blob that goes raw, a view of the blob itself.
     """
 
@@ -55,7 +55,7 @@ class Codec(ABC):
         """Why the blob can't be encoded, as half a sentence; None if it can."""
 
     def encode(self, blob: Blob) -> Encoded:
-        """What travels of the blob.
+        """Encode the blob.
 
         Raises:
             ChunkError: the codec does not take such blobs; the text says why.
@@ -104,7 +104,7 @@ def flat(blob: Blob) -> memoryview:
 
 
 def length(blob: Blob) -> int:
-    """How many bytes a blob has."""
+    """The number of bytes of a blob."""
     return blob.nbytes if isinstance(blob, np.ndarray) else len(blob)
 
 

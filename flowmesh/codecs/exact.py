@@ -1,11 +1,11 @@
-"""Arrays, exactly: Zstandard on bytes sorted by their place in an element, by Blosc2.
+"""The exact codec of arrays: Zstandard on bytes sorted by their position in an element, by Blosc2.
 
-Which filters sort them is a closed list of chains, each tested: [SHUFFLE, BYTEDELTA, BITSHUFFLE], for one, gives wrong data
-and no error. A chunk's own header could ask the library for plug-ins, files, or more memory than there is; so only headers
-are let through as are made here. There is no checksum: damage can give wrong elements, yet never too many.
+Which filters sort them is a closed list of chains, each tested: [SHUFFLE, BYTEDELTA, BITSHUFFLE], for one, gives wrong
+data and no error. A chunk's own header could ask the library for plug-ins, files, or more memory than there is; so only
+headers are let through as are made here. There is no checksum: damage can give wrong elements, yet never too many.
 
-    header, little-endian: version 1 | version of Zstandard's format 1 | flags 1 | typesize 1 | bytes 4 | bytes a block 4
-                           | bytes with header 4 | filters 6 | codec 1 | 0 | filters' parameters 6 | 0 | more flags 1
+    header, little-endian: version 1 | version of Zstandard's format 1 | flags 1 | typesize 1 | bytes 4 | bytes a block
+                           4 | bytes with header 4 | filters 6 | codec 1 | 0 | filters' parameters 6 | 0 | more flags 1
     https://github.com/Blosc/c-blosc2/blob/main/README_CHUNK_FORMAT.rst
 """
 
@@ -37,7 +37,7 @@ _LONGEST = (1 << 31) - 1 - _HEADER.size
 
 
 class _Sorting(NamedTuple):
-    """How an array's bytes are sorted: the filters, and how many bytes make an element."""
+    """The sorting of an array's bytes: the filters, and how many bytes make an element."""
 
     filters: tuple[int, ...]
     typesize: int
@@ -75,14 +75,14 @@ class ExactCodec(Codec):
 
 @cache
 def _blosc2() -> Any:
-    import blosc2  # on first use: it takes 0.1 s and 20 MB, and a node's process never needs it
+    import blosc2  # on first use: it takes 0.1 s and 20 MB, and a node process never needs it
 
     blosc2.set_releasegil(True)
     return blosc2
 
 
 def _sorting(array: np.ndarray[Any, Any]) -> _Sorting:
-    """What measured best on films, masks, depth maps and features."""
+    """The sorting that measured best on films, masks, depth maps and features."""
     dtype = array.dtype
     if dtype.kind == "b":
         return _Sorting(_BITS, 1)

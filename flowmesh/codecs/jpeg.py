@@ -25,11 +25,11 @@ from .parallel import CORES, at_once
 QUALITY = 80  # at 1080p a third to a half of the bytes of 95, OpenCV's default; hard to tell from it in motion
 
 _LONGEST = 65500  # libjpeg's limit of height and width
-_PIXELS = 1 << 30  # in bytes, of grey ones, as much as a parcel may hold
+_PIXELS = 1 << 30  # in bytes, of grey ones, as much as an encoded chunk may hold
 _COLOURS = {1: "GRAY", 3: "BGR"}  # by channels
 
 _MOST_STRIPS = 4  # made or decoded: each costs time and memory, however small the picture
-_STRIPS = min(_MOST_STRIPS, len(CORES))  # at most: so many cores may work at one picture
+_STRIPS = min(_MOST_STRIPS, len(CORES))  # the most cores that work at one picture
 _STRIP = 1 << 19  # pixels of which it is worth to wake another core
 _ROWS = 16  # strips end between two of JPEG's blocks: there they show no more than any two blocks do
 

@@ -1,8 +1,8 @@
-"""Has the C library keep the memory of a decoded frame for the next one. For a process that decodes again and again.
+"""A setting of malloc that keeps the memory of a decoded frame for the next one, for processes that decode many.
 
 OpenCV decodes into new memory each time. What is that large the C library may give back to the kernel as soon as it is
-freed; then each frame of 1080p costs 1,500 page faults, which take almost as long as decoding it (measured: 10 instead of
-5.8 ms). The setting is the whole process's, so only its main program may ask for it.
+freed; then each frame of 1080p costs 1,500 page faults, which take almost as long as decoding it (measured: 10 instead
+of 5.8 ms). The setting is the whole process's, so only its main program may ask for it.
 """
 
 from __future__ import annotations

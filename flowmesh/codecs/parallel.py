@@ -1,4 +1,4 @@
-"""One piece of work for several cores. What is shared has to take milliseconds, and to release the GIL."""
+"""Parallel work on several cores, for work that takes milliseconds and releases the GIL."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 
 def at_once(works: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What all of these return: the first is done in this thread, the others beside it as far as a core is free. When one
-    raises, none is under way any more."""
+    """Run all of these and return their results: the first runs in this thread, the others beside it as far as a core
+    is free. When one raises, none runs any more."""
     if len(works) == 1 or len(CORES) == 1:
         return [work() for work in works]
     first, *others = works

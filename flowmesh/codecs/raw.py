@@ -1,4 +1,4 @@
-"""A blob as it is. Nothing is copied on the way out unless it does not lie in one run."""
+"""The raw codec: a blob as it is. Nothing is copied on the way out unless it does not lie in one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every codec by its number: what a blob's header names is found here."""
+"""The registry of codecs by number, for the headers of blobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CODECS: dict[int, Codec] = {codec.number: codec for codec in (RawCodec(), JpegCo
 
 
 def codec(number: int) -> Codec:
-    """The codec of that number; it decodes whatever one of its kind has encoded.
+    """The codec of that number; it decodes everything that its kind has encoded.
 
     Raises:
         ChunkError: there is none.

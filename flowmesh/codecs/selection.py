@@ -1,6 +1,6 @@
-"""Which codec a blob goes through between hosts: by its content type, by what it is, and by the edge's options.
+"""Selection of the codec for a blob between hosts: by content type, by the blob itself, and by the edge's options.
 
-Only `Choice` keeps anything: which records of a stream were not worth it.
+Only `CodecSelection` has state: the records of a stream that did not get shorter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RAW, _EXACT, _LZ4 = RawCodec(), ExactCodec(), Lz4Codec()
 
 
 def option_error(codec: object, quality: object) -> str | None:
-    """What is wrong with the options `codec` and `quality` of an edge, whatever flows along it."""
+    """The error in the options `codec` and `quality` of an edge, independent of its chunks."""
     if codec not in (None, *OPTIONS):
         return f"codec is {', '.join(map(repr, OPTIONS))} or None, not {codec!r}"
     if quality is None:
@@ -74,10 +74,10 @@ class CodecSelection:
         self._raw: dict[Hashable, int] = {}  # how many more blobs of a record go raw
 
     def encode(self, record: Hashable, content_type: str, blob: Blob) -> Encoded:
-        """What travels of the next blob.
+        """Encode the next blob.
 
         Args:
-            record: which blobs are alike: the record's name, with the blob's place in it where it has several.
+            record: which blobs are alike: the record's name, with the blob's index in it where it has several.
             content_type: the record's.
             blob: an array, or bytes of which nothing is known.
 

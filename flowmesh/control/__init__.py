@@ -1,1 +1,1 @@
-"""Who must do what next: Machines that decide and never act. No socket, no clock, no thread is to be found here."""
+"""Machines: the decisions of each process, as effects. No socket, no clock, no thread."""

@@ -1,4 +1,4 @@
-"""Effects: what a Machine wants done, as values. A shell does them, in the order given."""
+"""Effects: the orders of a Machine, as values. A shell executes them in the order given."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class Log(Effect, frozen=True):
-    """Tell the user, at a level of `logging`; `node` and `worker` say where it comes from. `raised`: the error that the
-    verbs raise, with this text in it: the log gets the text only if none of them does."""
+    """Tell the user, at a level of `logging`; `node` and `worker` say where it comes from. `raised`: the error with
+    this text, which the verbs raise: the text is logged only if none of them does."""
 
     level: int
     text: str

@@ -16,7 +16,7 @@ from .registration import heed, raise_limits, register
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the script's: it tells us by the lifeline
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the script's: the script reports it by the lifeline
     raise_limits()
     lifeline = MessageSocket(int(sys.argv[1]))
     spawner = ForkServerClient(NODE)  # at once: it imports while the script goes on
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _asked(lifeline: MessageSocket) -> ConnectRequest | None:
-    """What the script wants; None when it has gone instead."""
+    """The script's request; None when the script has gone instead."""
     received = lifeline.wait()
     return None if received is None else decode_join(received[0])
 

@@ -1,4 +1,4 @@
-"""What a worker's owner offers to tasks, checked."""
+"""The checked capacity of a worker for tasks, from its owner's options."""
 
 from __future__ import annotations
 

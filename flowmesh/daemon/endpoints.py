@@ -1,7 +1,7 @@
-"""The ends of channels on their way to the nodes, also between two workers of one host.
+"""Channel ends on their way to the nodes, also between two workers of one host.
 
-Another worker hands an end over at our abstract AF_UNIX address, with the nonce that the Manager gave to both of us; the
-kernel tells us whose process it is, and only our own user's is listened to.
+Another worker passes an end to our abstract AF_UNIX address, with the nonce that the Manager gave to both; the kernel
+identifies the process, and only our own user's are accepted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ _MOST_UNCLAIMED = 4096
 
 
 class Endpoints:
-    """The ends that are here: {(edge, side): descriptors}, the side being "in" or "out". The first descriptor is the socket;
-    behind it comes, on a lossy edge's "out", a duplicate of the consumer's, or the ring's if there is one."""
+    """The channel ends that are here: {(edge, side): descriptors}, the side being "in" or "out". The first descriptor
+    is the socket; after it comes, on a lossy edge's "out", a duplicate of the consumer's, or the ring's if there is
+    one."""
 
     def __init__(self) -> None:
         self.address = f"flowmesh/{os.getuid()}/worker-{secrets.token_hex(8)}"
@@ -35,13 +36,13 @@ class Endpoints:
         self._here: dict[tuple[int, str], list[int]] = {}
 
     def descriptors(self) -> list[int]:
-        """What is to be waited for."""
+        """The file descriptors to wait for."""
         return [self._listener.fileno(), *(caller.fileno() for caller in self._callers)]
 
     def make(self, edge: int, *, lossy: bool, ring: bool = False) -> list[int]:
-        """A new channel: keeps the source's end, returns the target's."""
+        """Create a channel; keeps the source's end, returns the target's."""
         ours, theirs = pair()
-        close_all(self._here.pop((edge, "out"), []))  # of a link that died before the node had it
+        close_all(self._here.pop((edge, "out"), []))  # of a gateway that died before the node got it
         self._here[edge, "out"] = [ours]
         if lossy:
             self._here[edge, "out"].append(os.dup(theirs))
@@ -52,12 +53,12 @@ class Endpoints:
         return [theirs, os.dup(shared)]
 
     def keep(self, edge: int, descriptors: list[int]) -> None:
-        """The target's end of an edge is here."""
+        """Keep the target's end of an edge."""
         close_all(self._here.pop((edge, "in"), []))
         self._here[edge, "in"] = descriptors
 
     def hand_over(self, address: str, nonce: str, descriptors: list[int]) -> None:
-        """Give the target's end to another worker of this host.
+        """Pass the target's end to another worker of this host.
 
         Raises:
             WorkerError: it is not there.
@@ -77,7 +78,7 @@ class Endpoints:
             close_all(descriptors)
 
     def expect(self, edge: int, nonce: str) -> list[int]:
-        """Another worker will bring the end of this edge; returns [edge] if it has already."""
+        """Expect the end of this edge from another worker; returns [edge] if it is here already."""
         if nonce in self._unclaimed:
             self.keep(edge, self._unclaimed.pop(nonce))
             return [edge]
@@ -85,7 +86,7 @@ class Endpoints:
         return []
 
     def arrivals(self) -> list[int]:
-        """The edges whose ends have just been brought."""
+        """Accept the ends that other workers pass; returns their edges."""
         self._accept()
         edges: list[int] = []
         for caller in list(self._callers):
@@ -124,12 +125,12 @@ class Endpoints:
         return []
 
     def take(self, inputs: list[int], outputs: list[int]) -> list[int]:
-        """The ends of a node, in the order in which it expects them; they are the caller's to close."""
+        """Take the ends of a node, in the order in which it expects them; the caller closes them."""
         keys = [(edge, "in") for edge in inputs] + [(edge, "out") for edge in outputs]
         return [descriptor for key in keys for descriptor in self._here.pop(key)]
 
     def clear(self) -> None:
-        """Forget the last graph's ends; those that have come early for the next one stay."""
+        """Forget the last graph's ends; those that came early for the next one stay."""
         for descriptors in self._here.values():
             close_all(descriptors)
         self._here.clear()

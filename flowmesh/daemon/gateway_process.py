@@ -1,6 +1,6 @@
-"""What the daemon holds for its link: the pipe to its process, and the counters' pages, which outlive that process.
+"""The daemon's record of its gateway: the message socket, and the counter pages, which outlive the gateway process.
 
-No chunk passes here: the link gets one end of each channel, the node the other.
+No chunk passes here: the gateway gets one end of each channel, the node the other.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from ..wire.plan_specs import EdgeSpec, Plan, Transfer
 from .endpoints import Endpoints
 
 MODULE = "flowmesh.gateway.process"  # whose main() the fork server's child calls: only that process imports it
-_LEAVES_WITHIN = 2.0  # seconds that the process has to leave when its pipe has been closed
+_LEAVES_WITHIN = 2.0  # seconds that the process has to leave when its socket was closed
 
 
 class GatewayProcess:
-    """The place of the link's process on this worker. It is empty where no graph crosses hosts.
+    """The gateway of this worker. It has no process while no graph crosses hosts.
 
     Args:
-        ends: where the nodes' ends of channels wait for them.
-        spawn: has a process forked that runs a module; gives its number, and the pipe to it.
-        opening: what it is told first, given where other machines reach the Manager's; raises LinkError where that can't
-            be known now.
+        ends: the endpoints where the nodes' channel ends wait.
+        spawn: forks a process that runs a module; returns its number, and the message socket to it.
+        opening: makes its first message from the address at which other machines reach the Manager's host; raises
+            LinkError where that can't be known now.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class GatewayProcess:
         self.number = 0
         self.pid = 0
         self.pipe: MessageSocket | None = None
-        self.failure = ""  # why it could not be started, until somebody has looked
+        self.failure = ""  # why it could not be started, until the daemon has read it
         self._ends = ends
         self._spawn = spawn
         self._opening = opening
@@ -64,7 +64,7 @@ class GatewayProcess:
         self._leaving: dict[int, float] = {}  # pid -> when it is killed
 
     def do(self, effect: GatewayEffect, plan: Plan, now: float) -> list[tuple[int, str]]:
-        """Do what the Machine wants; which ends of edges are there now for nodes."""
+        """Execute an effect; returns the channel ends that are there now for nodes."""
         match effect:
             case StartGateway(address=address):
                 self._start(plan.graph, address)
@@ -80,7 +80,7 @@ class GatewayProcess:
 
     def _start(self, graph: str, address: str) -> None:
         self._graph = graph
-        self._leaving = dict.fromkeys(self._leaving, 0.0)  # they may have a port that this one is to have
+        self._leaving = dict.fromkeys(self._leaving, 0.0)  # they may still have the port of the new one
         try:
             opening = self._opening(address)
         except LinkError as error:
@@ -104,7 +104,7 @@ class GatewayProcess:
             self.pipe.send(encode(message), descriptors)
 
     def heard(self) -> list[AnyMessage]:
-        """What it has said; its end of file only ends the listening."""
+        """The messages that it has sent; its end of file only ends the reading."""
         messages = []
         try:
             while self.pipe is not None and (received := self.pipe.receive()) is not None:
@@ -120,7 +120,7 @@ class GatewayProcess:
         return self.pipe is not None and not self.pid
 
     def exited(self, pid: int) -> bool:
-        """A child has ended; whether it was the link that is in use."""
+        """Note that a child has ended; returns whether it was the gateway in use."""
         self._leaving.pop(pid, None)
         if not pid or pid != self.pid:
             return False
@@ -129,7 +129,7 @@ class GatewayProcess:
         return True
 
     def overdue(self, now: float) -> list[int]:
-        """The processes that should have left."""
+        """The processes that should have left by now."""
         late = [pid for pid, deadline in self._leaving.items() if now >= deadline]
         for pid in late:
             del self._leaving[pid]
@@ -138,7 +138,7 @@ class GatewayProcess:
     # --- channels ----------------------------------------------------------------------------------------------------
 
     def _tap(self, plan: Plan, transfer: Transfer) -> list[tuple[int, str]]:
-        """Make the channel between a producer of ours and the link; the producer's end waits for it."""
+        """Create the channel between a local producer and the gateway; the producer's end waits for it."""
         first = transfer.edges[0]
         page = self._page(transfer, 1)
         theirs = self._ends.make(first.index, lossy=_is_lossy(first))
@@ -147,7 +147,7 @@ class GatewayProcess:
         return [(first.index, "out")]
 
     def _deliver(self, plan: Plan, transfer: Transfer, again: int) -> list[tuple[int, str]]:
-        """Make the channels between the link and consumers of ours; the consumers' ends wait for them."""
+        """Create the channels between the gateway and local consumers; the consumers' ends wait for them."""
         page = self._page(transfer, len(transfer.edges))
         given = [end for edge in transfer.edges for end in self._consumer(edge)]
         self.tell(OpenIncoming(plan.graph, plan.run, transfer, plan.names, again), page.descriptor, *given)
@@ -167,7 +167,7 @@ class GatewayProcess:
     # --- counters ----------------------------------------------------------------------------------------------------
 
     def leaving(self, transfer: Transfer) -> EdgeCounters:
-        """What it did with a transfer on its way out of this host."""
+        """The counters of an outgoing transfer."""
         page = self._pages.get(transfer.index)
         if page is None:
             return EdgeCounters()
@@ -175,14 +175,14 @@ class GatewayProcess:
         return EdgeCounters(encoded=page.cells[block + 1], dropped=page.dropped(block), codecs=page.cells[CODECS])
 
     def arriving(self, transfer: Transfer) -> list[EdgeCounters]:
-        """What it did with each edge of a transfer here, on the way to the edge's target."""
+        """The counters of each edge of an incoming transfer."""
         page = self._pages.get(transfer.index)
         if page is None:
             return [EdgeCounters() for _ in transfer.edges]
         return [EdgeCounters(dropped=page.dropped(page.output(index))) for index in range(len(transfer.edges))]
 
     def release(self) -> None:
-        """The graph is forgotten."""
+        """Release the graph's counter pages."""
         for page in self._pages.values():
             page.close()
         self._pages.clear()

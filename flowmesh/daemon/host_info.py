@@ -1,4 +1,4 @@
-"""What a worker tells the Manager of itself."""
+"""A worker's registration: its host, versions and options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .options import WorkerOptions
 
 
 def registration(name: str, address: str, terms: WorkerOptions) -> Registration:
-    """The worker of that name, which takes the ends of channels from others of its host at that address."""
+    """The registration of the worker of that name, which takes channel ends from other workers of its host at that
+    address."""
     host = Host(
         boot=_boot_id(),
         network=os.stat("/proc/self/ns/net").st_ino,

@@ -1,6 +1,7 @@
-"""Between a script and the worker daemon that it made: what to join, whether that worked; and its end of file is the end.
+"""The lifeline between a script and its worker daemon: the Manager to join, the result; its end of file ends the
+worker.
 
-The kernel closes it however the script ends: the daemon then tears down and leaves.
+The kernel closes it however the script ends; the daemon then tears down and leaves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class ConnectRequest(msgspec.Struct, frozen=True):
 
 
 class ConnectReply(msgspec.Struct, frozen=True):
-    """Daemon → script: registered, or `error` says why not."""
+    """Daemon → script: registered, or `error` has the reason."""
 
     error: str = ""
 

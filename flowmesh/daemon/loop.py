@@ -1,4 +1,4 @@
-"""The daemon's loop: hears the Manager, the nodes, the fork server and its script, asks the Machine, and does what it says."""
+"""The daemon's loop: messages of the Manager, nodes, fork server and script to the Machine, effects out."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ HEARTBEAT = 0.5  # seconds: the Manager counts a worker as lost after three that
 
 
 class Daemon:
-    """A worker, registered under a name over a link that is its own.
+    """A worker, registered under a name over a link of its own.
 
     Attributes:
-        ending: why it leaves, if neither its own side nor the Manager's shutdown is the reason.
-        dismissed: whether the Manager has sent it home.
+        ending: why it leaves, if the reason is neither its own side nor the Manager's shutdown.
+        dismissed: whether the Manager has dismissed it.
     """
 
     def __init__(
@@ -101,20 +101,20 @@ class Daemon:
         self._leaving = False
         self._beat_at = 0.0
         self.asked_to_leave = False  # set by a signal's handler, which must not do more
-        self.asked_to_end = False  # so is this: leave, and do not wait for any teardown
+        self.asked_to_end = False  # so is this: leave without a teardown
 
     def registration(self) -> Registration:
-        """What this worker tells the Manager of itself."""
+        """This worker's registration."""
         return host_info.registration(self._name, self._ends.address, self._terms)
 
     def abandon(self) -> None:
-        """It was not let in, or is not to be: leave nothing behind but the fork server, which was made before."""
-        self._link.send(Departure(self._name))  # it may be registered, and we have not heard of it
+        """Give up joining: leave nothing behind but the fork server, which was made before."""
+        self._link.send(Departure(self._name))  # it may be registered without our knowledge
         self._ends.close()
         self._link.close()
 
     def run(self) -> None:
-        """Serve until told to leave, then leave nothing behind."""
+        """Serve until the worker is to leave, then leave nothing behind."""
         try:
             while not (self._leaving and self._slots.is_empty):
                 self._turn()
@@ -128,7 +128,7 @@ class Daemon:
             self._children.close()
 
     def leave(self) -> None:
-        """Interrupted, or the script has gone: tear everything down first."""
+        """Tear everything down, then leave: interrupted, or the script has gone."""
         self._slots.end_all(time.monotonic())
         self._do(self._machine.leave(time.monotonic()))
 
@@ -207,7 +207,7 @@ class Daemon:
         self._do(self._machine.received_from_manager(message, now))
 
     def _look_for_manager(self, now: float) -> None:
-        """Give up a Manager that is silent for too long, or that is another one and does not know us."""
+        """Give up a Manager that is silent for too long, or that is another one and does not know this worker."""
         if self._terms.patience is None or self.ending:
             return
         if self._link.outlook is DialOutcome.DENIED:
@@ -226,7 +226,7 @@ class Daemon:
             self.leave()
 
     def _hear_node(self, name: str) -> None:
-        """Read what a node has sent; its end of file only ends the listening: how it ended is the fork server's to say."""
+        """Read what a node has sent; its end of file only ends the reading: the fork server reports how it ended."""
         seat = self._children.seats.get(name)
         try:
             while seat is not None and seat.pipe is not None and (received := seat.pipe.receive()) is not None:
@@ -255,7 +255,7 @@ class Daemon:
                 self._exited(news, now)
 
     def _spawner_lost(self, why: str, now: float) -> None:
-        """All nodes here died with it, those too that it has not yet forked."""
+        """Handle the loss of the fork server: all nodes here died with it, also those not forked yet."""
         self._warn(f"{why}; all nodes here died with it")
         if self._link_seat.is_awaited:
             self._do(self._machine.gateway_failed_to_start(why, now))
@@ -346,7 +346,7 @@ class Daemon:
 
     def _opening(self, address: str) -> OpenGateway:
         ours = towards(self._link.host)
-        if address and is_loopback(ours):  # the Manager is on this machine
+        if address and is_loopback(ours):  # the Manager is on this host
             ours = address
         return OpenGateway(self._name, ours, self._terms.link_port)
 

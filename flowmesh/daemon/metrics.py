@@ -1,7 +1,6 @@
-"""All counters of a worker, as the Manager gets them: each node's page, and what the link adds to the edges that cross hosts.
+"""The metrics report of a worker: each node's counter page, and the gateway's counters for edges that cross hosts.
 
-What has been received is read before what was dropped, and that before what was sent: so nothing is ever in flight less
-than zero times.
+Received chunks are read before dropped ones, and those before sent ones: so the number in flight is never negative.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .node_process import NodeProcess
 def report(
     call_id: int, plan: Plan | None, seats: Mapping[str, NodeProcess], link: GatewayProcess, now: float
 ) -> MetricsReport:
-    """The answer to Inspect."""
+    """The answer to MetricsRequest."""
     transfers = plan.transfers if plan else ()
     left = {transfer.index: link.leaving(transfer) for transfer in transfers if transfer.source in seats}
     counts = {name: seats[name].count(now) for name in reversed(list(seats))}  # consumers first
@@ -41,7 +40,7 @@ def _with(count: NodeCounters, side: str, edges: dict[int, EdgeCounters]) -> Nod
 
 
 def _joined(count: EdgeCounters, link: EdgeCounters) -> EdgeCounters:
-    """A node's count of an edge, with what its link has dropped, and how it was encoded."""
+    """A node's counters of an edge, with the gateway's drops and encodings."""
     both = {**link.dropped, **count.dropped}
     dropped = {reason: count.dropped.get(reason, 0) + link.dropped.get(reason, 0) for reason in both}
     return msgspec.structs.replace(count, dropped=dropped, encoded=link.encoded, codecs=link.codecs)

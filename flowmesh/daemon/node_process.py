@@ -1,4 +1,4 @@
-"""What the daemon holds for each node that it runs: the pipe to its process, its counters' page, its crash file, its pid."""
+"""The daemon's record of each node that it runs: message socket, counter page, crash file and pid of its process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..wire.messages import EdgeCounters, NodeCounters
 from ..wire.plan_specs import EdgeSpec
 from ..wire.states import NodeState
 
-FULL_SAMPLES = 4  # as many in a row, half a second apart, make an edge full for two seconds
-_SAMPLES = 5  # of the step count, one each heartbeat: the rate is that of the last two seconds
+FULL_SAMPLES = 4  # this many in a row, half a second apart: the edge was full for two seconds
+_SAMPLES = 5  # of the step count, one per heartbeat: the rate is that of the last two seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
 class NodeProcess:
-    """A node's place on this worker. It outlives the node's process: counters are read from it until the next graph."""
+    """A node's process on this worker. It outlives the process: counters are read until the next graph."""
 
     def __init__(self, number: int, member: NodeRecord, pipe: MessageSocket) -> None:
         self.number = number
@@ -38,13 +38,13 @@ class NodeProcess:
         self._held_samples = 0
 
     def tell(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send the node a message, and say so in its page, where it looks between two steps."""
+        """Send the node a message, and note it in its counter page, which it reads between two steps."""
         if self.pipe is not None:
             self.pipe.send(message, descriptors)
             self.page.cells[CONTROL] += 1
 
     def hang_up(self) -> None:
-        """The process has gone."""
+        """Close the message socket: the process has gone."""
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
@@ -55,13 +55,13 @@ class NodeProcess:
         self._used = (cpu, memory)
 
     def crash(self) -> str:
-        """What the interpreter wrote when it crashed; empty if it did not."""
+        """The interpreter's output at a crash; empty if there was none."""
         return os.pread(self.crash_file, 20_000, 0).decode(errors="replace").strip()
 
     def sample(self, now: float) -> None:
-        """Note how many steps there have been, and which output, if any, holds the node back.
+        """Record the number of steps, and the output, if any, that blocks the node.
 
-        A source without a pace is held back by rights, as long as things move; one that has to keep a pace is not.
+        A source without a pace is rightly blocked while chunks move; one that has to keep a pace is not.
         """
         cells = self.page.cells
         self._samples.append((now, cells[STEPS]))
@@ -72,7 +72,7 @@ class NodeProcess:
         self._held, self._held_sent = held, sent
 
     def held_by(self) -> EdgeSpec | None:
-        """The edge at which an emission waits for room, now or when last looked at."""
+        """The edge at which an emission waits for room, now or at the last sample."""
         held = self.page.cells[HELD] - 1 if self.page.cells[HELD] else self._held
         return self._member.outputs[held].spec if held >= 0 else None
 
@@ -105,7 +105,7 @@ class NodeProcess:
         )
 
     def _input(self, index: int) -> EdgeCounters:
-        # received before dropped before (elsewhere) sent: what is in flight never comes out below zero
+        # received before dropped before (elsewhere) sent: the number in flight is never negative
         block = self.page.input(index)
         received = self.page.cells[block]
         return EdgeCounters(
@@ -122,7 +122,7 @@ class NodeProcess:
         return EdgeCounters(self.page.cells[block], self.page.cells[block + 1], dropped=dropped, waiting=waiting)
 
     def _rate(self, now: float) -> float:
-        """Steps a second: of the last two seconds while it runs, else of all the time in which it ran."""
+        """Steps per second: over the last two seconds while it runs, else over all the time in which it ran."""
         cells = self.page.cells
         if self._member.state is NodeState.RUNNING and len(self._samples) > 1:
             begun, steps = self._samples[0]
@@ -137,7 +137,7 @@ class NodeProcess:
 
 
 def _usage(pid: int) -> tuple[float, int]:
-    """Processor seconds and resident bytes of a process; zeros when it has just gone."""
+    """Processor seconds and resident bytes of a process; zeros when it has just ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""On what terms a worker serves: what its owner has chosen, and who is told what happens."""
+"""The options of a worker, as its owner has chosen them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..wire.messages import Message
 
 
 def nobody(message: Message) -> None:
-    """Who is told nothing."""
+    """Ignore a message."""
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What a worker's owner has chosen.
+    """The options of a worker.
 
     Attributes:
         id: what the owner calls the machine; shown in the status.
         pickle: whether pickled values are taken.
-        link_port: at which port its link listens for those of other hosts; 0: any that is free.
-        patience: seconds without a word of the Manager after which it is given up; None: never.
-        capacity: what is offered to tasks.
+        link_port: the port at which its gateway listens for those of other hosts; 0: any free one.
+        patience: seconds without a message of the Manager after which it is given up; None: never.
+        capacity: the capacity for tasks.
         functions: the file with the functions that can be called by name; "" for none.
-        tell: called with all that the Manager says and that is said to it.
+        tell: called with every message from and to the Manager.
     """
 
     id: str = ""

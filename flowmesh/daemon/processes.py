@@ -1,6 +1,6 @@
-"""The processes of a worker: the fork server that makes them, and the seat of each node.
+"""The processes of a worker: the fork server, and the NodeProcess of each node.
 
-What they say is not heard here, and what follows from their ends is not decided here.
+Their messages are not read here, and the Machine decides what follows from their ends.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ NODE = "flowmesh.runtime.process"  # what a node's process runs
 
 
 class Processes:
-    """Whoever is forked here. A fork server that has died is replaced when something is to be forked, not before: what
-    can't start must not be started for ever.
+    """The forked processes. A fork server that has died is replaced when something is to be forked, not before: one
+    that can't start must not be started again and again.
 
     Attributes:
-        seats: the nodes' places, by the node's name.
+        seats: the node processes, by the node's name.
     """
 
     def __init__(self, spawner: ForkServerClient) -> None:
@@ -34,14 +34,14 @@ class Processes:
         self._pids: dict[int, str] = {}
 
     def descriptors(self) -> list[int]:
-        """Where something may be heard: of the fork server, and of nodes."""
+        """The file descriptors to read: of the fork server, and of nodes."""
         server = [self._spawner.fileno()] if self._spawner_alive else []
         return server + [seat.pipe.fileno() for seat in self.seats.values() if seat.pipe is not None]
 
     # --- the fork server ---------------------------------------------------------------------------------------------
 
     def spawn(self, module: str) -> tuple[int, MessageSocket]:
-        """Have a process forked that runs this module; its seat's number, and the pipe to it."""
+        """Fork a process that runs this module; returns its number, and the message socket to it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         number = next(self._numbers)
         self._live_spawner().fork(number, module, theirs.fileno())
@@ -49,15 +49,15 @@ class Processes:
         return number, MessageSocket(ours.detach())
 
     def preload(self, module: str) -> None:
-        """Import a module before the next are forked, so that they have it."""
+        """Import a module before the next processes are forked, so that they have it."""
         self._live_spawner().preload(module)
 
     def kill(self, pid: int) -> None:
-        """End a process at once."""
+        """Kill a process."""
         self._spawner.kill(pid)
 
     def news(self) -> list[Forked | Exited]:
-        """What the fork server has said.
+        """The messages of the fork server.
 
         Raises:
             WorkerError: it has died, and all that it has forked, and was to fork.
@@ -84,17 +84,17 @@ class Processes:
 
     @property
     def awaited(self) -> list[str]:
-        """The nodes that are being forked."""
+        """The names of the nodes that are being forked."""
         return [name for name, seat in self.seats.items() if not seat.pid and seat.pipe is not None]
 
     def fork(self, name: str, member: NodeRecord) -> NodeProcess:
-        """Have a node's process made, and a seat for it."""
+        """Fork a node process, and keep its NodeProcess."""
         number, pipe = self.spawn(NODE)
         seat = self.seats[name] = NodeProcess(number, member, pipe)
         return seat
 
     def forked(self, news: Forked) -> str:
-        """A process is there; whose it is, "" if of a graph that was released before it was forked."""
+        """Note that a process was forked; returns its node's name, "" if its graph was released before."""
         name = next((name for name, seat in self.seats.items() if seat.number == news.seat), "")
         if not name:
             self.kill(news.pid)
@@ -107,11 +107,11 @@ class Processes:
         return name
 
     def exited(self, pid: int) -> str:
-        """A process has ended; whose it was, "" if of a graph that was released."""
+        """Note that a process has ended; returns its node's name, "" if its graph was released."""
         return self._pids.pop(pid, "")
 
     def kill_node(self, name: str) -> None:
-        """End a node's process at once, or as soon as it is forked."""
+        """Kill a node process, or as soon as it is forked."""
         seat = self.seats[name]
         if seat.pid:
             self.kill(seat.pid)
@@ -119,12 +119,12 @@ class Processes:
             seat.kill_when_forked = True
 
     def release(self) -> None:
-        """Let all nodes go; what is still heard of their processes is nobody's."""
+        """Forget all nodes; later messages of their processes are ignored."""
         for seat in self.seats.values():
             seat.close()
         self.seats.clear()
         self._pids.clear()
 
     def close(self) -> None:
-        """Let the fork server go, when all that it has forked was told to."""
+        """Close the fork server, after all that it has forked."""
         self._spawner.close()

@@ -1,4 +1,4 @@
-"""How a worker joins a Manager: it hands in a key of its own, and registers with that."""
+"""Registration of a worker with a Manager: it enrolls a key of its own, and registers with that."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def register(
     terms: WorkerOptions | None = None,
     wait_on: int | None = None,
 ) -> Daemon:
-    """The daemon, registered. It is given up when the file descriptor `wait_on` can be read; while it
-    dials, also when `lifeline` can.
+    """Join a Manager; returns the registered daemon. Joining is given up when the file descriptor `wait_on` can be
+    read; while dialling, also when `lifeline` can.
 
     Raises:
-        LinkError: nobody answers there, or whoever does lets us not in.
+        LinkError: nothing answers there, or it does not accept this worker.
         WorkerError: the Manager refuses; the text says why.
     """
     deadline = time.monotonic() + timeout
@@ -58,13 +58,13 @@ def _await_welcome(link: WorkerLink, deadline: float, wait_on: int | None) -> No
 
 
 def heed(daemon: Daemon, *leave_on: signal.Signals) -> None:
-    """From now on these signals let the daemon tear down and leave, and SIGQUIT ends it at once."""
+    """Install handlers: these signals let the daemon tear down and leave, and SIGQUIT ends it at once."""
     for number in leave_on:
         signal.signal(number, lambda *_: setattr(daemon, "asked_to_leave", True))
     signal.signal(signal.SIGQUIT, lambda *_: setattr(daemon, "asked_to_end", True))
 
 
 def raise_limits() -> None:
-    """A node takes several descriptors: use as many as we may."""
+    """Raise the limit of file descriptors as far as allowed: a node needs several."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

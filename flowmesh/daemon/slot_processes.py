@@ -1,6 +1,7 @@
-"""The processes of a worker's slots: a fork server of their own, pipes, logs, folders and kills. The Machine decides.
+"""The processes of a worker's slots: a fork server of their own, message sockets, logs, folders and kills. The Machine
+decides.
 
-Nothing of it exists before the first task comes.
+They exist only after the first task has come.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LOG_TRIMMED = 4 * 1024**2  # bytes of a log beyond which its beginning is given
 
 
 class SlotProcess:
-    """What the daemon holds of one process."""
+    """The daemon's record of one slot process."""
 
     def __init__(self, pipe: MessageSocket, log: int, folder: str) -> None:
         self.pipe: MessageSocket | None = pipe
@@ -67,29 +68,29 @@ class SlotProcesses:
         return self._machine.due
 
     def descriptors(self) -> list[int]:
-        """Where something may be heard."""
+        """The file descriptors to read."""
         server = [self._spawner.fileno()] if self._spawner is not None else []
         return server + [each.pipe.fileno() for each in self._processes.values() if each.pipe is not None]
 
-    # --- what happens ---------------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def received(self, packet: TaskPacket, now: float) -> None:
-        """A packet of the Manager; a damaged one is sent again by it."""
+        """Handle a packet of the Manager, which sends a damaged one again."""
         try:
             self._do(self._machine.received(packet, now), now)
         except LinkError:
             pass
 
     def disowned(self, now: float) -> None:
-        """The Manager has given the worker up, and all that runs here."""
+        """End all: the Manager has given up the worker, and all that runs here."""
         self._do(self._machine.disowned(now), now)
 
     def end_all(self, now: float, *, at_once: bool = False) -> None:
-        """The worker leaves."""
+        """End all: the worker leaves."""
         self._do(self._machine.end_all(now, at_once=at_once), now)
 
     def turn(self, now: float) -> None:
-        """Hear the processes and the fork server, and look at the clock."""
+        """Read the messages of the processes and the fork server, and check deadlines."""
         for slot in list(self._processes):
             self._hear(slot, now)
         self._hear_spawner(now)
@@ -97,14 +98,14 @@ class SlotProcesses:
             self._do(self._machine.tick(now), now)
 
     def beat(self) -> None:
-        """From time to time: push on what waits, and keep logs short."""
+        """Send again what waits, and trim logs. Called from time to time."""
         for process in self._processes.values():
             if process.pipe is not None:
                 process.pipe.flush()
             _trim(process.log)
 
     def close(self) -> None:
-        """Leave nothing behind; what still runs is killed."""
+        """Leave nothing behind; kill what still runs."""
         for slot, process in list(self._processes.items()):
             self._signal(slot, signal.SIGKILL)
             self._release(process)
@@ -115,7 +116,7 @@ class SlotProcesses:
             cleaner.join(5.0)
 
     def _hear(self, slot: int, now: float) -> None:
-        """Read what a process has sent; its end of file only ends the listening."""
+        """Read what a process has sent; its end of file only ends the reading."""
         process = self._processes.get(slot)
         try:
             while process is not None and process.pipe is not None and (received := process.pipe.receive()) is not None:

@@ -1,4 +1,4 @@
-"""Edges that stay full: what the user is told of them, once each, with the node that is slow."""
+"""Warnings about edges that stay full, once per edge, with the slow node."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from .node_process import NodeProcess
 
 
 class StallWarnings:
-    """Of the present graph."""
+    """The stall warnings of the present graph."""
 
     def __init__(self) -> None:
         self._told: set[int] = set()
 
     def about(self, seat: NodeProcess, seats: Mapping[str, NodeProcess]) -> str:
-        """What to tell of the edge that holds a node back, if it has for long; nothing if that was told."""
+        """The warning about the edge that blocks a node, if it has for long; empty if the user got it before."""
         edge = seat.full_edge()
         target = seats.get(edge.target) if edge else None
-        while target is not None and (further := target.held_by()) is not None:  # the slow node is further down
+        while target is not None and (further := target.held_by()) is not None:  # the slow node is further downstream
             edge, target = further, seats.get(further.target)
         if edge is None or edge.index in self._told:
             return ""
@@ -29,5 +29,5 @@ class StallWarnings:
         )
 
     def forget(self) -> None:
-        """Another graph begins."""
+        """Forget the warnings: another graph begins."""
         self._told.clear()

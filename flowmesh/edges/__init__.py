@@ -1,1 +1,1 @@
-"""Both ends of an edge, as node processes and the gateway use them."""
+"""Both ends of an edge, for node processes and the gateway."""

@@ -1,4 +1,4 @@
-"""One edge into a node: packets are checked and mapped here, slots leased, and credit goes back."""
+"""The consumer's end of an edge within a host: checks and maps packets, leases slots, returns credit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BATCH = 64  # packets taken from a socket before the other edges are looked at
 
 
 class LeaseHolder:
-    """The node as one that holds slots: its place in the graph, its limit an input, its lease table (made when needed)."""
+    """The node as a holder of slots: its index in the graph, its limit per input, its lease table (made late)."""
 
     def __init__(self, index: int, hold: int, warn: Callable[[str], None]) -> None:
         self.index = index
@@ -38,13 +38,13 @@ class LeaseHolder:
         return LeaseTable()
 
     def lease(self, view: ArenaView, slot: int) -> int | None:
-        """Hold a slot; the cell of the lease, None when that can't be now."""
+        """Lease a slot; returns the lease's cell, None when that is not possible now."""
         if not view.introduced:
             view.introduced = self.table.introduce(self.index, view.door)
         return self.table.take(view.ident, slot) if view.introduced else None
 
     def copied(self, sender: str) -> None:
-        """A chunk was copied: say so once an input."""
+        """Warn, once per input, that a chunk was copied."""
         if sender not in self._warned:
             self._warned.add(sender)
             self._warn(
@@ -54,7 +54,7 @@ class LeaseHolder:
 
 
 class ReceivedChunk(msgspec.Struct, gc=False):
-    """A chunk that waits, packed; it is opened when a step needs it, once. `view`: what its slot lies in, if it has one."""
+    """A waiting chunk, packed; opened once, when a step needs it. `view`: the arena of its slot, if it has one."""
 
     chunk: packets.Chunk
     edge: InputEdge
@@ -68,7 +68,7 @@ class ReceivedChunk(msgspec.Struct, gc=False):
         return self.view is not None
 
     def open(self) -> DataChunk:
-        """The user's DataChunk; what lies in a slot is read in place, under a lease."""
+        """The user's DataChunk; a payload in a slot is read in place, under a lease."""
         if self.opened is not None:
             return self.opened
         chunk, edge = self.chunk, self.edge
@@ -119,7 +119,7 @@ class InputEdge:
 
     @property
     def wants_room(self) -> bool:
-        """Whether there is something to tell the producer for which the kernel had no room."""
+        """Whether a packet to the producer waits because the kernel had no room."""
         return self._owed > 0 or self._closing
 
     def open(self, chunk: packets.Chunk, payload: bytes | memoryview) -> DataChunk:
@@ -127,7 +127,7 @@ class InputEdge:
         return DataChunk(values.unpack(chunk.records, payload, self._pickles), (self._stamp, chunk))
 
     def receive(self) -> list[packets.Packet]:
-        """What has come and is not about arenas; nothing when nothing waits.
+        """The packets that wait, except those about arenas.
 
         Raises:
             PeerGone, ChunkError
@@ -138,14 +138,14 @@ class InputEdge:
         if not count:
             try:
                 self._listen()
-            except PeerGone:  # what it wrote before it went can still be read
+            except PeerGone:  # what it wrote before can still be read
                 count, data = self._ring.take()
                 if not count:
                     raise
         return packets.decode_all(count, data) if count else []
 
     def _receive_some(self) -> list[packets.Packet]:
-        """From the socket; of a lossy edge one chunk, as its producer may take back what waits."""
+        """Read from the socket; on a lossy edge one chunk, as its producer may take back what waits."""
         received: list[packets.Packet] = []
         most = _BATCH if self.lossless else 1
         try:
@@ -168,13 +168,13 @@ class InputEdge:
         return None
 
     def _listen(self) -> None:
-        """Beside a ring, the socket brings arenas and bells only."""
+        """Read the socket beside a ring: it carries only arenas and doorbells."""
         while self._next_on_socket() is not None:
             raise ChunkError(f"the edge from {self.peer!r} brought a chunk beside its ring")
 
     def _is_overtaken(self, packet: packets.Chunk | packets.LongPacket) -> bool:
-        """A lossy producer takes packets back while we read on: what it sends again may be older than what we have, and
-        an arena's announcement may be missing. Such a chunk is as good as taken back: dropped, counted here."""
+        """Whether a chunk of a lossy edge is older than one that was read, or its arena's announcement is missing: the
+        producer takes packets back while we read. Such a chunk is dropped and counted here."""
         number, intake = packet.number, self.intake
         if number > intake.arrived:
             if not packet.arena or packet.arena in self._views:
@@ -212,7 +212,7 @@ class InputEdge:
         self._views[view.ident] = view
 
     def is_full(self, waiting: int) -> bool:
-        """Whether the producer may be able to send nothing more while so many chunks wait here, or only at the cost of one."""
+        """Whether, with `waiting` chunks here, the producer may be unable to send more, or only by dropping one."""
         if self._counts_bytes:
             return waiting > 0
         if self.has_too_many(waiting + 1, for_partners=True):
@@ -220,18 +220,18 @@ class InputEdge:
         return waiting >= (self.frames if self.lossless and self._brings_frames else self.intake.full)
 
     def has_too_many(self, waiting: int, for_partners: bool) -> bool:
-        """Whether of so many chunks that wait in the node one has to be dropped, so that what comes is fresh and slots stay
-        free. What lies in no slot may wait longer for a partner; a lossless edge has no such limit."""
+        """Whether one of `waiting` chunks in the node has to be dropped, so that chunks are fresh and slots stay free.
+        A chunk without a slot may wait longer for a partner; a lossless edge has no such limit."""
         if not self._waits:
             return False
         most = max(self._waits, _PARTNERS) if for_partners and not self._brings_frames else self._waits
         return waiting > most
 
     def arrived(self, packet: packets.Chunk | packets.LongPacket) -> ReceivedChunk:
-        """The chunk in a packet, its number checked."""
+        """Check the number of a chunk in a packet, and wrap it."""
         self.intake.record_arrival(packet.number)
         if not packet.arena:
-            return ReceivedChunk(packet, self)  # type: ignore[arg-type]  # a Long has an arena
+            return ReceivedChunk(packet, self)  # type: ignore[arg-type]  # a LongPacket has an arena
         self._brings_frames = True
         view = self._view(packet.arena)
         if type(packet) is packets.Chunk:
@@ -243,7 +243,7 @@ class InputEdge:
         return ReceivedChunk(chunk, self, view, packet.slot)
 
     def lease(self, view: ArenaView, slot: int, size: int) -> memoryview:
-        """The payload in a slot, held until nothing refers to it; beyond the node's `hold`, a private copy."""
+        """The payload in a slot, leased until nothing refers to it; beyond the node's `hold`, a private copy."""
         memory = view.memory(slot, size)
         holder = self._holder
         cell = holder.lease(view, slot) if len(self._held) < holder.hold else None
@@ -272,39 +272,39 @@ class InputEdge:
             raise ChunkError(f"a chunk names the arena {arena}, which was not announced") from None
 
     def taken(self, number: int, shared: bool) -> None:
-        """A chunk was taken into a step; credit goes back when it is due."""
+        """Note that a chunk was taken into a step; send credit when it is due."""
         self._received = self._cells[self._block] = self._received + 1
         if due := self.intake.record_taken(number, shared):
             self._credit(due)
 
     def dropped(self, number: int, reason: str) -> None:
-        """A chunk was dropped for a reason; credit goes back at once, if it can."""
+        """Count a chunk as dropped for a reason; send credit at once, if possible."""
         self._cells[self._block + REASON_CELL[reason]] += 1
         self._credit(self.intake.record_taken(number, True))
 
     def account(self, waiting: int) -> None:
-        """So many chunks wait for a step."""
+        """Record that `waiting` chunks wait for a step."""
         self._cells[self._block + WAITING] = waiting
 
     def retry(self) -> None:
-        """Tell the producer that for which the kernel had no room."""
+        """Send the packets that the kernel had no room for."""
         if self._closing:
             self._closing = not self._send(packets.encode(packets.CloseEdge()))
         if self._owed:
             self._credit(self._owed)
 
     def sleeps(self, asleep: bool) -> None:
-        """The node is about to wait for this edge, or has waited."""
+        """Note that the node is about to wait for this edge, or has waited."""
         if self._ring is not None:
             self._ring.sleeps(asleep)
 
     @property
     def has_news(self) -> bool:
-        """Whether something has come that no bell will tell of any more."""
+        """Whether something has arrived that no doorbell will announce."""
         return self._ring is not None and not self._ring.is_empty
 
     def close(self) -> None:
-        """Tell the producer that nothing more is taken."""
+        """Tell the producer that no more is taken, and close the channel."""
         self._closing = not self.gone
         self.retry()
 

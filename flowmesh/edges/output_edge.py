@@ -1,7 +1,7 @@
-"""One edge of a node's output: what waits to be sent, what is lent, what the consumer has taken.
+"""The producer's end of an edge within a host: backlog, send window, lent slots, and drops of a lossy edge.
 
-On a lossless edge a chunk waits for room in the window; on a lossy one, what the consumer has not yet read is taken back
-to make room. Marks are never dropped and take no room.
+On a lossless edge a chunk waits for room in the window; on a lossy one, what the consumer has not yet read is taken
+back to make room. Markers are never dropped and take no room.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..wire.messages import EdgeEnd
 
 
 class SlotOwner(Protocol):
-    """What a slot belongs to: an arena of ours, or what was received and is passed on."""
+    """The owner of a slot: an arena of ours, or a forwarded slot."""
 
     ident: int
     slots: int
@@ -37,7 +37,7 @@ Lent = tuple[SlotOwner, int]
 
 
 class QueuedPacket(NamedTuple):
-    """Something to send: a chunk (number > 0), or a mark. `lent` is the slot that the chunk lies in, `size` its bytes."""
+    """A packet to send: a chunk (number > 0), or a marker. `lent` is the chunk's slot, `size` its bytes."""
 
     packet: bytes
     number: int = 0
@@ -47,8 +47,8 @@ class QueuedPacket(NamedTuple):
 
 
 class OutputEdge:
-    """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end; packets go through the
-    ring if there is one, files always along the socket."""
+    """One edge of the output. `receiving`, of a lossy edge, is a duplicate of the consumer's end; packets go through
+    the ring if there is one, file descriptors always through the socket."""
 
     def __init__(
         self,
@@ -66,21 +66,21 @@ class OutputEdge:
         self.gone = False
         self.closed = False
         self.backlog: deque[QueuedPacket] = deque()
-        self.wants_room = False  # whether the socket, not the window or the ring, is what holds the backlog back
+        self.wants_room = False  # whether the socket, not the window or the ring, blocks the backlog
         self._ring_full = False  # whether it is the ring
         self._receiving = receiving
         self._ring = ring
         self._put = self._send if ring is None else ring.put
         self._cells = page.cells
         self._block = block
-        self._sent = self._cells[block]  # a link that was restarted counts on
+        self._sent = self._cells[block]  # the count goes on after a restart of the gateway
         self._bytes = self._cells[block + 1]
-        self._until = self.window.last if self.lossless else 0  # the last number that may go without any further look
+        self._until = self.window.last if self.lossless else 0  # the last number that needs no further check
         self._lent: dict[int, Lent] = {}
         self._announced: set[int] = set()
 
     def send_chunk(self, packet: bytes, number: int, lent: Lent | None, size: int) -> bool:
-        """Send a chunk, or keep it as backlog until there is room; whether the edge needs to be looked after."""
+        """Send a chunk, or queue it until there is room; returns whether the edge needs a `flush` later."""
         cells, block = self._cells, self._block
         self._sent = cells[block] = self._sent + 1
         self._bytes = cells[block + 1] = self._bytes + size
@@ -107,7 +107,7 @@ class OutputEdge:
         self.flush()
 
     def send_marker(self, packet: bytes, done: bool) -> None:
-        """Send a mark behind all chunks; it takes no room in the window. One of progress replaces one that waits."""
+        """Send a marker after all chunks; it takes no room in the window. A watermark replaces one that waits."""
         if self.gone:
             return
         if done and self.backlog and self.backlog[-1].progress:
@@ -154,11 +154,11 @@ class OutputEdge:
                 self._lent[parcel.number] = parcel.lent
 
     def account(self) -> None:
-        """Count what waits here."""
+        """Record the number of chunks that wait here."""
         self._cells[self._block + WAITING] = sum(parcel.number > 0 for parcel in self.backlog)
 
     def collect(self) -> None:
-        """Read the credit that has come back."""
+        """Read the credit that has come."""
         try:
             self._collect()
         except PeerGone:
@@ -185,22 +185,22 @@ class OutputEdge:
                 self._return(number)
 
     def _resume(self, arrived: int) -> None:
-        """The link asks for what is behind that number; see linkedout."""
+        """Handle the gateway's request to resume after that number; see remote_output."""
 
     def sleeps(self, asleep: bool) -> None:
-        """The node is about to wait for this edge, or has waited."""
+        """Note that the node is about to wait for this edge, or has waited."""
         if self._ring is not None:
             self._ring.sleeps(asleep)
 
     @property
     def has_news(self) -> bool:
-        """Whether credit or room has come that no bell will tell of any more."""
+        """Whether credit or room has come that no doorbell will announce."""
         ring = self._ring
         return ring is not None and (ring.taken > self.window.taken or (self._ring_full and ring.has_moved))
 
     def _make_room(self, receiving: PacketSocket, size: int) -> None:
-        """Take back the oldest chunks beyond depth - 1, or beyond the bytes that leave room for this many; marks and what is
-        kept are sent again, in order."""
+        """Take back the oldest chunks beyond depth - 1, or beyond the bytes that leave room for this many; markers and
+        the chunks that stay are sent again, in order."""
         self.collect()
         waiting = [*self._take_back(receiving), *self.backlog]
         self.backlog.clear()
@@ -229,7 +229,8 @@ class OutputEdge:
                 self._announced.discard(message.arena)
 
     def _announce(self, arena: SlotOwner) -> bool:
-        """Send an arena's files, unless the consumer has them; whether it has now. A half is sent again with the other."""
+        """Send an arena's file descriptors, unless the consumer has them; returns whether it has now. After a partial
+        send, both parts are sent again."""
         if arena.ident in self._announced:
             return True
         head = packets.ArenaAnnouncement(arena=arena.ident, slots=arena.slots, slot_size=arena.slot_size)
@@ -249,7 +250,7 @@ class OutputEdge:
             parcel.lent[0].give_back(parcel.lent[1])
 
     def _drop_backlog(self, reason: str) -> None:
-        """Drop the chunks that wait; marks stay, as long as there is somebody to read them."""
+        """Drop the chunks that wait; markers stay as long as there is a reader."""
         waiting, self.backlog = self.backlog, deque()
         for parcel in waiting:
             if parcel.number:

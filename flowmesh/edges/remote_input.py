@@ -1,5 +1,5 @@
-"""The consumer's end of an edge from another host. At the other end is the link's process, which may die and be replaced:
-the end of the file ends nothing here, that is said by a mark.
+"""The consumer's end of an edge from another host. At the other end is the gateway, which may die and be replaced: only
+an END marker ends the edge, not the end of file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .input_edge import InputEdge, LeaseHolder
 
 
 class RemoteInputEdge(InputEdge):
-    """One such edge. It says to each new link what has arrived, and skips what comes twice."""
+    """One such edge. It tells each new gateway what has arrived, and skips duplicates."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class RemoteInputEdge(InputEdge):
         self._read: list[packets.Packet] = []  # from a channel that was replaced
         self._newest = 0  # the last number that was read
         self._closed = False
-        self._unsaid = spec.restarted  # whether the link waits to be told what has arrived
+        self._unsaid = spec.restarted  # whether the gateway waits for the number that has arrived
 
     @property
     def wants_room(self) -> bool:
@@ -54,7 +54,7 @@ class RemoteInputEdge(InputEdge):
         return True
 
     def rewire(self, end: PacketSocket) -> None:
-        """The link was replaced: this is the channel to the new one. What the old one had sent is read first."""
+        """Replace the channel by that to a new gateway. What the old one had sent is read first."""
         read, self._read = self._read, []
         while not self.gone and (received := self.receive()):
             read += received

@@ -1,7 +1,7 @@
-"""The producer's end of edges to another host. At the other end is the link's process, which may die and be replaced.
+"""The producer's end of edges to another host. At the other end is the gateway, which may die and be replaced.
 
-What goes that way without loss is kept until the far consumers have taken it: the link holds nothing that matters. Whoever
-asks for it (a link that has lost its connection, or a new one) is sent it again.
+Chunks of a lossless edge are kept until the remote consumers have taken them: the gateway has the only copy of nothing.
+A gateway that has lost its connection, or a new one, asks for them again.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from .output_edge import OutputEdge, QueuedPacket
 
 
 class RemoteOutputEdge(OutputEdge):
-    """A lossless one. The slots of what is kept stay lent, and credit comes from the far consumers alone."""
+    """A lossless one. The slots of kept chunks stay lent, and credit comes from the remote consumers only."""
 
     def __init__(
         self, spec: EdgeEnd, end: PacketSocket, receiving: PacketSocket | None, page: CounterPage, block: int
     ) -> None:
         super().__init__(spec, end, receiving, page, block)
-        self._until = 0  # so that every chunk comes by here
-        self._kept: deque[QueuedPacket] = deque()  # what was sent, in order; marks as far as they may not have arrived
+        self._until = 0  # so that every chunk passes here
+        self._kept: deque[QueuedPacket] = deque()  # sent packets, in order; only markers that may not have arrived
         self._asked: int | None = None
         self._barrier = b""  # says where the newest repetition begins
 
     def rewire(self, end: PacketSocket, receiving: PacketSocket | None = None) -> None:
-        """The link was replaced: this is the channel to the new one, which knows nothing."""
+        """Replace the channel by that to a new gateway, which has no state."""
         self.collect()
         self.end.close()
         self.end = end
@@ -73,7 +73,7 @@ class RemoteOutputEdge(OutputEdge):
             self._kept.popleft()
 
     def _behind(self, number: int) -> int:
-        """How much of what is kept has arrived if that chunk has."""
+        """How many of the kept packets have arrived if that chunk has."""
         behind = 0
         for index, parcel in enumerate(self._kept):
             if parcel.number > number:
@@ -86,7 +86,7 @@ class RemoteOutputEdge(OutputEdge):
         self._asked = arrived  # done by the next flush: something may be half sent
 
     def _begin_again(self, arrived: int) -> None:
-        """Send again what is behind that number, before all that waits."""
+        """Send again what follows that number, before all that waits."""
         self._asked = None
         behind = self._behind(arrived)
         again = list(self._kept)[behind:]
@@ -102,18 +102,18 @@ class RemoteOutputEdge(OutputEdge):
 
 
 class LossyRemoteOutputEdge(OutputEdge):
-    """A lossy one. What a link has taken dies with it; what it had not taken yet, and the newest marks, go to the one that
-    replaces it."""
+    """A lossy one. Packets that a gateway has taken die with it; those it had not taken yet, and the newest markers, go
+    to its replacement."""
 
     def __init__(
         self, spec: EdgeEnd, end: PacketSocket, receiving: PacketSocket | None, page: CounterPage, block: int
     ) -> None:
         super().__init__(spec, end, receiving, page, block)
         self._marks: dict[bool, QueuedPacket] = {}
-        self._out: deque[int] = deque()  # numbers of what the link has been sent and given no credit for
+        self._out: deque[int] = deque()  # numbers that were sent to the gateway and have no credit yet
 
     def rewire(self, end: PacketSocket, receiving: PacketSocket | None = None) -> None:
-        """As LinkedOutEdge's."""
+        """Replace the channel, as in RemoteOutputEdge."""
         assert self._receiving is not None
         self.collect()
         waiting = [*self._take_back(self._receiving), *self.backlog]

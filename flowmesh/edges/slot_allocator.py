@@ -1,6 +1,6 @@
-"""Where the payloads of a node's chunks lie: in slots of its own arenas, or in a received slot that is passed on.
+"""Allocation of shared-memory slots for a node's payloads: in its own arenas, or in a received slot that is forwarded.
 
-A slot is written anew only when no edge holds it and nobody has a lease on it.
+A slot is written again only when no edge holds it and no reader has a lease on it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .output_edge import Lent
 
 
 class ForwardedSlot:
-    """A received slot that is passed on: our own lease lasts until all takers have theirs. Until then it counts as what
-    lies on our edges; if the node keeps the frame longer, as what the node holds."""
+    """A received slot that is sent on: our own lease lasts until all takers have theirs. Until then it counts as part
+    of our edges; if the node keeps the frame longer, it counts against the node's `hold`."""
 
     def __init__(self, view: ArenaView, lease: Lease, takers: int) -> None:
         self.ident = view.ident
@@ -51,13 +51,14 @@ class ForwardedSlot:
 
 
 class SlotAllocator:
-    """A node's slots.
+    """The slots of one node's output.
 
     Args:
-        index: the node's place in the graph; its arenas' ids begin with it.
-        slots: how many an arena has.
+        index: the node's index in the graph; its arenas' ids begin with it.
+        slots: the number of slots of an arena.
         collect: reads the credit that consumers have sent back.
-        wait: waits until a consumer has sent something, or the eventfd that it is given rings; False when it must not wait.
+        wait: waits until a consumer has sent something, or the eventfd that it is given rings; False when it must not
+            wait.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class SlotAllocator:
         arena.give_back(slot)
 
     def place_payload(self, packed: values.Packed, takers: int) -> Lent:
-        """Put a payload into a slot for so many takers, unless it lies in one already."""
+        """Put a payload into a slot for `takers` edges, unless it lies in one already."""
         there = self._lies_in_slot(packed, takers)
         if there is not None:
             return there
@@ -107,7 +108,7 @@ class SlotAllocator:
         return arena, slot
 
     def _lies_in_slot(self, packed: values.Packed, takers: int) -> Lent | None:
-        """The slot that all of it lies in already: one that was allocated, or received and is passed on."""
+        """The slot that all of it lies in already: one that was allocated, or received and is forwarded."""
         arrays = [blob for _, blob in packed.blobs if isinstance(blob, np.ndarray)]
         lease = lease_of(arrays) if len(arrays) == len(packed.blobs) else None
         if lease is None:
@@ -159,8 +160,8 @@ class SlotAllocator:
         return self._arena
 
     def _reclaim(self, arena: Arena) -> None:
-        """Free what was returned and nobody has a lease on. A reader that is heard of meanwhile has to be looked at too:
-        its lease may have been handed to it by one that we found without."""
+        """Free the returned slots without a lease. A reader that registers meanwhile has to be checked too: it may have
+        got its lease from one whose table was checked already."""
         self._collect()
         candidates = arena.returned
         if not candidates:
@@ -183,7 +184,7 @@ class SlotAllocator:
 
 
 def _freeze(array: np.ndarray) -> None:
-    """What is emitted is written no more; neither is what it is a view of."""
+    """Make an emitted array read-only, and the arrays that it is a view of."""
     base: object = array
     while type(base) is np.ndarray:
         base.flags.writeable = False

@@ -1,4 +1,4 @@
-"""The worker's side of the fork server: ask for processes, hear of their ends."""
+"""The worker's side of the fork server: requests for processes, reports of their ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .protocol import Exited, Forked, ForkRequest, News, PreloadRequest, decode_
 
 
 class ForkServerClient:
-    """A fork server of one's own, which imports these modules first; `environment` is added to ours."""
+    """A client with a fork server of its own, which imports these modules first; `environment` is added to ours."""
 
     def __init__(self, *modules: str, environment: Mapping[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -38,12 +38,12 @@ class ForkServerClient:
         self._pipe.send(encode(PreloadRequest(module)))
 
     def fork(self, seat: int, module: str, descriptor: int) -> None:
-        """Start a process that runs `main(descriptor)` of a module, with its end of the pipe to it, which the caller
-        closes."""
+        """Start a process that runs `main(descriptor)` of a module, with its end of the message socket to it, which the
+        caller closes."""
         self._pipe.send(encode(ForkRequest(seat, module)), [descriptor])
 
     def news(self) -> list[Forked | Exited]:
-        """What has happened since.
+        """The reports since the last call.
 
         Raises:
             WorkerError: the fork server has died.
@@ -58,14 +58,14 @@ class ForkServerClient:
         return happened
 
     def kill(self, pid: int) -> None:
-        """End a process that was forked, at once."""
+        """Kill a process that was forked."""
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
 
     def close(self) -> None:
-        """Let the server go; it ends when its last child has."""
+        """Close the connection; the server ends when its last child has."""
         self._pipe.close()
         try:
             self._process.wait(10)

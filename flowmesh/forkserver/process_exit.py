@@ -1,4 +1,4 @@
-"""The exit of a forked process: what it printed and registered is flushed; nothing of the fork server's is torn down."""
+"""The exit of a forked process: flushes its output, runs its exit handlers, tears down nothing of the fork server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker and its fork server say to each other. It imports nothing that the worker's own process does not need."""
+"""The messages between a worker and its fork server. It imports nothing that the worker's own process does not need."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import msgspec
 
 
 class ForkRequest(msgspec.Struct, frozen=True, tag=True):
-    """Worker → fork server, with the child's end of its pipe. `seat` is the worker's number for it, never used again;
-    the child calls `main(descriptor)` of that module, which only it imports."""
+    """Worker → fork server, with the child's end of its message socket. `seat` is the worker's number for it, never
+    used again; the child calls `main(descriptor)` of that module, which only it imports."""
 
     seat: int
     module: str

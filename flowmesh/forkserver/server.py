@@ -54,7 +54,7 @@ class ForkServer:
                     try:
                         importlib.import_module(module)
                     except ImportError:
-                        pass  # the node that needs it says so
+                        pass  # the node that needs it reports it
                     gc.collect()
                     gc.freeze()
                 case ForkRequest(seat=seat, module=module):
@@ -95,7 +95,7 @@ class ForkServer:
             self._pipe.send(encode(Exited(pid, os.waitstatus_to_exitcode(status), cpu, used.ru_maxrss * 1024)))
 
     def _end(self) -> None:
-        """The worker has gone: its nodes see that too, and tear down."""
+        """End after the worker: its nodes notice that too, and tear down."""
         deadline = time.monotonic() + GRACE
         while self._children and (left := deadline - time.monotonic()) > 0:
             self._reap(select.select(list(self._children), [], [], left)[0])
@@ -115,7 +115,7 @@ def main() -> None:
     """`python -m flowmesh.forkserver.server DESCRIPTOR [MODULE ...]`: the socket to its client, modules to import first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.stderr is not None:  # closed by whoever started the script
+    if sys.stderr is not None:  # the script's starter may have closed it
         faulthandler.enable()
     for module in sys.argv[2:]:
         importlib.import_module(module)

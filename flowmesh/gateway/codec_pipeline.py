@@ -1,6 +1,6 @@
-"""Chunks in slots, encoded for the way and decoded again. What one blob becomes is the codecs' affair.
+"""Encoding of chunks in slots for transfers, and decoding. The codecs decide the format of each blob.
 
-A stream that goes to several hosts is encoded once, and what came over a link is sent on as it came.
+A stream that goes to several hosts is encoded once, and a chunk that came from another host is forwarded as encoded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHARED = 4  # encoded chunks of an output that are kept for its other transfers
 
 
 class CodedChunk(NamedTuple):
-    """A chunk's payload as it travels. `parts` belong to `blobs`; `fresh` of them were encoded for it."""
+    """A chunk's payload, encoded. `parts` belong to `blobs`; `fresh` of them were encoded for it."""
 
     blobs: tuple[BlobHeader, ...]
     parts: tuple[Data, ...]
@@ -36,11 +36,11 @@ class CodedChunk(NamedTuple):
         return sum(blob.length for blob in self.blobs)
 
     def detached(self) -> CodedChunk:
-        """The same, without the slot's memory."""
+        """A copy without the slot's memory."""
         return self._replace(parts=tuple(bytes(part) for part in self.parts))
 
     def messages(self, transfer: int, packet: bytes, size: int) -> Iterator[tuple[bytes, Data]]:
-        """What to send, in order: each one's head and its data."""
+        """The messages to send, in order: each one's header and its data."""
         head: EncodedChunk | Fragment = EncodedChunk(transfer, packet, size, self.blobs, self.length)
         index = 0
         for data in self._pieces():
@@ -49,7 +49,7 @@ class CodedChunk(NamedTuple):
             head = Fragment(transfer, index)
 
     def _pieces(self) -> Iterator[Data]:
-        """The encoded bytes in pieces of no more than FRAGMENT; one of nothing when there are none."""
+        """The encoded bytes in parts of no more than FRAGMENT; one empty part when there are none."""
         parts = [memoryview(part) for part in self.parts if len(part)]
         if self.length <= FRAGMENT and len(parts) != 1:
             yield b"".join(parts)
@@ -70,11 +70,11 @@ class SlotSource(NamedTuple):
 
 
 class CodecPipeline:
-    """All encoding and decoding of a link.
+    """All encoding and decoding of a gateway.
 
     Attributes:
         pool: the threads that do it.
-        kept: what the payload in a slot of ours came as, by arena and slot.
+        kept: the encoded form in which a payload came, by arena and slot.
     """
 
     def __init__(self) -> None:
@@ -84,29 +84,29 @@ class CodecPipeline:
         self._warm = False
 
     def stream(self, output: int, codec: str | None, quality: int | None) -> CodecStream:
-        """The stream of an output; one and the same for all its transfers that agree in codec and quality."""
+        """The stream of an output; the same for all its transfers that agree in codec and quality."""
         stream = self._streams.setdefault((output, codec, quality), CodecStream(self, CodecSelection(codec, quality)))
         stream.users += 1
         return stream
 
     def warm_up(self) -> None:
-        """Load the codecs' libraries, once, so that the first frame need not wait for that."""
+        """Load the codecs' libraries, once, so that the first frame does not wait for that."""
         if not self._warm:
             self._warm = True
             self.pool.run_in_thread(_use_each, lambda result: None)
 
     def keep(self, arena: int, slot: int, blobs: tuple[BlobHeader, ...], data: Data) -> None:
-        """Keep what a slot was filled with, if there is somebody to whom it might be sent on."""
+        """Keep the encoded form of a slot's payload, if a transfer may forward it."""
         if self._streams:
             self.kept.setdefault(arena, {})[slot] = _cut(blobs, data)
 
     def forget(self, arena: int, slot: int) -> None:
-        """The slot is about to be filled anew."""
+        """Forget the encoded form of a slot that is about to be filled again."""
         self.kept.get(arena, {}).pop(slot, None)
 
 
 class CodecStream:
-    """The chunks of one output that are encoded in one way, for so many transfers as there are `users`."""
+    """The chunks of one output with one encoding, for `users` transfers."""
 
     def __init__(self, coding: CodecPipeline, choice: CodecSelection) -> None:
         self.users = 0
@@ -116,10 +116,10 @@ class CodecStream:
         self._waiting: dict[int, list[Callable[[CodedChunk], None]]] = {}
 
     def encode(self, number: int, packet: Data, memory: memoryview, then: Callable[[CodedChunk], None]) -> None:
-        """Encode a chunk; `then` gets it, perhaps at once.
+        """Encode a chunk, and call `then` with it, perhaps at once.
 
         Args:
-            packet: the chunk's or, when that lies in the slot too, the Long's.
+            packet: the chunk's packet or, when that lies in the slot too, the LongPacket.
             memory: the used bytes of the slot.
         """
         if number in self._newest:
@@ -132,7 +132,7 @@ class CodecStream:
             self._coding.pool.submit(len(memory), work, partial(self._encoded, number))
 
     def _encoded(self, number: int, coded: CodedChunk | ChunkError) -> None:
-        assert isinstance(coded, CodedChunk)  # what can't be encoded goes raw
+        assert isinstance(coded, CodedChunk)  # what can't be encoded is sent raw
         again = coded._replace(fresh=0)
         for index, then in enumerate(self._waiting.pop(number)):
             then(again if index else coded)
@@ -209,7 +209,7 @@ def _sources(message: packets.Packet, memory: memoryview) -> Iterator[SlotSource
 
 
 def decode_into(blobs: Sequence[BlobHeader], data: Data, memory: memoryview) -> None:
-    """Fill a slot.
+    """Decode blobs into a slot.
 
     Raises:
         ChunkError: the data is damaged.
@@ -222,7 +222,7 @@ def decode_into(blobs: Sequence[BlobHeader], data: Data, memory: memoryview) -> 
 
 
 def _cut(blobs: tuple[BlobHeader, ...], data: Data) -> CodedChunk:
-    """What has come, as it can be sent on."""
+    """A received chunk in the form in which it can be forwarded."""
     parts, begin, data = [], 0, memoryview(data)
     for blob in blobs:
         parts.append(data[begin : begin + blob.length])

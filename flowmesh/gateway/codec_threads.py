@@ -1,8 +1,8 @@
-"""Threads for what takes long and releases the GIL: encoding and decoding. Their results come back to the loop's thread.
+"""Worker threads for encoding and decoding, which release the GIL. Results come back to the loop's thread.
 
-To hand work over and the result back wakes two threads, a tenth of a millisecond each on an idle machine. So what is short
-is done in the loop's thread; and what is long as well, where nothing else waits for that thread: the link serves a single
-transfer, and is idle for most of the time.
+Passing work to a thread and its result back wakes two threads, a tenth of a millisecond each on an idle machine. Short
+work is therefore done in the loop's thread; long work as well, where nothing else waits for that thread: the gateway
+serves a single transfer, and is idle for most of the time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any, TypeVar
 from ..errors import ChunkError
 
 THREADS = 2
-SHORT = 128 * 1024  # bytes: a codec is done with so many about as soon as a thread has been woken, and has woken us
-LONG = 32 * 1024**2  # bytes: beyond, even who is alone might take this process for dead
+SHORT = 128 * 1024  # bytes: a codec needs about as long for them as for waking a thread and being woken
+LONG = 32 * 1024**2  # bytes: beyond, even a single peer might take this process for dead
 Result = TypeVar("Result")
 
 
 class CodecThreads:
-    """`bell` is an eventfd that can be read when results wait for `finish`.
+    """The threads. `bell` is a doorbell, an eventfd that can be read when results wait for `finish`.
 
     Attributes:
-        shared: whether several transfers need the loop's thread.
+        shared: whether several transfers share the loop's thread.
     """
 
     def __init__(self) -> None:
@@ -36,26 +36,27 @@ class CodecThreads:
         self._threads = ThreadPoolExecutor(THREADS, "codec")
         self._done: deque[tuple[Callable[[Any], None], Future[Any]]] = deque()
         self._running = 0
-        self._took = 0.0  # seconds, what was done last
-        self._ended = 0.0  # when it was done
+        self._took = 0.0  # seconds that the last work took
+        self._ended = 0.0  # when it ended
 
     def submit(self, size: int, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
-        """`run` or `here`, by how many bytes there are to encode or decode, and by who else would wait."""
+        """Do work in a thread or in the loop, by the bytes to encode or decode, and by whether others would wait."""
         (self.run_in_loop if size <= SHORT or (size <= LONG and self._is_calm) else self.run_in_thread)(work, then)
 
     @property
     def _is_calm(self) -> bool:
-        """Whether nobody else waits, and the last work has been done for longer than it took: one at a time is enough."""
+        """Whether nothing else waits, and the last work took less time than has passed since: one at a time is
+        enough."""
         return not self.shared and not self._running and time.monotonic() - self._ended > self._took
 
     def run_in_thread(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
-        """Do `work` in a thread, then call `then` in the loop's with what it has returned or, a ChunkError, raised."""
+        """Do `work` in a thread, then call `then` in the loop's thread with its result or its ChunkError."""
         self._running += 1
         future = self._threads.submit(work)
         future.add_done_callback(partial(self._finished, then))
 
     def run_in_loop(self, work: Callable[[], Result], then: Callable[[Result | ChunkError], None]) -> None:
-        """The same at once and in this thread."""
+        """Do `work` and call `then` at once, in this thread."""
         begun = time.monotonic()
         try:
             result: Result | ChunkError = work()
@@ -70,7 +71,7 @@ class CodecThreads:
         os.eventfd_write(self.bell, 1)
 
     def finish(self) -> None:
-        """Hand out the results that are there."""
+        """Deliver the results that are ready."""
         try:
             os.eventfd_read(self.bell)
         except BlockingIOError:

@@ -1,6 +1,6 @@
-"""A transfer on its target's host: from the peer into slots of our own, and along an edge to each consumer.
+"""An incoming transfer, on its target's host: from the peer into slots of our own, and along an edge to each consumer.
 
-Whatever the peer says is checked before it is believed; it may send no more than it has credit for.
+Everything from the peer is checked first; it may send no more than it has credit for.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from ..wire.plan_specs import Transfer
 from .codec_pipeline import CodecPipeline, decode_into
 from .local_writer import LocalWriter
 
-ARENAS = 1 << 19  # the ids of a link's arenas begin behind those of all nodes
-LINKS = 20  # bits above which they say how many links there were before: its arenas may still be read
+ARENAS = 1 << 19  # the ids of a gateway's arenas begin after those of all nodes
+LINKS = 20  # the bits above hold the number of earlier gateways, whose arenas may still be read
 
-Small = tuple[link_messages.ChunkHeader | packets.Marker, bytes]  # a packet of a bundle, and what its head says
+Small = tuple[link_messages.ChunkHeader | packets.Marker, bytes]  # a packet of a batch, and its header
 
 
 class PendingChunk:
-    """Something to deliver when it is its turn: a packet, or a chunk whose slot is being filled."""
+    """A packet to deliver in order, or a chunk whose slot is being filled."""
 
     __slots__ = ("done", "lent", "number", "packet", "ready", "size")
 
     def __init__(self, packet: bytes, number: int, size: int, lent: tuple[Arena, int] | None = None) -> None:
         self.packet = packet
-        self.number = number  # 0: a mark
+        self.number = number  # 0: a marker
         self.size = size
         self.lent = lent
         self.ready = lent is None
-        self.done = False  # of a mark: whether a newer one may replace it
+        self.done = False  # of a marker: whether a newer one may replace it
 
 
 class IncomingTransfer:
-    """One transfer."""
+    """One incoming transfer."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class IncomingTransfer:
         self._assembly = Reassembly()
         self._queue: deque[PendingChunk] = deque()
         self._credited = 0
-        self._told = 0  # of that, what was said on the present connection
-        self._position: int | None = None  # the last number that has come; None until all consumers have said theirs
+        self._told = 0  # of that, what was sent on the present connection
+        self._position: int | None = None  # the last number received; None until all consumers have reported theirs
         self._ended = False
-        self._over = False  # whether what is still being decoded is for nobody
+        self._over = False  # whether what is still being decoded has no consumer any more
         self._arena = 0  # the one that is in use
         files = iter(descriptors)
         self.deliveries: list[LocalWriter] = []
@@ -85,7 +85,7 @@ class IncomingTransfer:
     # --- the peer ----------------------------------------------------------------------------------------------------
 
     def resume(self) -> int | None:
-        """On a new connection: behind which number the peer shall go on; None when that is not known yet."""
+        """The number after which the peer continues on a new connection; None when that is not known yet."""
         if self._position is None and all(each.arrived is not None for each in self.deliveries):
             living = [each.arrived or 0 for each in self.deliveries if each.living]
             self._position = self._credited = min(living, default=0)
@@ -94,7 +94,7 @@ class IncomingTransfer:
         return self._position
 
     def link_lost(self) -> None:
-        """The connection is lost; a parcel that has not come as a whole comes again."""
+        """Note that the connection is lost; an incomplete chunk comes again."""
         self._assembly = Reassembly()
         self._told_closed = False
         self._told = 0
@@ -104,12 +104,12 @@ class IncomingTransfer:
         said: link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch,
         data: link_messages.Data,
     ) -> bool:
-        """Something of the transfer has come; whether the peer waits until it is confirmed.
+        """Handle a message of the transfer; returns whether the peer waits for an Ack of it.
 
-        Behind the end, whatever comes is left lying.
+        After the end, everything is ignored.
 
         Raises:
-            LinkError, ChunkError: it is damaged, or not what may come now.
+            LinkError, ChunkError: it is damaged, or not allowed now.
         """
         if self._ended:
             return True
@@ -127,7 +127,7 @@ class IncomingTransfer:
         return not self._lossless
 
     def _hand_on(self, small: list[Small]) -> None:
-        """What most bundles need: nothing waits."""
+        """Deliver a packet batch at once: nothing waits before it."""
         edges = [(each.arrived or 0, each.edge) for each in self.deliveries]
         for head, packet in small:
             if isinstance(head, packets.Marker):
@@ -142,7 +142,7 @@ class IncomingTransfer:
                     edge.send_chunk(packet, number, None, len(packet))
 
     def _wait_behind(self, small: list[Small]) -> None:
-        """A chunk before them is still being decoded."""
+        """Queue packets after a chunk that is still being decoded."""
         for head, packet in small:
             if isinstance(head, packets.Marker):
                 item = PendingChunk(packet, 0, 0)
@@ -168,7 +168,7 @@ class IncomingTransfer:
             raise LinkError(f"chunk {number} came without credit")
 
     def _complete(self, complete: Complete | None) -> None:
-        """If all of a chunk is there: decode it into a slot."""
+        """Decode a chunk into a slot, if it is complete."""
         if complete is None:
             return
         parcel, data = complete
@@ -211,7 +211,7 @@ class IncomingTransfer:
         self._deliver()
 
     def _fail(self, text: str) -> None:
-        """What can't be decoded now never can: the consumers get no more."""
+        """End the transfer: a chunk can't be decoded, so the consumers get no more."""
         self._over = True
         self._complain(f"what {self.transfer.source!r} sends can't be decoded, its stream ends here: {text}")
         self._queue.clear()
@@ -220,7 +220,7 @@ class IncomingTransfer:
     # --- the consumers -----------------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        """Hand on what is ready, in order."""
+        """Deliver what is ready, in order."""
         queue, deliveries = self._queue, self.deliveries
         while queue and queue[0].ready:
             item = queue.popleft()
@@ -241,13 +241,13 @@ class IncomingTransfer:
                 each.edge.collect()
 
     def listen(self, delivery: LocalWriter) -> None:
-        """A consumer has said something, or its channel has room again."""
+        """Read from a consumer, and send to it if its channel has room again."""
         delivery.listen()
         if self._ended:
             self._close_when_empty()
 
     def credit(self) -> int | None:
-        """What all consumers have taken, if that is news to the peer."""
+        """The number up to which all consumers have taken all, if that is news to the peer."""
         if self._position is None or not self._lossless:
             return None
         living = [each.edge.window.taken for each in self.deliveries if each.living]
@@ -259,14 +259,14 @@ class IncomingTransfer:
 
     @property
     def closed(self) -> bool:
-        """Whether no consumer takes anything more; true once on each connection."""
+        """Whether no consumer takes any more; true once on each connection."""
         if self._told_closed or any(each.living for each in self.deliveries):
             return False
         self._told_closed = True
         return True
 
     def end(self) -> None:
-        """Nothing more will come: when all is delivered, the consumers are told, and their channels closed."""
+        """End the transfer: when all is delivered, close the consumers' channels with an END marker."""
         if not self._ended:
             self._ended = True
             self._queue.append(PendingChunk(self._end_mark, 0, 0))
@@ -278,7 +278,7 @@ class IncomingTransfer:
                 each.close()
 
     def close(self) -> None:
-        """Leave the channels; what waits is dropped."""
+        """Close the channels; what waits is dropped."""
         self._over = True
         self._queue.clear()
         for each in self.deliveries:

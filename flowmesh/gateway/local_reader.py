@@ -1,4 +1,4 @@
-"""The consumer's end of a producer's channel: raw packets come out of it, and the slots that they name can be read.
+"""The gateway's end of a producer's channel: raw packets, and views of the slots that they name.
 
 Nothing is leased here: no credit is given for a chunk while its slot is needed, so that the producer keeps it.
 """
@@ -13,21 +13,21 @@ from ..channel.packet_socket import PacketSocket, PeerGone
 from ..errors import ChunkError
 from ..wire import link_messages, packets
 
-_SHORT = 0x94  # the first byte of an array of four: announcements and what comes with files have no more, chunks do
+_SHORT = 0x94  # the first byte of an array of four: announcements and packets with files have no more, chunks do
 
 
 class LocalReader:
-    """One end.
+    """The gateway's end of one producer's channel.
 
     Attributes:
         views: the arenas that were announced, by their ids.
-        gone: whether the producer has gone and all was read, or we have.
+        gone: whether the producer has gone and all was read, or this end is closed.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._end = PacketSocket(descriptor)
         self._announced: packets.ArenaAnnouncement | None = None
-        self._unsent: deque[packets.Packet] = deque()  # what to tell the producer, for which there was no room
+        self._unsent: deque[packets.Packet] = deque()  # packets to the producer for which there was no room
         self.views: dict[int, ArenaView] = {}
         self.gone = False
 
@@ -52,7 +52,7 @@ class LocalReader:
             return None
 
     def _with_files(self, announced: packets.ArenaAnnouncement) -> bytes | None:
-        """The packet behind an announcement; it brings the arena's files, unless a lossy producer took it back."""
+        """The packet after an announcement; it carries the arena's files, unless a lossy producer took it back."""
         received = self._end.receive_with_descriptors()
         if received is None:
             return None
@@ -84,11 +84,11 @@ class LocalReader:
         self._tell(packets.Credit(0, 0, number, number))
 
     def close_edge(self) -> None:
-        """Tell the producer that nothing more is taken."""
+        """Tell the producer that no more is taken."""
         self._tell(packets.CloseEdge())
 
     def resume(self, arrived: int) -> None:
-        """Ask the producer to send again what is behind this number."""
+        """Ask the producer to send again what follows this number."""
         self._tell(packets.ResumeAfter(arrived))
 
     def _tell(self, message: packets.Packet) -> None:
@@ -101,11 +101,11 @@ class LocalReader:
 
     @property
     def wants_room(self) -> bool:
-        """Whether there is something to tell for which the kernel had no room."""
+        """Whether a packet waits because the kernel had no room."""
         return bool(self._unsent)
 
     def flush(self) -> None:
-        """Tell what had to wait."""
+        """Send the packets that wait."""
         try:
             while self._unsent and self._end.send(packets.encode(self._unsent[0])):
                 self._unsent.popleft()

@@ -1,4 +1,4 @@
-"""One consumer of a transfer on its target's host: the producer's end of its channel, and what it had of an earlier link."""
+"""The gateway's end of a consumer's channel, and the position that the consumer had with an earlier gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..wire import packets
 
 
 class LocalWriter:
-    """One consumer's edge. `arrived`: what it has of an earlier link; None as long as that is not known."""
+    """One consumer's edge. `arrived`: the last number from an earlier gateway; None while that is not known."""
 
     def __init__(self, edge: OutputEdge, ends: Sequence[PacketSocket], arrived: int | None) -> None:
         self.edge = edge
@@ -19,8 +19,8 @@ class LocalWriter:
         self._ends = ends
 
     def listen(self) -> None:
-        """The consumer has said something."""
-        if self.over:  # since it was waited for
+        """Read what the consumer has sent."""
+        if self.over:  # closed since the wait
             return
         edge = self.edge
         if self.arrived is None:

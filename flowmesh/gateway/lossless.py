@@ -1,5 +1,5 @@
-"""A lossless transfer on its source's host. It gives no credit of its own: that of the far consumers is passed up, so that
-the producer keeps every chunk until they have it. What a lost connection took with it is asked for again."""
+"""An outgoing lossless transfer. It gives no credit of its own but passes on that of the remote consumers, so that the
+producer keeps every chunk until they have it. After a lost connection it asks the producer to send again."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from ..control.gateway.send_scheduler import AHEAD, SendScheduler
 from ..wire import link_messages
 from .outgoing import BUNDLE, OutgoingTransfer
 
-CODING = 2  # chunks that are encoded at once
-CHUNKS = 1024  # in a bundle
+CODING = 2  # chunks that are encoded at a time
+CHUNKS = 1024  # in a batch
 
 
 class LosslessOutgoingTransfer(OutgoingTransfer):
-    """Numbers follow each other without a gap, so that chunks are counted and only those in slots opened."""
+    """An outgoing lossless transfer. Numbers have no gaps, so chunks are counted and only those in slots opened."""
 
     _skip_to = 0  # what the peer has already
-    _taken = 0  # what the far consumers have taken
-    _passed = 0  # of that, what the producer was told
+    _taken = 0  # what the remote consumers have taken
+    _passed = 0  # of that, the credit that the producer got
 
     def credit(self, taken: int) -> None:
         self._taken = max(self._taken, taken)
         self._pass_credit()
 
     def _pass_credit(self) -> None:
-        """Never beyond what was read: the producer of a new channel does not yet count it as sent."""
+        """Pass credit to the producer, never beyond what was read: a new channel's producer counts the rest as
+        unsent."""
         taken = min(self._taken, self._position)
         if taken > self._passed and not self._asked:
             self._passed = taken

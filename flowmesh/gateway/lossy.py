@@ -1,5 +1,5 @@
-"""A lossy transfer on its source's host. One thing is under way at a time; when the peer has confirmed it, the next is the
-newest that there is. Credit is given as soon as the slot is not needed any more: when its chunk is encoded."""
+"""An outgoing lossy transfer. One chunk or batch is unacknowledged at a time; after its Ack the newest is sent. The
+producer gets credit as soon as its slot is not needed any more: when the chunk is encoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .outgoing import BUNDLE, Chunk, OutgoingTransfer
 
 
 class LossyOutgoingTransfer(OutgoingTransfer):
-    """Numbers rise, with gaps."""
+    """An outgoing lossy transfer. Numbers rise, with gaps."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class LossyOutgoingTransfer(OutgoingTransfer):
     ) -> None:
         super().__init__(transfer, tap, page, stream, complain)
         edge = transfer.edges[0]
-        self._most = edge.depth  # small chunks in a bundle
+        self._most = edge.depth  # small chunks in a batch
         self._overtaken = "superseded" if edge.policy == "latest" else "oldest"
         self._under_way: list[int] = []  # numbers that the peer may not have
 
@@ -68,8 +68,8 @@ class LossyOutgoingTransfer(OutgoingTransfer):
             self.tap.credit(self._position)
 
     def _is_overtaken(self, chunk: Chunk) -> bool:
-        """As on any lossy edge, the producer takes back what waits, and may send again what is older than what we have, or
-        what lies in an arena whose announcement it took back."""
+        """Whether the chunk is older than one that was read, or lies in an arena without an announcement: as on any
+        lossy edge, the producer takes back packets that wait, and sends some again."""
         if chunk.number > self._position and (not chunk.arena or chunk.arena in self.tap.views):
             return False
         self._count(self._overtaken)

@@ -1,6 +1,6 @@
-"""A transfer on its source's host: from the producer's channel to the peer. What waits stays in the channel.
+"""The base of outgoing transfers, from the producer's channel to the peer. Chunks that wait stay in the channel.
 
-What lossless and lossy transfers have in common; how they read the channel is in `lossless` and `lossy`.
+`lossless` and `lossy` have the two ways of reading the channel.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ..wire.plan_specs import Transfer
 from .codec_pipeline import CodecStream, CodedChunk
 from .local_reader import LocalReader
 
-BUNDLE = 60 * 1024  # bytes of packets in a bundle, beyond which none is added: the longest one fits in just so
-LAST_MARKS = 4  # marks behind the last chunk that are said again on a new connection
+BUNDLE = 60 * 1024  # bytes of packets in a batch, beyond which none is added: the longest one just fits
+LAST_MARKS = 4  # markers after the last chunk that are sent again on a new connection
 
 Chunk = link_messages.ChunkHeader | packets.LongPacket
 
 
 class OutgoingTransfer(ABC):
-    """One transfer.
+    """One outgoing transfer.
 
     Attributes:
-        tap: the channel.
-        sending: what goes to the peer, from the time that it has said where to go on until it is lost.
+        tap: the gateway's end of the producer's channel.
+        sending: the scheduler of the peer's connection, from the peer's ResumeTransfer until the connection is lost.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class OutgoingTransfer(ABC):
         self._stream = stream
         self._complain = complain
         self._position = 0  # the last number that was read
-        self._asked = 0  # how often the producer was asked to begin again and has not yet
+        self._asked = 0  # how many requests to begin again the producer has not answered yet
         self._dropped = 0  # of what is dropped, the last number for which credit was given
         self._discards: str | None = None  # the reason for which all that comes is dropped
         self._queue: deque[list[Segment]] = deque()  # in order; an empty list is being encoded
         self._encoding = 0
-        self._marks: deque[bytes] = deque(maxlen=LAST_MARKS)  # those behind the last chunk
+        self._marks: deque[bytes] = deque(maxlen=LAST_MARKS)  # those after the last chunk
         self._told_end = False
 
     # --- the peer ----------------------------------------------------------------------------------------------------
 
     def resume(self, sending: SendScheduler, arrived: int) -> None:
-        """The peer is there and has all up to a number."""
+        """Begin to send: the peer is connected and has all up to a number."""
         if self._discards is None:
             self.link_lost()
             self.sending = sending
@@ -68,16 +68,16 @@ class OutgoingTransfer(ABC):
             self._resume(arrived)
 
     def link_lost(self) -> None:
-        """The connection is lost, and what was on it."""
+        """Note that the connection is lost, with all that was on it."""
         self.sending = None
         self._queue.clear()
         self._encoding = 0
 
     def credit(self, taken: int) -> None:  # noqa: B027
-        """The far consumers have taken all up to a number."""
+        """Note that the remote consumers have taken all up to a number."""
 
     def discard(self, reason: str) -> None:
-        """Nobody takes anything more: what comes is dropped under that reason."""
+        """Drop everything from now on under that reason: no consumer takes any more."""
         if self._discards is None:
             self._discards = reason
             self.link_lost()
@@ -85,17 +85,17 @@ class OutgoingTransfer(ABC):
             self._credit_dropped()
 
     def refuse(self) -> None:
-        """Somebody else has spoken of this transfer."""
+        """Count a message about this transfer from a peer that it does not concern."""
         self._cells[ERRORS] += 1
 
     def close(self) -> None:
-        """Leave the channel."""
+        """Close the channel."""
         self.link_lost()
         self.tap.close()
 
     @property
     def at_end(self) -> bool:
-        """Whether the producer has gone and all that it sent is on its way; true once on each connection."""
+        """Whether the producer has gone and all its packets were sent; true once on each connection."""
         sending = self.sending
         if not self.tap.gone or self._told_end or sending is None or self._queue or sending.waiting_bytes(self._index):
             return False
@@ -112,7 +112,7 @@ class OutgoingTransfer(ABC):
         return self._discards is not None or (self.sending is not None and self._may_read(self.sending))
 
     def serve(self) -> None:
-        """Take from the channel what waits there, as far as it can be sent soon; and tell the producer what had to wait."""
+        """Take from the channel what can be sent soon, and send the producer the packets that had to wait."""
         self.tap.flush()
         try:
             if self._discards is not None and not self.tap.gone:
@@ -139,7 +139,7 @@ class OutgoingTransfer(ABC):
             self.tap.credit(self._position)
 
     def _begin_again(self, packet: bytes) -> None:
-        """The producer says behind which number it begins again. What came before, it will send once more."""
+        """Handle the producer's ResumeAfter: it begins again after a number, and repeats what came later."""
         resume = packets.decode(packet)
         if isinstance(resume, packets.ResumeAfter):
             self._position = resume.arrived
@@ -147,7 +147,7 @@ class OutgoingTransfer(ABC):
 
     @abstractmethod
     def _resume(self, arrived: int) -> None:
-        """Go on behind a number."""
+        """Continue after a number."""
 
     @abstractmethod
     def _may_read(self, sending: SendScheduler) -> bool:
@@ -155,12 +155,12 @@ class OutgoingTransfer(ABC):
 
     @abstractmethod
     def _read(self) -> None:
-        """Take what waits, and bundle or encode it."""
+        """Read what waits, and batch or encode it."""
 
-    # --- on the way --------------------------------------------------------------------------------------------------
+    # --- sending -----------------------------------------------------------------------------------------------------
 
     def _bundle(self, encoded: list[bytes], chunks: int) -> None:
-        """Send these packets together; so many of them are chunks."""
+        """Send these packets as one batch; `chunks` of them are chunks."""
         if encoded:
             head = link_messages.encode(link_messages.PacketBatch(self._index, list(map(len, encoded))))
             self._cells[self._block] += chunks
@@ -191,11 +191,11 @@ class OutgoingTransfer(ABC):
         self._pump()
 
     def _released(self, coded: CodedChunk) -> CodedChunk:
-        """What is sent of it, whatever becomes of the slot from now on."""
+        """The encoded chunk, independent of its slot."""
         return coded
 
     def _pump(self) -> None:
-        """Hand over what is ready, in order."""
+        """Pass what is ready to the scheduler, in order."""
         while self._queue and self._queue[0] and self.sending is not None:
             pieces = self._queue.popleft()
             self._cells[self._block + 1] += sum(piece.size for piece in pieces)

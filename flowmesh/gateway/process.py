@@ -1,6 +1,6 @@
-"""The link's process, from its first message to its exit: one loop on one thread, one wait for all.
+"""The gateway process, from its first message to its exit: one loop on one thread, one wait for everything.
 
-It holds nothing that matters: what it has taken and not handed on is still kept by the producers.
+It has the only copy of nothing: the producers keep every chunk that is not delivered yet.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .lossless import LosslessOutgoingTransfer
 from .lossy import LossyOutgoingTransfer
 from .sessions import PeerSessions
 
-Watched = tuple[int, bool, bool, Callable[[], None]]  # a file descriptor, whether it is read, written, what then
+Watched = tuple[int, bool, bool, Callable[[], None]]  # a file descriptor, whether it is read, written, its handler
 
 
 def main(descriptor: int) -> None:
-    """Serve as a worker's link; `descriptor` is the pipe to the worker. Returns when that is closed."""
+    """Serve as a worker's gateway; `descriptor` is the message socket to the worker. Returns when that is closed."""
     pipe = MessageSocket(descriptor)
     first = _first_message(pipe)
     if first is None:
@@ -43,7 +43,7 @@ def main(descriptor: int) -> None:
 
 
 def _first_message(pipe: MessageSocket) -> OpenGateway | None:
-    """None when the worker has gone instead."""
+    """The worker's first message; None when it has gone instead."""
     received = pipe.wait()
     if received is None:
         return None
@@ -54,7 +54,7 @@ def _first_message(pipe: MessageSocket) -> OpenGateway | None:
 
 
 def _listen(first: OpenGateway, pipe: MessageSocket) -> DataLink:
-    """At the port that was asked for or, when that is taken, at any other."""
+    """Listen at the requested port or, when that is taken, at any other."""
     try:
         return DataLink(first.address, first.port)
     except LinkError as error:
@@ -66,7 +66,7 @@ def _listen(first: OpenGateway, pipe: MessageSocket) -> DataLink:
 
 
 class Gateway:
-    """The loop."""
+    """The gateway's loop."""
 
     def __init__(self, worker: str, data: DataLink, pipe: MessageSocket) -> None:
         self._worker = worker
@@ -79,7 +79,7 @@ class Gateway:
         self._say(GatewayOpened(worker, data.own_address))
 
     def run(self) -> None:
-        """Until the worker closes the pipe."""
+        """Serve until the worker closes the socket."""
         peers = self._peers
         while True:
             peers.send()
@@ -96,7 +96,7 @@ class Gateway:
                 peers.tick()
 
     def _watch(self) -> dict[int, Callable[[], None]]:
-        """Wait for what can be handled now, and for nothing else."""
+        """The file descriptors to wait for, each with its handler: only those that can be handled now."""
         handlers: dict[int, Callable[[], None]] = {}
         wanted: dict[int, tuple[bool, bool]] = {}
         for descriptor, reads, writes, handler in self._all():
@@ -163,7 +163,7 @@ class Gateway:
                 self._peers.forget()
 
     def close(self) -> None:
-        """Leave at once; what waits is not sent."""
+        """Close at once; what waits is not sent."""
         self._peers.forget()
         self._coding.pool.close()
         self._data.close()

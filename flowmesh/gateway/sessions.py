@@ -1,7 +1,7 @@
-"""The links of other workers: what is said with them, and which transfer it concerns.
+"""Sessions with the gateways of other workers: routes messages between connections and transfers.
 
-A peer may only speak of transfers between it and us, in the direction that they go; all else is counted and forgotten.
-What is damaged costs it the connection.
+A peer may only send messages about transfers between it and us, in their direction; others are counted and ignored. A
+damaged message ends the connection.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Session:
     """One connection that is in use.
 
     Attributes:
-        resumes: where the peer wants us to go on, of transfers that we do not know yet.
-        hurry: whether the peer waits until what it has sent is confirmed.
+        resumes: the peer's resume positions of transfers that are not known here yet.
+        hurry: whether the peer waits for an Ack.
     """
 
     def __init__(self, peer: str, connection: Connection) -> None:
@@ -37,7 +37,7 @@ class Session:
         self.sending = SendScheduler()
         self.arriving = ReceiveBudget()
         self.resumes: dict[int, int] = {}
-        self.told: set[int] = set()  # transfers from the peer of which we have said where to go on
+        self.told: set[int] = set()  # transfers from the peer whose resume position was sent
         self.hurry = False
 
 
@@ -46,7 +46,7 @@ class PeerSessions:
 
     Attributes:
         outgoing, incoming: the transfers by their index.
-        refused: how many messages were not heard.
+        refused: the number of ignored messages.
     """
 
     def __init__(self, worker: str, data: DataLink, say: Callable[[Message], None]) -> None:
@@ -58,7 +58,7 @@ class PeerSessions:
         self._say = say
         self._linking = PeerConnections(worker, data.own_address.address)
         self._sessions: dict[str, Session] = {}
-        self._present: set[str] | None = None  # the peers that there are, once that is known
+        self._present: set[str] | None = None  # the present peers, once they are known
 
     @property
     def due(self) -> float | None:
@@ -67,13 +67,13 @@ class PeerSessions:
 
     @property
     def transfers(self) -> int:
-        """How many there are."""
+        """The number of transfers."""
         return len(self.outgoing) + len(self.incoming)
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
     def peers_changed(self, links: Mapping[str, LinkAddress]) -> None:
-        """These are all peers now."""
+        """Replace the list of peers."""
         self._present = set(links)
         self._act(self._linking.peers_changed_to(links, time.monotonic()))
         for outgoing in self.outgoing.values():
@@ -106,7 +106,7 @@ class PeerSessions:
         self.incoming.clear()
 
     def _look_for(self, peer: str) -> None:
-        """A peer that is not among those that there are will never come again."""
+        """Give up a peer that is not among the present ones."""
         if self._present is None or peer in self._present:
             return
         for outgoing in self.outgoing.values():
@@ -119,7 +119,7 @@ class PeerSessions:
     # --- connections -------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Handle the passing of time."""
         self._act(self._linking.tick(time.monotonic()))
 
     def _act(self, effects: Iterable[connections.ConnectionEffect]) -> None:
@@ -144,7 +144,7 @@ class PeerSessions:
         try:
             self._data.dial(connection, self._linking.address_of(peer))
             self._data.send(connection, [link_messages.encode(link_messages.Hello())])
-        except LinkError as error:  # an address that is none: its worker is asked again for a better one by nobody
+        except LinkError as error:  # an invalid address: there is no way to get a better one
             self._say(LogLine("", self._worker, logging.ERROR, str(error)))
 
     def _up(self, session: Session) -> None:
@@ -162,10 +162,10 @@ class PeerSessions:
                 incoming.link_lost()
         self._say(LinkNews(self._worker, peer, False, text))
 
-    # --- what is said ------------------------------------------------------------------------------------------------
+    # --- received messages -------------------------------------------------------------------------------------------
 
     def receive(self) -> None:
-        """Hear what waits, and let in who waits to connect."""
+        """Handle the messages that wait, and the handshakes of new connections."""
         for heard in self._data.receive():
             peer = self._linking.peer_of(heard.key)
             if peer is None:
@@ -187,7 +187,7 @@ class PeerSessions:
             return
         session = self._sessions.get(peer)
         if session is None or session.connection != heard.connection:
-            return  # it comes late, on a connection that was given up
+            return  # a late message, on a connection that was given up
         self._linking.data_received(peer, time.monotonic())
         if isinstance(said, link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch):
             self._heard_data(session, said, data, sum(map(len, heard.frames)))
@@ -233,7 +233,7 @@ class PeerSessions:
             outgoing.discard("after_end")
 
     def _ours(self, session: Session, index: int) -> OutgoingTransfer | None:
-        """The transfer to that peer; None if it is none, which is counted."""
+        """The transfer to that peer; None, and counted, if there is none."""
         outgoing = self.outgoing.get(index)
         if outgoing is not None and outgoing.transfer.target_worker == session.peer:
             return outgoing
@@ -242,10 +242,10 @@ class PeerSessions:
             outgoing.refuse()
         return None
 
-    # --- what we say -------------------------------------------------------------------------------------------------
+    # --- sent messages -----------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Say all that can be said now: what answers first, then parcels and bundles."""
+        """Send all that can be sent now: answers first, then encoded chunks and packet batches."""
         for session in list(self._sessions.values()):
             if not all(self._send(session, [link_messages.encode(said)]) for said in self._answers(session)):
                 continue

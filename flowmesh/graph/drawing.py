@@ -1,6 +1,6 @@
 """Pictures of a graph: Mermaid and Graphviz text, an SVG, a matplotlib figure. All flow from left to right.
 
-What is drawn is names and arrows: no Graph, no Node and no networkx here. A graph that is wrong can be drawn, too.
+It draws names and arrows: no Graph, no Node and no networkx here. An invalid graph can be drawn, too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def dot(names: Sequence[str], arrows: Sequence[Arrow]) -> str:
 
 
 def svg(names: Sequence[str], arrows: Sequence[Arrow]) -> str:
-    """The graph as an SVG element that stands in a page by itself, in the page's own colour."""
+    """The graph as an SVG element that stands in a web page by itself, in that page's own colour."""
     places = _places(names, arrows)
     width = BOX + max((x for x, _ in places.values()), default=0) * (BOX + GAP) + 2
     height = HEIGHT + max((y for _, y in places.values()), default=0) * ROW + BOW / 2 + 1

@@ -1,4 +1,4 @@
-"""Graph: which nodes there are, which edges join them, and whether that can run.
+"""Graph: nodes, the edges between them, and the check whether they can run.
 
 A `networkx.DiGraph` whose keys are the nodes' names. Nothing is placed, shipped or run here.
 """
@@ -33,12 +33,12 @@ class GraphSpecs(NamedTuple):
     """A checked graph as plain values.
 
     Attributes:
-        names: in topological order, and in that of `add_node` where there is a choice; a node's place is its index.
+        names: in topological order, and in that of `add_node` where there is a choice; a node's position is its index.
         kinds: {name: "source" | "step" | "sink"}.
         edges: by their target's index, then in the order of its inputs; policies, depths and `follow` are resolved.
         joins: {name: how its inputs meet}.
-        marks: the nodes whose progress a join further down needs to know.
-        forks: outputs of no source by whose numbers some zip pairs.
+        marks: the nodes whose watermarks a join downstream needs.
+        forks: outputs of nodes other than sources by whose numbers a zip pairs.
     """
 
     names: tuple[str, ...]
@@ -305,7 +305,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         """Find what can't run.
 
         Raises:
-            GraphError: all that is wrong, one error a line.
+            GraphError: all that is wrong, one error per line.
         """
         if errors := list(self._errors()):
             raise GraphError("\n".join(errors))
@@ -335,7 +335,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
         return GraphSpecs(names, {name: self._kind(name) for name in names}, edges, joins, marks, forks)
 
     def guarantees(self) -> dict[str, guarantees.Guarantee]:
-        """What each sink is promised, and why, by its name: `flowmesh.graph.guarantees.Promise`.
+        """The guarantees of each sink, with reasons, by its name: `flowmesh.graph.guarantees.Guarantee`.
 
         Raises:
             GraphError: as `check`.
@@ -487,7 +487,7 @@ class Graph(networkx.DiGraph):  # type: ignore[misc]
 def joins_of(
     kinds: Mapping[str, tuple[str | Align, Sequence[str]]], descent: lineage.Lineage
 ) -> tuple[dict[str, JoinSpec], tuple[int, ...]]:
-    """How each node's inputs meet, and the outputs of no source by whose numbers zips pair.
+    """The join of each node, and the outputs of nodes other than sources by whose numbers zips pair.
 
     Args:
         kinds: {name: (its join, its senders)}, in topological order.

@@ -1,4 +1,4 @@
-"""What each sink of a graph is promised, and why. It says what holds, not what is hoped for; nothing is run here."""
+"""Guarantees of each sink of a graph, with reasons. They follow from the graph alone; nothing is run here."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _DEATH = "if a process dies, the graph fails and says so: what was on its way is
 
 
 class Guarantee(NamedTuple):
-    """What holds for a sink.
+    """The guarantees of one sink.
 
     Attributes:
-        delivery: of the chunks that cause its steps: EVERY, COUNTED or NEWEST.
+        delivery: of the chunks that cause its steps: EXACTLY_ONCE, AT_MOST_ONCE or LATEST.
         contents: what those chunks hold: EQUAL or ONE.
         because: sentences that name the edges and nodes which make it so.
     """
@@ -37,7 +37,7 @@ class Guarantee(NamedTuple):
 
 
 class _Reason(NamedTuple):
-    """Something that makes a promise smaller."""
+    """Something that weakens a guarantee."""
 
     delivery: str
     contents: str
@@ -45,7 +45,7 @@ class _Reason(NamedTuple):
 
 
 def guarantees(graph: Graph) -> dict[str, Guarantee]:
-    """What each sink is promised, by its name.
+    """The guarantees of each sink, by its name.
 
     Raises:
         GraphError: as `Graph.check`.
@@ -74,7 +74,7 @@ def _promise(reasons: list[_Reason]) -> Guarantee:
 
 
 def _reasons(graph: Graph, name: str, driving: list[EdgeSpec]) -> Iterator[_Reason]:
-    """What a node, and the edges whose chunks cause its steps, take away from what is promised to those below."""
+    """The reasons by which a node, and the edges whose chunks cause its steps, weaken the guarantees downstream."""
     node = graph.nodes[name]["node"]
     if node.live:
         yield _Reason(EXACTLY_ONCE, ONE, f"{name} is live: what it gives is there once")

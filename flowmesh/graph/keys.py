@@ -1,4 +1,4 @@
-"""How a graph finds a node: keys are names, and a Node object finds what lies under its name."""
+"""Keys of a graph's nodes: keys are names, and a Node object finds the entry of its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def key_of(node: object) -> Any:
 
 
 class ByName(dict[Any, Any]):
-    """What networkx keeps nodes and edges in. Only names are ever set; Node objects can be looked up and deleted."""
+    """The dict in which networkx keeps nodes and edges. Only names are set; Node objects can be looked up and
+    deleted."""
 
     def __missing__(self, node: object) -> Any:
         if isinstance(node, Node):

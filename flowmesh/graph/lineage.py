@@ -1,4 +1,4 @@
-"""Who descends from whom through triggering edges, and what follows from it for joins and marks. Names only; no I/O.
+"""Lineage through triggering edges, and its consequences for joins and watermarks. Names only; no I/O.
 
 An edge triggers when its chunks cause steps: a single input, the followed one, each of a `zip` or `any`, the reference
 of an `Align`.

@@ -1,6 +1,6 @@
-"""What can be wrong with an edge's options, with a node in its place, and with how a node's inputs meet.
+"""Validation of an edge's options, of a node in its position, and of the join of its inputs.
 
-Sentences for the user are given, nothing is raised: `Graph` collects them. No Graph and no networkx here.
+It returns sentences for the user and raises nothing: `Graph` collects them. No Graph and no networkx here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ JOINS = ("follow", "zip", "any")
 def option_error(
     policy: object, depth: object, bytes: object, follow: object, unknown: Mapping[str, object]
 ) -> str | None:
-    """What is wrong with the options of an edge, whatever the graph; a codec's are looked at with the codecs."""
+    """The error in the options of an edge, independent of the graph; the codecs check their own."""
     if unknown:
         return f"there is no option {', '.join(map(repr, unknown))}; there are: {', '.join(OPTIONS)}"
     if policy not in (None, *DEPTHS):
@@ -41,7 +41,7 @@ def option_error(
 
 
 def node_errors(name: str, node: Node, has_inputs: bool) -> Iterator[str]:
-    """What is wrong with a node in its place; how its inputs meet is looked at by `join_errors`."""
+    """The errors of a node in its position; `join_errors` checks its join."""
     try:
         check_options(node)
     except GraphError as error:
@@ -62,7 +62,7 @@ def node_errors(name: str, node: Node, has_inputs: bool) -> Iterator[str]:
 def join_errors(
     name: str, join: str | Align, inputs: Mapping[str, Mapping[str, Any]], triggers: Sequence[str]
 ) -> Iterator[str]:
-    """What contradicts a node's join.
+    """The errors of a node's join.
 
     Args:
         name: the node's.

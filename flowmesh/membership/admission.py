@@ -1,6 +1,6 @@
-"""A Manager's door: who is asked before a worker is let in, what is given to those who may come, and where it is shown.
+"""Admission of workers to a Manager: approval, new tokens, and announcements.
 
-It decides nothing of the graph, and lets nobody in by itself: that is the allow-list's.
+It accepts no key by itself: the allowlist does that. It knows nothing of the graph.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ApproveWorker = Callable[[str, str, str], bool]
 
 
 class Admission:
-    """The door of the Manager that listens with `link` and has the public key `key`.
+    """Admission to the Manager that listens with `link` and has the public key `key`.
 
     Attributes:
-        kept: the keys that earlier Managers of this user have let in for good, with their names.
+        kept: the keys that earlier Managers of this user have accepted permanently, with their names.
 
     Raises:
         LinkError: the file of kept workers can't be used.
@@ -48,10 +48,10 @@ class Admission:
         return not is_loopback(self._link.host)
 
     def mint(self, expires: float) -> JoinToken:
-        """A new token, which the Machine has to hear of before it is good.
+        """Make a new token, which is valid once the Machine knows it.
 
         Raises:
-            LinkError: only this machine can reach the Manager, or `expires` is no number of seconds.
+            LinkError: only this machine can reach the Manager, or `expires` is not a number of seconds.
         """
         if not self.is_open:
             raise LinkError(
@@ -71,15 +71,15 @@ class Admission:
         sys.stderr.flush()
 
     def announce(self) -> None:
-        """Tell the local network of the Manager, until `close`.
+        """Announce the Manager on the local network, until `close`.
 
         Raises:
-            LinkError: it can't be told, or the extra is not installed.
+            LinkError: it can't be announced, or the extra is not installed.
         """
         self._announcement = MdnsAnnouncement(reachable(self._link.host), self._link.port, self._key)
 
     def admits(self, name: str, key: str) -> bool:
-        """Ask the user's `allow`; it may raise anything, which is told and lets nobody in."""
+        """Ask the user's `allow`; any exception of it is logged and counts as a refusal."""
         if self._allow is None:
             return True
         try:
@@ -89,7 +89,7 @@ class Admission:
             return False
 
     def keep(self, key: str, name: str) -> None:
-        """Note for later Managers who may come back; with no name, who may not. If that fails, it holds for this one."""
+        """Record a key for later Managers; with no name, remove it. After a failure only this Manager knows it."""
         try:
             if name:
                 self._store.add(key, name)
@@ -99,6 +99,6 @@ class Admission:
             log.error("%s", error)
 
     def close(self) -> None:
-        """Say good-bye to the local network."""
+        """Withdraw the announcement on the local network."""
         if self._announcement is not None:
             self._announcement.close()

@@ -1,6 +1,6 @@
-"""What a worker has to join a Manager with, and joining: its own key is handed in with a token's or the user's, then used.
+"""Enrollment of a worker's own key with a Manager, by a token's key or the user's, and joining with it.
 
-Whatever libzmq can tell about a refusal is made a sentence that says what to do; nothing is waited for without an end.
+Every refusal that libzmq can report becomes a sentence that says what to do; every wait has a limit.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _LINE = "flowmesh-worker --name NAME --token fm1-..."
 
 
 class AbsentError(LinkError):
-    """No Manager answers there, or not yet: it may be tried again."""
+    """No Manager answers there, or not yet; try again."""
 
 
 class DeniedError(LinkError):
-    """The Manager knows the key and does not let it in."""
+    """The Manager answers and does not accept the key."""
 
 
 class Membership:
-    """Where a Manager is, whose key it has, and what lets us in.
+    """The addresses and key of a Manager, and the credentials to join it.
 
     Attributes:
-        own: the worker's own key pair; the Manager knows the worker by it from then on.
-        enrolled: whether `own` has been handed in.
-        kept: whether the Manager's user has allowed `own` for all Managers to come.
+        own: the worker's own key pair; the Manager identifies the worker by it from then on.
+        enrolled: whether `own` was enrolled.
+        kept: whether the Manager's user has allowed `own` for all later Managers.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Membership:
 
     @classmethod
     def by_user(cls, host: str, port: int) -> Membership:
-        """To a Manager of the same user on the same machine: both read the same key file.
+        """Membership of a Manager of the same user on the same machine: both read the same key file.
 
         Raises:
             LinkError: that file can't be used.
@@ -61,7 +61,7 @@ class Membership:
 
     @classmethod
     def by_token(cls, token: str | JoinToken, host: str | None = None, port: int | None = None) -> Membership:
-        """With a token; `host` and `port` replace those that it names.
+        """Membership by a token; `host` and `port` replace those in it.
 
         Raises:
             LinkError: the text is no token.
@@ -78,7 +78,7 @@ class Membership:
         return f"<Access to the Manager at {self.address}>"
 
     def join(self, timeout: float, wait_on: int | None = None) -> WorkerLink:
-        """A link that is connected, and whose key the Manager has let in.
+        """Join; returns a connected link, whose key the Manager has accepted.
 
         Args:
             timeout: seconds for all of it.
@@ -86,21 +86,21 @@ class Membership:
 
         Raises:
             AbsentError: no Manager answers there.
-            DeniedError: it does not let us in: the token is used up.
-            LinkError: whoever answers is another Manager or none, or `wait_on` became ready.
+            DeniedError: it does not accept us: the token is used up.
+            LinkError: another Manager answers, or something else, or `wait_on` became ready.
         """
         dialling = _Dialling(self, time.monotonic() + timeout, wait_on)
         if self.enrolled:
             try:
                 return dialling.reach(self.own, self.hosts)
             except DeniedError:
-                pass  # another Manager than the one that it was handed in to
+                pass  # another Manager than the one that has enrolled it
         try:
             link = dialling.reach(self.keys, self.hosts)
         except DeniedError:
             if self.token is None or self.enrolled:
                 raise
-            return dialling.reach(self.own, self.hosts)  # what was handed in just before a cut counts
+            return dialling.reach(self.own, self.hosts)  # an enrollment just before a cut counts
         try:
             dialling.hand_in(link)
         finally:
@@ -163,7 +163,7 @@ class _Dialling:
                 link.close()
 
     def hand_in(self, link: WorkerLink) -> None:
-        """Say the own key, and wait for the Manager's consent."""
+        """Enroll the own key, and wait for the Manager's consent."""
         link.send(Enroll(self._access.own.public))
         answers: list[Enrollment | Refusal] = []
 

@@ -1,7 +1,7 @@
-"""What is kept from one Manager to the next where a token was made with `keep=True`: keys, at both ends, and nothing else.
+"""Keys that are kept from one Manager to the next, at both ends, for tokens made with `keep=True`.
 
 The Manager's user keeps which workers' keys may come back; the worker's user keeps the worker's own key pair, and whose
-Managers it obeys. What can't be read is no key, and is told.
+Managers it obeys. An unreadable entry is no key, and is reported.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..security import state_dir
 from ..security.keys import KeyPair
 from .enrollment import Membership
 
-_MOST = 10 * 1024**2  # characters: far more than anybody has workers
+_MOST = 10 * 1024**2  # characters: far more than any number of workers needs
 
 
 class WorkerKeystore:
-    """The keys that all Managers of this user let in: `workers.keys`, a line of key and name each."""
+    """The keys that all Managers of this user accept: `workers.keys`, one line of key and name per worker."""
 
     def __init__(self) -> None:
         self._path = state_dir.folder() / "workers.keys"
@@ -42,11 +42,11 @@ class WorkerKeystore:
         return {pair[0]: unquote(pair[1]) for pair in pairs if len(pair) == 2}
 
     def add(self, key: str, name: str) -> None:
-        """Let this key in from now on."""
+        """Accept this key from now on."""
         self._change(lambda kept: kept.update({key: name}))
 
     def remove(self, key: str) -> None:
-        """Let this key in no more."""
+        """Do not accept this key any more."""
         self._change(lambda kept: kept.pop(key, None))
 
     def _change(self, change: Callable[[dict[str, str]], object]) -> None:
@@ -69,7 +69,7 @@ class _KeyFile(msgspec.Struct, frozen=True):
 
 
 def save_access(name: str, access: Membership) -> None:
-    """Keep what the worker of that name joins with.
+    """Save the membership of the worker of that name.
 
     Raises:
         LinkError: it can't be written.
@@ -83,7 +83,7 @@ def save_access(name: str, access: Membership) -> None:
 
 
 def load_access(name: str) -> Membership | None:
-    """What was kept for the worker of that name; None where nothing was.
+    """The saved membership of the worker of that name; None if there is none.
 
     Raises:
         LinkError: it is damaged, or others can read it.

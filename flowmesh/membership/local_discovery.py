@@ -1,8 +1,9 @@
-"""How a running Manager is found on its machine: by an abstract socket `flowmesh/<user id>/<port>/<key>/<nonce>`.
+"""Discovery of running Managers on one machine, by abstract sockets `flowmesh/<user id>/<port>/<key>/<nonce>`.
 
-It tells its address to all who ask; `key` is the fingerprint of the user's key, with which it can be operated.
-Nothing lies on disk, and the kernel takes the sign down with the process. A sign gives no trust: who answers there is
-believed only as far as the kernel tells that it is the same user, and whoever dials proves the key as always.
+A beacon answers every request with its Manager's address; `key` is the fingerprint of the user's key, with which admin
+clients enroll. Nothing is on disk, and the kernel removes the beacon with the process. A beacon gives no trust: its
+answer counts only if the kernel says that it is the same user's process, and the dialler checks the Manager's key as
+always.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import NamedTuple
 
 from ..wire.fingerprints import short
 
-_PATIENCE = 1.0  # seconds that a Manager has to answer: its thread looks at its sign at once, unless it is very busy
-_AT_ONCE = 100  # so that nobody can keep a Manager from its work by asking
+_PATIENCE = 1.0  # seconds that a Manager has to answer: its thread answers at once, unless it is very busy
+_AT_ONCE = 100  # so that requests can't keep a Manager from its work
 _ANY = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}
 
 
@@ -30,13 +31,13 @@ class FoundManager(NamedTuple):
 
 
 class ManagerBeacon:
-    """The sign of a Manager that listens at host:port and has this public key. Its owner waits for `fileno`, then calls
-    `answer`."""
+    """The beacon of a Manager that listens at host:port and has this public key. Its owner waits for `fileno`, then
+    calls `answer`."""
 
     def __init__(self, host: str, port: int, key: str) -> None:
         self._address = f"{_ANY.get(host, host)} {port}".encode()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        # The nonce: nobody else can take the name first, and one port at two addresses has two signs.
+        # The nonce: no other process can take the name first, and one port at two addresses has two beacons.
         self._socket.bind(f"\0{_prefix()}{port}/{short(key)}/{secrets.token_hex(8)}")
         self._socket.listen()
 
@@ -44,7 +45,7 @@ class ManagerBeacon:
         return self._socket.fileno()
 
     def answer(self) -> None:
-        """Tell the address to those who ask."""
+        """Answer the requests that wait with the address."""
         for _ in range(_AT_ONCE):
             try:
                 asking, _ = self._socket.accept()
@@ -54,7 +55,7 @@ class ManagerBeacon:
                 try:
                     asking.send(self._address, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
                 except OSError:
-                    pass  # whoever asked has gone
+                    pass  # the asking process has gone
 
     def close(self) -> None:
         self._socket.close()
@@ -69,7 +70,7 @@ def managers(key: str) -> list[FoundManager]:
 
 
 def _ask(name: str) -> FoundManager | None:
-    """Who is behind a sign; None for who is not this user, or does not answer."""
+    """The Manager behind a beacon; None if it is not this user's, or does not answer."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
             asking.settimeout(_PATIENCE)

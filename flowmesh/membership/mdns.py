@@ -1,7 +1,7 @@
-"""How Managers are found on the local network, by multicast DNS (RFC 6762). Found is not trusted.
+"""Discovery of Managers on the local network, by multicast DNS (RFC 6762). A Manager that is found is not trusted.
 
-Anybody can announce anything. What is announced is an address and the fingerprint of the Manager's key; who dials still
-checks that whoever answers there has the key of its token, and who listens still lets no key in that it does not know.
+Anyone can announce anything. An announcement has an address and the fingerprint of the Manager's key; the dialler still
+checks that the Manager has the key of its token, and the Manager still accepts no unknown key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOOKING = 3.0  # seconds: multicast is asked three times within the first
 
 @dataclass(frozen=True)
 class SeenManager:
-    """What somebody announces: perhaps a Manager."""
+    """An announcement, perhaps of a Manager."""
 
     hosts: tuple[str, ...]
     port: int
@@ -29,7 +29,7 @@ class SeenManager:
 
 
 class MdnsAnnouncement:
-    """Tells the local network of a Manager, from now until it is closed.
+    """The announcement of a Manager on the local network, until it is closed.
 
     Raises:
         LinkError: the extra `zeroconf` is not installed, or the network can't be used for it.
@@ -57,12 +57,12 @@ class MdnsAnnouncement:
             raise LinkError(f"the Manager can't be announced on the local network: {error!r}") from error
 
     def close(self) -> None:
-        """Say good-bye."""
+        """Withdraw the announcement."""
         self._zeroconf.close()
 
 
 def look_around(within: float = LOOKING, until: str = "") -> list[SeenManager]:
-    """All that announce themselves within so many seconds; it ends sooner when the fingerprint `until` is seen.
+    """The announcements seen within `within` seconds; ends sooner when the fingerprint `until` is seen.
 
     Raises:
         LinkError: the extra `zeroconf` is not installed, or the network can't be used for it.
@@ -82,7 +82,7 @@ def look_around(within: float = LOOKING, until: str = "") -> list[SeenManager]:
 
 
 class _Listener:
-    """What zeroconf tells in a thread of its own; a dict takes one key at a time."""
+    """The events of zeroconf, from its own thread; adding one key to a dict is atomic."""
 
     def __init__(self, found: dict[str, SeenManager]) -> None:
         self._found = found

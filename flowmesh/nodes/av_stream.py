@@ -1,4 +1,4 @@
-"""A video stream of the network, opened and decoded by PyAV. It knows neither nodes nor threads; every wait has its limit."""
+"""Network video streams, opened and decoded by PyAV. No nodes, no threads; every wait has a limit."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ class AvStream:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: no user, no password, nothing behind a question mark."""
+    """The URL in a form that is safe to show: no user, no password, no query."""
     return re.sub(r"//.*@", "//", url).partition("?")[0]

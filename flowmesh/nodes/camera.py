@@ -1,4 +1,4 @@
-"""Camera: a live source of a local camera's frames (V4L2, by OpenCV). How it is read and found again: receiver.py."""
+"""Camera: a live source of a local camera's frames (V4L2, by OpenCV). reconnecting_reader.py reads it."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Film:
 
     @property
     def damaged(self) -> int:
-        """How many packets, of those read so far, could not be decoded, or only in part."""
+        """The number of packets, of those read so far, that could not be decoded, or only in part."""
         # What the container flags, the decoder mostly notices, too. At the seam of joined films it flags what is whole.
         flagged = max(0, self._flagged - self._timeline.jumps)
         return self._unreadable + max(flagged, self._damaged_frames)
@@ -169,7 +169,7 @@ class Film:
             yield from self._lost_tail()
 
     def _decoded(self, packet: Any) -> list[av.VideoFrame]:
-        """What the decoder gives for a packet; None empties it. An error is one packet's, and ends nothing."""
+        """Decode a packet; None flushes the decoder. An error concerns one packet only, and ends nothing."""
         try:
             pictures: list[av.VideoFrame] = self._stream.codec_context.decode(packet)
         except av.error.EOFError:

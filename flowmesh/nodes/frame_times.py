@@ -1,4 +1,4 @@
-"""When each frame of a film that is being written is shown: by its media time, its source's clock, or its number. No I/O."""
+"""Display times of the frames of a film being written: by media time, source clock, or number. No I/O."""
 
 from __future__ import annotations
 

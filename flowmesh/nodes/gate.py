@@ -1,4 +1,4 @@
-"""Gate: passes chunks on while it is open. What it passes is the chunk that came: no frame is copied."""
+"""Gate: passes chunks on while it is open. It forwards the received chunk: no frame is copied."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ class Gate(ItemNode):
 
     @register
     def dropped(self) -> int:
-        """How many chunks came while it was closed; the log tells it at the end, too."""
+        """The number of chunks that came while it was closed; it is logged at the end, too."""
         return self._dropped

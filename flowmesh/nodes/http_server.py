@@ -44,7 +44,7 @@ class ViewServer(ThreadingHTTPServer):
         title: of the page.
         host: the address to listen at.
         port: 0 takes a free one.
-        most_viewers: connections at a time; further ones are told that it is busy.
+        most_viewers: connections at a time; further ones get the answer that it is busy.
 
     Raises:
         FlowmeshError: it can't listen there.
@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             showing.went()
 
     def _next(self, showing: ViewStreams, number: int) -> tuple[int, bytes] | None:
-        """The next picture; None when there will be none, or nobody is there to see it."""
+        """The next picture; None when there will be none, or the viewer has gone."""
         while (newest := showing.newer(number, _LOOK)) is None:
             if showing.closed or _has_gone(self.connection):
                 return None
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Request(io.RawIOBase):
-    """What a viewer sends, up to a deadline for all of it: one that sends a byte now and then does not hold its place."""
+    """The request of a viewer, with one deadline for all of it, so that a slow sender can't keep a connection."""
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         self._connection, self._deadline = connection, time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""ImageFolder: a source of the pictures that lie in a folder. None is left out without a word."""
+"""ImageFolder: a source of the pictures that lie in a folder. None is skipped silently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ MODES = {"color": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": c
 
 
 class ImageFolder(BaseNode):
-    """A source of a folder's pictures in natural order: picture-2 comes before picture-10. The stream ends with the last.
+    """A source of a folder's pictures in natural order: picture-2 comes before picture-10. The stream ends with the
+    last.
 
     Each chunk holds "frame" (image; see `mode`), "index" (int, from 0), "file" (text: its path within the folder) and,
     with `rate`, "media_time" (float: index / rate, in seconds). Of a file of several pages the first is read.
@@ -38,9 +39,9 @@ class ImageFolder(BaseNode):
         recursive: also those in folders within it.
         mode: "color" (BGR, uint8, height×width×3, turned as the camera was held), "grey" (uint8, height×width) or
             "unchanged" (as stored: also 16 bit, float or with alpha).
-        loop: begin again at the end, for ever.
-        options: options of Node: `rate` (pictures a second), `on_error="skip"` (leaves out what can't be read, with a line in
-            the log, counted in `status()` and `info()`), ...
+        loop: begin again at the end, without limit.
+        options: options of Node: `rate` (pictures a second), `on_error="skip"` (leaves out what can't be read, with a
+            line in the log, counted in `status()` and `info()`), ...
 
     Raises:
         GraphError: a value that can't be.
@@ -88,7 +89,7 @@ class ImageFolder(BaseNode):
 
     @register
     def info(self) -> dict[str, int]:
-        """How many pictures the folder has (files), how many were sent, and how many were unreadable."""
+        """The number of pictures in the folder (files), of those sent, and of unreadable ones."""
         return {"files": len(self._files), "sent": self._index, "unreadable": self._unreadable}
 
     def _listed(self) -> list[Path]:
@@ -142,6 +143,6 @@ class ImageFolder(BaseNode):
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
-    """What to sort names by, so that their numbers count: "a9" before "a10"; large and small letters alike."""
+    """A sort key for names, in which numbers count: "a9" before "a10"; large and small letters alike."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name

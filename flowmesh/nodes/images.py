@@ -1,4 +1,4 @@
-"""Which records of a chunk are pictures, and how a picture of any numeric kind is made one for the eye. No node here."""
+"""Pictures in a chunk's records, and conversion of any numeric kind to a visible picture. No node here."""
 
 from __future__ import annotations
 

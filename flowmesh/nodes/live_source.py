@@ -44,7 +44,7 @@ class LiveSource(BaseNode, Generic[Frame]):
 
     @register
     def reconnects(self) -> int:
-        """How often the source came back after it was lost."""
+        """The number of times that the source came back after a loss."""
         return 0 if self._receiver is None else self._receiver.reconnects
 
     @register

@@ -1,4 +1,4 @@
-"""MjpegServer: a sink that shows in a browser what it is sent. Its pictures are kept by showing.py, sent by http_view.py."""
+"""MjpegServer: a sink that shows its input in a browser. view_streams.py keeps the pictures, http_server.py sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NetworkVideo: a live source of a network camera's frames. PyAV is known to av_feed.py, threads to receiver.py."""
+"""NetworkVideo: a live source of a network camera's frames. PyAV: av_stream.py; thread: reconnecting_reader.py."""
 
 from __future__ import annotations
 

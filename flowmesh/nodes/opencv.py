@@ -29,7 +29,7 @@ def installed() -> dict[str, str]:
 
 
 def conflict(found: dict[str, str]) -> tuple[str, str]:
-    """What is wrong with these distributions in one environment, and how to repair it; empty if they are fewer than two."""
+    """The problem with these distributions in one environment, and its repair; empty if they are fewer than two."""
     if len(found) < 2:
         return "", ""
     listed = " and ".join(f"{name} {version}" for name, version in found.items())

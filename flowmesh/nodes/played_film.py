@@ -1,4 +1,4 @@
-"""A film that stands in for a camera: a Feed that plays it at its own times. Its end is a camera that vanishes."""
+"""A film that stands in for a camera: a stream that plays it at its own times. Its end is a camera that vanishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print: a line of text for each chunk. Arrays are told by their shape; no line is longer than a screen takes."""
+"""Print: a line of text for each chunk. Arrays are shown by their shape; lines have a limited length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .base import BaseNode, is_whole
 
 
 class Print(BaseNode):
-    """A sink that prints a line for each chunk: who sent it, its number, and its records; of arrays the dtype and shape.
+    """A sink that prints a line for each chunk: who sent it, its number, and its records; of arrays the dtype and
+    shape.
 
     `film 3: frame uint8[480, 640, 3], index 2`. It is printed where the node runs: in that worker's terminal.
 
@@ -24,7 +25,7 @@ class Print(BaseNode):
 
     Args:
         name: the node's name.
-        every: print the first chunk of each sender and then each so many-th.
+        every: print the first chunk of each sender, and then one in this many.
         options: options of Node: `join`, ...
 
     Raises:

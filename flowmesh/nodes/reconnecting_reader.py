@@ -29,7 +29,7 @@ class FrameStream(Protocol[Frame_co]):
     """One connection."""
 
     def read(self) -> Frame_co:
-        """The next frame; waits for it, but not for ever. Raises StreamLostError when there are no more."""
+        """The next frame; waits for it, with a limit. Raises StreamLostError when there are no more."""
 
     def close(self) -> None:
         """Called once, in the thread that reads."""
@@ -41,12 +41,12 @@ class ReconnectingReader(Generic[Frame]):
     Args:
         what: what is read, for the log, without any password.
         connect: makes a connection, or raises StreamLostError.
-        logger: where losses and reconnects are told.
+        logger: gets a line for each loss and reconnect.
         longest_pause: seconds between two attempts, at most.
 
     Attributes:
         frames: how many were read.
-        missed: how many of them nobody took before the next came.
+        missed: the number of them that were replaced before they were taken.
         reconnects: how often frames came again after a connection was lost.
         connected: whether frames come now.
         came: when the frame that was taken last had come, in seconds of the monotonic clock.
@@ -77,7 +77,7 @@ class ReconnectingReader(Generic[Frame]):
         self._thread.start()
 
     def take(self, within: float) -> Frame | None:
-        """The newest frame that was not taken yet; None when none comes within so many seconds."""
+        """The newest frame that was not taken yet; None when none comes within that many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest or self._broken, within)
             if self._broken is not None:

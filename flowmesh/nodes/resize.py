@@ -1,4 +1,4 @@
-"""Resize: pictures of another size. Whatever else a chunk holds goes on as it came."""
+"""Resize: pictures of another size. The other records of a chunk are forwarded unchanged."""
 
 from __future__ import annotations
 

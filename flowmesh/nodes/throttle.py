@@ -1,4 +1,4 @@
-"""Throttle: passes on so many chunks a second at most. What it passes is the chunk that came: no frame is copied."""
+"""Throttle: limits the chunks per second. It forwards the received chunk: no frame is copied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .base import ItemNode, only
 
 
 class Throttle(ItemNode):
-    """A step that passes on at most so many chunks a second of each sender, evenly spread, and drops and counts the others.
+    """A step that forwards a limited number of chunks per second of each sender, evenly spread, and drops and counts
+    the others.
 
     It looks at when chunks arrive, not at when they were made. Each is passed on as it came, without a copy.
 
@@ -54,7 +55,7 @@ class Throttle(ItemNode):
 
     @register
     def dropped(self) -> int:
-        """How many chunks it did not pass on; the log tells it at the end, too."""
+        """The number of chunks that it did not pass on; it is logged at the end, too."""
         return self._dropped.total()
 
     def _is_due(self, sender: str, now: float) -> bool:

@@ -9,7 +9,7 @@ _LEAST = Fraction(1, 1000)  # seconds between two frames with the same time stam
 
 
 class Timeline:
-    """Gives each frame, in the order in which they are shown, its place: seconds from the start, ever rising.
+    """Gives each frame, in display order, its time: seconds from the start, always rising.
 
     Args:
         period: seconds from one frame to the next, where no time stamp says it.

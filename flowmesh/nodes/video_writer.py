@@ -1,4 +1,4 @@
-"""VideoWriter: a sink that writes frames to an H.264 video. How they are encoded and stored is known to h264.py alone.
+"""VideoWriter: a sink that writes frames to an H.264 video. Only h264.py encodes and stores them.
 
 No frame is left out, resized or written twice: what does not fit is an error.
 """

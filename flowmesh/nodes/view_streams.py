@@ -1,6 +1,6 @@
-"""What MjpegServer shows: the newest picture of each stream, and its JPEG, made when somebody first asks for it.
+"""The streams of MjpegServer: the newest picture of each, and its JPEG, made at the first request.
 
-Whoever puts a picture here never waits for one who looks: viewers wait for pictures, and for each other's encoding.
+Adding a picture never waits for a viewer: viewers wait for pictures, and for each other's encoding.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class ViewStreams:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing more will be shown: whoever waits is let go."""
+        """End the stream: waiting viewers return."""
         with self._changed:
             self.closed = True
             self._picture = None  # its shared memory goes back
             self._changed.notify_all()
 
     def newer(self, number: int, within: float) -> tuple[int, bytes] | None:
-        """The number (from 1) and JPEG of the newest picture, once it is newer than `number`; None after so many seconds,
-        or when there will be none.
+        """The number (from 1) and JPEG of the newest picture, once it is newer than `number`; None after that many
+        seconds, or when there will be none.
 
         Raises:
             ChunkError: no JPEG can be made of it.
@@ -76,7 +76,7 @@ class ViewStreams:
             self.viewers -= 1
 
     def has_skipped(self, pictures: int) -> None:
-        """A viewer was too slow for so many pictures."""
+        """Count pictures for which a viewer was too slow."""
         with self._changed:
             self.skipped += pictures
 

@@ -1,1 +1,1 @@
-"""From a checked graph to its plan: which worker runs each node, how each edge goes, what is shipped."""
+"""Planning of a checked graph: the worker of each node, the transport of each edge, the shipped code."""

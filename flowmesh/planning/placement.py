@@ -1,4 +1,4 @@
-"""Which worker runs which node, and how each edge goes: decided once, at commit.
+"""Placement of nodes on workers, and the transport of each edge: decided once, at commit.
 
 Names in, values out. No I/O, no clock, no graph library, no state.
 """
@@ -27,7 +27,7 @@ def assign_workers(names: Sequence[str], mapping: NodeMapping | None, workers: C
         workers: the names of those that are registered.
 
     Raises:
-        GraphError: all that does not fit, one error a line.
+        GraphError: all that does not fit, one error per line.
     """
     if mapping is None:
         return dict.fromkeys(names, _only(workers))
@@ -43,11 +43,11 @@ def assign_workers(names: Sequence[str], mapping: NodeMapping | None, workers: C
 def place_edges(
     edges: Iterable[EdgeSpec], assignment: Mapping[str, str], hosts: Mapping[str, Host], nonce: Callable[[], str]
 ) -> tuple[EdgePlan, ...]:
-    """How each edge goes. Those that go together from one host to another have the same `transfer`.
+    """The plan of each edge. Edges that are sent together from one host to another have the same `transfer`.
 
     Args:
         edges: of the checked graph.
-        assignment: as `assign` gives it.
+        assignment: the result of `assign_workers`.
         hosts: where each worker runs.
         nonce: makes the secret by which two workers of a host know an edge; called once for each edge between two.
     """
@@ -79,7 +79,7 @@ def _channel(edge: EdgeSpec, host: Host) -> str:
 
 
 def transfers(names: Sequence[str], edges: Sequence[EdgePlan], hold: Mapping[str, int]) -> tuple[Transfer, ...]:
-    """What crosses hosts, in the order of its index. `hold` as in `slots_needed`."""
+    """The transfers between hosts, in the order of their index. `hold` as in `slots_needed`."""
     reach = _Reach(names, edges, hold)
     parts: dict[int, list[EdgePlan]] = {}
     for edge in edges:
@@ -148,15 +148,16 @@ def _node_errors(names: Sequence[str], pairs: Sequence[tuple[object, object]]) -
 
 
 def slots_needed(names: Sequence[str], edges: Sequence[EdgePlan], hold: Mapping[str, int]) -> dict[str, int]:
-    """How many slots each node's output needs: one to write, those that the node may keep of what it allocated, and all
-    that can lie on or be held behind any edge that a frame of it may reach, as frames are handed on without copies.
-    `hold` is each node's own limit. `names` are in topological order."""
+    """The number of slots that each node's output needs: one to write, those that the node may keep of what it
+    allocated, and all that can lie on or be held behind any edge that a frame of it may reach, as frames are forwarded
+    without copies. `hold` is each node's own limit. `names` are in topological order."""
     reach = _Reach(names, edges, hold)
     return {name: 1 + ALLOCATED + reach.slots(name) for name in names}
 
 
 class _Reach:
-    """How far a frame may come without a copy, and how many of one arena's slots can be taken there. To another host
+    """The edges that a frame may reach without a copy, and the number of one arena's slots that can be taken there. To
+    another host
     goes a copy: there it ends, and from there another arena's frames go on."""
 
     def __init__(self, names: Sequence[str], edges: Sequence[EdgePlan], hold: Mapping[str, int]) -> None:
@@ -165,7 +166,7 @@ class _Reach:
         for edge in edges:
             self._taken[edge.spec.index] = edge.spec.slots + edge.spec.max_waiting + hold[edge.spec.target] + 2
             if edge.transport == "link":
-                self._taken[_crossing(edge)] = edge.spec.slots + 2  # the link holds none beyond the window
+                self._taken[_crossing(edge)] = edge.spec.slots + 2  # the gateway holds none beyond the window
         for name in reversed(names):  # topological: all that follow come first
             self._behind[name] = set()
             for edge in edges:
@@ -176,11 +177,11 @@ class _Reach:
         return {edge.spec.index, *self._behind[edge.spec.target]}
 
     def slots(self, name: str) -> int:
-        """Of what the node of that name emits."""
+        """The slots of what the node of that name emits."""
         return sum(self._taken[index] for index in self._behind[name])
 
     def slots_beyond(self, edges: Iterable[EdgePlan]) -> int:
-        """Of what a link hands to these edges' targets."""
+        """The slots of what a gateway passes to these edges' targets."""
         return sum(self._taken[index] for index in set[object]().union(*map(self._from, edges)))
 
 

@@ -1,4 +1,4 @@
-"""From a graph to its plan: where each node runs, how each edge goes, and the code that is shipped. Nothing is sent here."""
+"""The plan of a graph: the worker of each node, the transport of each edge, the shipped code. Nothing is sent."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Inside a node's process, and how it comes to be: spawn, forkserver, process, stepper, inputs, outputs."""
+"""The node process: process, stepper, inputs, outputs. It runs the user's code, and speaks channels only."""

@@ -1,4 +1,4 @@
-"""What a node receives: the chunks of all its in-edges, joined into the data of one step, and how far upstream is."""
+"""The inputs of a node: chunks of all in-edges, joined into the data of one step, and upstream watermarks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..wire.plan_specs import NodeSpec
 
 
 class Inputs:
-    """All inputs of a node. `paused(place, turn)` and `ended(place)` are called for the marks that come."""
+    """All inputs of a node. `paused(index, start_id)` and `ended(index)` are called for the markers that come."""
 
     def __init__(
         self, node: NodeSpec, edges: list[InputEdge], paused: Callable[[int, int], None], ended: Callable[[int], None]
@@ -27,13 +27,13 @@ class Inputs:
         self._join: Join[ReceivedChunk] = self._pairing or _plain_join(edges, node.join.keeps)
         self._forks = frozenset(node.pairing_outputs)
         self._progress = WatermarkTracker(node.join.carries, self._forks)
-        self.says = node.sends_watermarks  # whether a join further down wants to know how far this node is
+        self.says = node.sends_watermarks  # whether a join downstream needs this node's watermarks
         self._zips = node.join.kind == "zip"
         self.triggering = -1  # of the edge that has triggered the present step
-        self.trigger: packets.Chunk  # what came on it; not its opened values, whose lease must end with the step
+        self.trigger: packets.Chunk  # the chunk on it; not its opened values, whose lease must end with the step
         self._causes: list[Cause] = []
-        self._behind: list[tuple[int, int, Origins]] = []  # marks that wait for the chunks that came before them
-        self._dropped = False  # since news were asked for
+        self._behind: list[tuple[int, int, Origins]] = []  # watermarks that wait for the chunks before them
+        self._dropped = False  # since the last watermark was asked for
         self._paused = paused
         self._ended = ended
         self._closed_as: str | None = None
@@ -50,12 +50,12 @@ class Inputs:
 
     @property
     def never_fires(self) -> str | None:
-        """Who has ended without ever sending what each step would have looked at, so that no step can come."""
+        """The sender that has ended without sending anything, although each step needs it: no step can come."""
         index = self._join.never_fires if isinstance(self._join, FollowJoin) else None
         return None if index is None else self.edges[index].peer
 
     def next_step(self) -> dict[str, DataChunk] | None:
-        """The next step's data by sender, if all that it needs is there."""
+        """The next step's data by sender, if it is complete."""
         taken = self._join.next_step() if self._pairing is None else self._take_paired(self._pairing)
         if taken is None:
             return None
@@ -74,7 +74,7 @@ class Inputs:
 
     @property
     def origin(self) -> Origins:
-        """The origin of what the present step emits."""
+        """The origin of the present step's emissions."""
         origin: Origins = {}
         for cause in self._causes:
             origin.update(self._progress.origin(cause))
@@ -91,12 +91,12 @@ class Inputs:
         return Cause(index, sender, chunk.number, chunk.created + chunk.offset, chunk.origin, chunk.last)
 
     def completes(self) -> bool:
-        """Whether the present step's last emission can say that all of its origin is done."""
+        """Whether the present step's last emission can carry that all of its origin is complete."""
         return self._progress.completes(self._causes)
 
     def step_completed(self, said: bool) -> Origins:
-        """The step has ended: how far this node is now, as far as that is news to a join further down. `said`: its last
-        emission completed its origin."""
+        """End the step; returns the watermark that is news to a join downstream. `said`: the step's last emission
+        completed its origin."""
         self._progress.step_completed(self._causes)
         self._causes = []
         if said:
@@ -114,13 +114,13 @@ class Inputs:
         return self._progress.next_watermark()
 
     def new_watermark(self) -> Origins:
-        """What marks have told and drops have done without a step, and nobody further down knows."""
+        """The watermark from received watermarks and drops, without a step, that was not sent yet."""
         anything = self._behind or self._dropped
         self._dropped = False
         return self._advance() if anything else {}
 
     def receive(self) -> bool:
-        """Take what has arrived, without waiting; whether anything had."""
+        """Take what has arrived, without waiting; returns whether anything had."""
         anything = False
         for index, edge in enumerate(self.edges):
             if edge.gone:
@@ -139,7 +139,8 @@ class Inputs:
         return anything
 
     def make_room(self) -> None:
-        """Nothing steps: of what waits on a lossy input, the oldest goes. Otherwise only what waits for a partner has to."""
+        """Drop the oldest items of lossy inputs with too many, while nothing steps (else only items that await a
+        partner)."""
         for index, edge in enumerate(self.edges):
             self._make_room(index, edge)
 
@@ -148,17 +149,17 @@ class Inputs:
             self._drop([(index, self._join.give_up(index), edge.overtaken)])
 
     def account(self) -> None:
-        """Count what waits here."""
+        """Record the number of chunks that wait here."""
         for index, edge in enumerate(self.edges):
             edge.account(self._join.waiting(index))
 
     def retry(self) -> None:
-        """Tell the producers that for which the kernel had no room."""
+        """Send the packets to the producers that the kernel had no room for."""
         for edge in self.edges:
             edge.retry()
 
     def close(self, reason: str) -> None:
-        """Take no more: what waits and what will come is dropped, counted under the reason."""
+        """Close all inputs: what waits and what will come is dropped, counted under the reason."""
         if self._closed_as is not None:
             return
         self._closed_as = reason
@@ -231,6 +232,6 @@ def _number(item: ReceivedChunk, output: int) -> int:
 
 
 def _time(item: ReceivedChunk) -> int:
-    """When what an item descends from was made, in ns."""
+    """The creation time of what an item descends from, in ns."""
     chunk = item.chunk
     return min((time for _, time in chunk.origin.values()), default=chunk.created + chunk.offset)

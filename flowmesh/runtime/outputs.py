@@ -1,6 +1,6 @@
-"""What a node sends: each chunk is numbered and packed once, and goes along every edge of the node's output.
+"""The output of a node: each chunk is numbered and packed once, and goes along every edge.
 
-A sender never holds a chunk back to pack it with others.
+A chunk is never delayed to be packed with others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..wire.packets import CHUNK, Origins, encode_fields
 INLINE = 8 * 1024  # payloads up to this size travel inside the packet: a slot costs more than copying them twice
 _LONG = LARGEST // 3  # a packet longer than this lies in a slot as well: the kernel's buffer takes only a few of them
 
-# How a chunk came about: the index of the triggering edge (-1 in a source), the number on it, the emission within the step,
+# A chunk's cause: the index of the triggering edge (-1 in a source), the number on it, the emission within the step,
 # whether it is the last, when (ns, the host's clock), and on: see packets.Chunk.
 Label = tuple[int, int, int, bool, int, int, int, Origins]
 
@@ -39,7 +39,7 @@ class Outputs:
         wait: Callable[[list[OutputEdge], int], bool],
     ) -> None:
         self.edges: list[OutputEdge] = []
-        self.all_closed = False  # whether nobody takes any more what this node emits
+        self.all_closed = False  # whether no consumer takes this node's output any more
         self._run = run
         self._epoch = epoch
         self._wait = wait
@@ -47,7 +47,7 @@ class Outputs:
         self._lending = SlotAllocator(index, slots, self._collect, self._wait_for_slot)
 
     def emit(self, value: Any, label: Label) -> None:
-        """Send a chunk along all edges; returns when none of the lossless ones holds it back.
+        """Send a chunk along all edges; returns when no lossless edge blocks.
 
         Raises:
             ChunkError: a value can't be sent.
@@ -75,12 +75,12 @@ class Outputs:
             self.settle()
 
     def _encode(self, number: int, label: Label, *payload: Any) -> bytes:
-        """The packet; `payload` are its records and the slot that they lie in, or what is inline."""
+        """Encode the packet; `payload` has its records and either their slot or the inline payload."""
         return encode_fields((CHUNK, self._run, self._epoch, number, *label, *payload))
 
     @cached_property
     def _pickles(self) -> bool:
-        """Whether all that this goes to take pickled values."""
+        """Whether all targets take pickled values."""
         return all(edge.spec.pickle for edge in self.edges)
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -92,18 +92,18 @@ class Outputs:
         return np.empty(shape, dtype) if array is None else array
 
     def send_marker(self, kind: int, number: int, origin: Origins) -> None:
-        """Send a mark along all edges."""
+        """Send a marker along all edges."""
         packet = packets.encode(packets.Marker(self._run, self._epoch, kind, number, origin))
         for edge in self.edges:
             edge.send_marker(packet, kind == packets.DONE)
 
     def account(self) -> None:
-        """Count what waits here."""
+        """Record the number of chunks that wait here."""
         for edge in self.edges:
             edge.account()
 
     def flush(self) -> None:
-        """Read credit and send backlog, and see whether anybody still listens."""
+        """Read credit, send the backlog, and note whether any consumer is left."""
         for edge in self.edges:
             if not edge.gone:
                 edge.collect()
@@ -111,7 +111,7 @@ class Outputs:
         self._see_who_listens()
 
     def settle(self) -> None:
-        """Wait until no lossless edge holds anything back, and see whether anybody still listens."""
+        """Wait until no lossless edge has a backlog, and note whether any consumer is left."""
         while waiting := [edge for edge in self.edges if edge.backlog and edge.lossless]:
             if not self._wait(waiting, -1):
                 return
@@ -133,7 +133,7 @@ class Outputs:
         return waited
 
     def _place(self, packed: values.Packed, number: int, label: Label) -> tuple[bytes, Lent | None, int]:
-        """The packet of a chunk whose payload goes into it or into a slot; its slot; the bytes of both."""
+        """Place a chunk's payload in its packet or in a slot; returns the packet, the slot, and the bytes of both."""
         lent = None
         if packed.size > INLINE:
             lent = self._lending.place_payload(packed, len(self.edges))
@@ -149,7 +149,7 @@ class Outputs:
     def _lengthen(
         self, packed: values.Packed, number: int, label: Label, lent: Lent | None, packet: bytes
     ) -> tuple[bytes, Lent]:
-        """The packet itself is long (it holds a large plain value): it goes into a slot of ours, with the payload."""
+        """Put a long packet (it has a large plain value) into a slot of ours, with the payload."""
         offset = -(-packed.size // values.ALIGNMENT) * values.ALIGNMENT if lent else 0
         arena, slot = self._lending.free_slot(offset + len(packet) + values.ALIGNMENT)
         memory = arena.memory(slot)

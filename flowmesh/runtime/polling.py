@@ -1,4 +1,4 @@
-"""One wait for edges, messages and whatever else a node's process has to hear."""
+"""One wait for edges, messages and other file descriptors of a node process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IN_A_RING = frozenset({-1})
 
 
 def poller(edges: Iterable[Edge], *others: int) -> select.poll:
-    """What to wait with, for these edges and file descriptors."""
+    """A poll object for these edges and file descriptors."""
     poll = select.poll()
     for descriptor in others:
         poll.register(descriptor, select.POLLIN)
@@ -26,10 +26,11 @@ def poller(edges: Iterable[Edge], *others: int) -> select.poll:
 
 
 def wait(poll: select.poll, seconds: float | None, sleeping: Sequence[Edge]) -> Set[int]:
-    """Wait until something has come or so many seconds have passed: the file descriptors that are ready, or IN_A_RING.
+    """Wait until something has come or `seconds` have passed; returns the file descriptors that are ready, or
+    IN_A_RING.
 
-    The edges that are `sleeping` are waited for beside the poll: what came into a ring before its writer knew that we sleep
-    is seen now, what comes after rings a bell.
+    The `sleeping` edges are checked beside the poll: what came into a ring before its writer knew that we sleep is seen
+    now, what comes later rings a doorbell.
     """
     for edge in sleeping:
         edge.sleeps(True)

@@ -1,4 +1,4 @@
-"""A node's process, from its first message to its exit. It has no network socket and no key; it speaks channels only."""
+"""The node process, from its first message to its exit. No network socket, no key: it uses channels only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .tracebacks import describe, sendable
 
 
 def main(descriptor: int) -> None:
-    """Serve as the process of one node; `descriptor` is the pipe to the worker."""
+    """Serve as the process of one node; `descriptor` is the message socket to the worker."""
     pipe = MessageSocket(descriptor)
     first = _first_message(pipe)
     if first is None:
@@ -57,7 +57,7 @@ def main(descriptor: int) -> None:
 
 
 def _first_message(pipe: MessageSocket) -> tuple[SetUp, list[int]] | None:
-    """The worker's first message; None when it has gone instead, or tears down before anything began."""
+    """The worker's first message; None when the worker has gone instead, or tears down before anything began."""
     received = pipe.wait()
     if received is None:
         return None
@@ -68,7 +68,7 @@ def _first_message(pipe: MessageSocket) -> tuple[SetUp, list[int]] | None:
 
 
 def _load(setup: SetUp, code_file: int, pipe: MessageSocket) -> Node | None:
-    """The node, unpickled in its own code; None, with the Manager told, when that can't be."""
+    """The node, unpickled in its own code; None, after a report to the Manager, when that fails."""
     try:
         code = decode_code(read_memory_file(code_file))
         for sentence in installer.differing(code.requirements):
@@ -128,7 +128,7 @@ def _linked_output(
 
 
 class _ManagerHandler(logging.Handler):
-    """Sends the lines of the node's logger up."""
+    """A logging handler that sends the lines of the node's logger to the Manager."""
 
     def __init__(self, setup: SetUp, pipe: MessageSocket) -> None:
         super().__init__()

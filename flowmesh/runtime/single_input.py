@@ -1,4 +1,4 @@
-"""The inputs of a node that has one, and whose marks nobody asks for: what most nodes have. Nothing is joined."""
+"""The input of a node that has a single one and sends no watermarks, as most nodes. Nothing is joined."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .inputs import Inputs
 
 
 class SingleInput(Inputs):
-    """Each chunk makes a step. One that lies in no slot waits as the packet that it came as."""
+    """A single input: each chunk makes a step. A chunk without a slot waits as its packet."""
 
     def __init__(
         self, node: NodeSpec, edge: InputEdge, paused: Callable[[int, int], None], ended: Callable[[int], None]
@@ -26,7 +26,7 @@ class SingleInput(Inputs):
 
     @classmethod
     def suits(cls, node: NodeSpec, edges: list[InputEdge]) -> bool:
-        """Whether the node is such a one."""
+        """Whether the node fits this class."""
         return len(edges) == 1 and not node.sends_watermarks and not node.pairing_outputs
 
     @property

@@ -1,7 +1,7 @@
 """The loop of a node's process: the user's code on the main thread, one step after the other. One wait serves all.
 
-Between two steps it looks at one cell of the counters' page; the pipe to the worker is read only when that cell says
-that something was sent, or when nothing else is to be done.
+Between two steps it reads one cell of the counter page; the message socket to the worker is read only when that cell
+says that something was sent, or when there is nothing else to do.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 _now = time.monotonic_ns
 _wall = wall_offset()  # taken once, in the fork server: all nodes of a worker have the same
 _NO_ORIGIN: Origins = {}  # a source's chunk is one
-_CLOCK_EVERY = 500_000_000  # ns: as often as the worker writes what it knows of the Manager's clock
+_CLOCK_EVERY = 500_000_000  # ns: as often as the worker writes the offset of the Manager's clock
 _NOT_STEPPING = -1
 _QUICK = 20_000  # ns: a step that takes less is quick
 _UNTIMED = 7  # quick steps that follow a timed one at once, and are not
@@ -70,7 +70,7 @@ _CATCH_UP = 1.0  # seconds by which a paced source may be late and still make up
 
 
 class Stepper:
-    """Runs one node until it is told to leave."""
+    """The loop of one node, until its Machine ends the process."""
 
     def __init__(
         self, node: Node, graph: str, worker: str, machine: NodeMachine, pipe: MessageSocket, page: CounterPage
@@ -84,7 +84,7 @@ class Stepper:
         self._page = page
         self._cells = page.cells
         self._inputs: Inputs | None = None
-        self._marking: Inputs | None = None  # the same, if a join further down wants to know how far this node is
+        self._marking: Inputs | None = None  # the same, if a join downstream needs this node's watermarks
         self._outputs: Outputs
         self._heard = 0
         self._unhandled: list[AnyMessage] = []
@@ -101,16 +101,16 @@ class Stepper:
         self._untimed = 0  # how many steps are still not timed
         self._waited = False  # whether an emission of the step had to: that is no part of the next
         self._emissions = _NOT_STEPPING  # of the present step
-        self._said_last = False  # whether the step's last emission said that all of its origin is done
-        self._offset, self._bound = 0, 0  # what makes our clock the Manager's, and how wrong that may be
+        self._said_last = False  # whether the step's last emission carried that all of its origin is complete
+        self._offset, self._bound = 0, 0  # from our clock to the Manager's, and the bound of that
         self._newest_preset = 0  # the newest time sent, in ns, once the node has set one itself
-        self._clock_due = 0  # when that is looked at again
+        self._clock_due = 0  # when that is read again
         self._tick = 0.0  # when a paced source's next step is due
         self._worker_gone = False
         self._pollers: dict[int, select.poll] = {}  # by how many edges they wait for: with the inputs, or without
 
     def attach(self, inputs: Inputs | None, outputs: Outputs) -> None:
-        """The channels; None as inputs makes it a source."""
+        """Attach the channels; None as inputs makes the node a source."""
         self._inputs = inputs
         self._marking = inputs if inputs is not None and inputs.says else None
         self._outputs = outputs
@@ -137,7 +137,7 @@ class Stepper:
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _step_source(self) -> None:
-        """Step, and go on as long as nothing else comes up."""
+        """Step, and go on while nothing else is due."""
         rate, machine, outputs = self._node.rate, self._machine, self._outputs
         if rate and not self._is_due(rate):
             return
@@ -150,7 +150,7 @@ class Stepper:
         self._rest()
 
     def _step_inputs(self, inputs: Inputs) -> None:
-        """Step for all that has come, as long as nothing else comes up; when there is nothing, see what has come."""
+        """Step for all that has come, while nothing else is due; then receive."""
         while (data := inputs.next_step()) is not None:
             goes_on = self._step(data)
             del data  # a lease must not last until the next step
@@ -177,8 +177,8 @@ class Stepper:
             self._wait(None)
 
     def _step(self, *data: dict[str, DataChunk]) -> bool:
-        """One step; whether the next may follow at once. Where it does, the end of one step is the beginning of the next,
-        and of quick steps one in so many is timed: reading the clock is dear."""
+        """Do one step; returns whether the next may follow at once. Where it does, the end of one step is the beginning
+        of the next, and only one of several quick steps is timed: reading the clock is expensive."""
         cells = self._cells
         timed = not self._untimed
         if timed:
@@ -219,7 +219,7 @@ class Stepper:
         return goes_on
 
     def _rest(self) -> None:
-        """No step follows at once."""
+        """Note that no step follows at once."""
         cells = self._cells
         if cells[BUSY]:
             cells[BUSY] = self._ended = self._untimed = 0
@@ -241,7 +241,7 @@ class Stepper:
         self._fail("step", number, text, numbers)
 
     def _is_due(self, rate: float) -> bool:
-        """Whether a paced source may step; waits for what is left, as far as nothing else comes up."""
+        """Whether a paced source may step; waits for the remaining time, while nothing else is due."""
         now = time.monotonic()
         late = now - self._tick
         if late < 0:
@@ -253,7 +253,7 @@ class Stepper:
         self._tick += 1.0 / rate
         return True
 
-    # --- what the node asks of its host ------------------------------------------------------------------------------
+    # --- the interface to the node (NodeHost) ------------------------------------------------------------------------
 
     def emit(self, value: Any) -> None:
         self._check_stepping("emit")
@@ -290,7 +290,7 @@ class Stepper:
             self._cells[HELD] = 0
 
     def _checked_created(self, value: Any, now: int) -> int:
-        """The time of a chunk, on an output whose times are set by the node: they must not go back."""
+        """Check the time of a chunk on an output whose times the node sets: they must not go back."""
         created = (value.preset_created if isinstance(value, DataChunk) else 0) or now
         if created < self._newest_preset:
             raise ChunkError(
@@ -301,7 +301,7 @@ class Stepper:
         return created
 
     def _read_clock(self, now: int) -> None:
-        """What the worker knows by now of the Manager's clock."""
+        """Read the offset of the Manager's clock that the worker has written."""
         offset, bound = self._page.clock()
         self._offset, self._bound = (offset - _wall, bound) if bound else (0, 0)
         self._clock_due = now + _CLOCK_EVERY
@@ -309,8 +309,8 @@ class Stepper:
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def wait_for_room(self, edges: list[OutputEdge], bell: int) -> bool:
-        """Called by the outputs while an emission can't go on; False when it must not wait any longer. `bell` is an eventfd
-        that rings when a slot may be free; -1 when none is waited for."""
+        """Wait while an emission can't go on; False when it must not wait any longer. The outputs call it. `bell` is a
+        doorbell, an eventfd that rings when a slot may be free; -1 when none is waited for."""
         if self._yield is not None and not self._interrupted:
             self._interrupted = True
             self._unhandled.append(self._yield)
@@ -325,32 +325,33 @@ class Stepper:
         return not self._interrupted
 
     def warn(self, text: str) -> None:
-        """A warning of the runtime's about this node, for the Manager's log."""
+        """Send a warning about this node to the Manager's log."""
         self._do(
             [SendToWorker(LogLine(self._node.name, self._worker, logging.WARNING, f"node {self._node.name!r} {text}"))]
         )
 
     def _idle(self) -> None:
-        """Nothing to step: wait for a message."""
+        """Wait for a message: there is nothing to step."""
         if not self._receive():
             self._account()
             self._wait(None)
 
     def _receive(self) -> bool:
-        """What comes to a node that does not step waits, or is dropped once the node has ended. Whether anything had come."""
+        """Receive in a node that does not step: chunks wait, or are dropped once the node has ended. Returns whether
+        any came."""
         if self._machine.may_step or self._inputs is None or not self._inputs.receive():
             return False
         self._inputs.make_room()
         return True
 
     def _account(self) -> None:
-        """Note how many chunks lie here: what is in flight at rest."""
+        """Record how many chunks lie here: they are in flight at rest."""
         if self._inputs is not None:
             self._inputs.account()
         self._outputs.account()
 
     def _wait(self, seconds: float | None) -> None:
-        """One wait for inputs, credit, room and messages alike."""
+        """Wait once for inputs, credit, room and messages."""
         sources: list[InputEdge] = []
         if self._inputs is not None:
             self._inputs.retry()
@@ -364,7 +365,7 @@ class Stepper:
             self._hear()
 
     def _poller(self, edges: list[InputEdge | OutputEdge], held_back: bool) -> select.poll:
-        """What to wait with; the usual one, with nobody gone and nothing that wants room, is made once."""
+        """The poll object to wait with; the usual one, with no peer gone and no edge that wants room, is made once."""
         usual = not held_back and not any(edge.gone or edge.wants_room for edge in edges)
         made = self._pollers.get(len(edges)) if usual else None
         if made is None:
@@ -376,14 +377,14 @@ class Stepper:
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def _hear(self) -> None:
-        """Read what the worker has sent; it is acted on between two steps."""
+        """Read the worker's messages; they are handled between two steps."""
         try:
             while (received := self._pipe.receive()) is not None:
                 message = decode(received[0])
                 if isinstance(message, Rewire):  # at once: an emission may wait for it
                     self._rewire(message, received[1])
                     continue
-                if isinstance(message, PauseBlocked):  # for the next emission that has to wait
+                if isinstance(message, PauseBlocked):  # it concerns the next emission that has to wait
                     self._yield = message
                     self._heard += 1
                     continue
@@ -398,7 +399,7 @@ class Stepper:
                 self._heard -= 1  # the worker will not count this one
 
     def _rewire(self, message: Rewire, files: list[int]) -> None:
-        """The link was replaced: an edge has a new channel."""
+        """Give an edge a new channel: the gateway was replaced."""
         self._heard += 1
         self._pollers.clear()
         sources = self._inputs.edges if self._inputs is not None else []
@@ -426,7 +427,7 @@ class Stepper:
                 self._yield = None
                 self._do(self._machine.start(turn, steps))
                 if self._machine.may_step:
-                    self._outputs.settle()  # what the stop has kept from being sent goes before anything new is made
+                    self._outputs.settle()  # what the stop has delayed is sent before anything new is made
             case Stop(start_id=turn, now=now):
                 self._do(self._machine.stop(turn, now))
             case PauseBlocked():
@@ -480,7 +481,7 @@ class Stepper:
                     self._leaving = True
 
     def _guard(self, phase: str, code: Callable[[], Any]) -> bool:
-        """Run the user's code; whether it returned. An exception reaches the Manager."""
+        """Run the user's code; returns whether it returned. An exception is reported to the Manager."""
         try:
             value = code()
             if inspect.iscoroutine(value):

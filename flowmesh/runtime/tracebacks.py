@@ -1,4 +1,4 @@
-"""What an exception of the user's code says to the user: its own frames of the traceback, and what to do where we know it."""
+"""The text of an exception of the user's code: the user's frames of the traceback, and advice where there is any."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _hint(error: BaseException, said: str) -> str:
 
 
 def _keep_users(told: TracebackException, error: BaseException) -> bool:
-    """Leave the user's frames of an exception and of its chain; whether there are any."""
+    """Keep only the user's frames of an exception and of its chain; returns whether there are any."""
     parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     kept = [_keep_users(*part) for part in zip(told.exceptions or (), parts, strict=False)]
     before, earlier = told.__cause__ or told.__context__, error.__cause__ or error.__context__
@@ -52,7 +52,7 @@ def _keep_users(told: TracebackException, error: BaseException) -> bool:
     if before is not None and earlier is not None:
         kept.append(_keep_users(before, earlier))
         if not kept[-1] and ours:
-            told.__cause__ = told.__context__ = None  # how we came to say so is not the user's concern
+            told.__cause__ = told.__context__ = None  # the internal cause does not concern the user
     frames = _users(told.stack)
     if frames or ours:
         told.stack = StackSummary(frames) if frames else None  # type: ignore[assignment]

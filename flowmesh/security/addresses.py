@@ -1,4 +1,4 @@
-"""The addresses at which other machines can reach this one. Nothing is sent to find them out."""
+"""The addresses at which other machines can reach this one. Nothing is sent to find them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..errors import LinkError
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 _SIOCGIFFLAGS = 0x8913
 _UP = 0x1
-_ANYWHERE = "192.0.2.1"  # RFC 5737: nobody's; the kernel is asked which of our addresses it would be dialled from
-MOST = 6  # addresses in a token: a machine with many bridges would make it long
+_ANYWHERE = "192.0.2.1"  # RFC 5737: reserved; the kernel tells which of our addresses would dial it
+MOST = 6  # addresses in a token: a machine with many bridges would make the token long
 
 
 def reachable(host: str) -> tuple[str, ...]:
-    """Where a Manager that listens at `host` can be reached from elsewhere, the likeliest first.
+    """The addresses at which a Manager that listens at `host` can be reached from elsewhere, the likeliest first.
 
-    Of 0.0.0.0 it is all IPv4 addresses of this machine that are no loopback; of a machine that has none, loopback.
+    For 0.0.0.0: all IPv4 addresses of this machine except loopback; loopback if there is no other.
     """
     if host not in ("0.0.0.0", "*"):
         return (host,)
@@ -61,10 +61,10 @@ def _of_interfaces() -> list[str]:
 
 
 def towards(host: str) -> str:
-    """Our address on the way to a host: that from which it can reach us back, if nothing is between. Nothing is sent.
+    """Our address on the route to a host, at which that host can reach us, unless NAT is between. Nothing is sent.
 
     Raises:
-        LinkError: no way leads there now.
+        LinkError: there is no route now.
     """
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

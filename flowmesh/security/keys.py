@@ -1,4 +1,4 @@
-"""CURVE key pairs, and the one that each user has. A secret is never printed: not by a repr, not by an error."""
+"""CURVE key pairs, and each user's own. A secret is never printed: not by a repr, not by an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class KeyPair:
 
     @classmethod
     def make(cls) -> KeyPair:
-        """A new pair, which nobody else has."""
+        """Make a new pair."""
         public, secret = zmq.curve_keypair()
         return cls(public.decode(), secret.decode())
 
@@ -28,7 +28,7 @@ class KeyPair:
 def user_keys() -> KeyPair:
     """The user's own pair, made on first use: `$XDG_STATE_HOME/flowmesh/user.key` (default: `~/.local/state`).
 
-    Whoever can read that file can join the user's Managers, so it must be the user's alone.
+    Anyone who can read that file can join the user's Managers, so only the user may have access.
 
     Raises:
         LinkError: the file can be read or written by others, belongs to another user, is damaged, or can't be made.
@@ -50,5 +50,5 @@ def _parse(text: str, path: Path) -> KeyPair:
         if zmq.curve_public(secret.encode()) == public.encode():
             return KeyPair(public, secret)
     except (zmq.ZMQError, ValueError):
-        pass  # no key at all: told below, and without the cause, which may quote the secret
+        pass  # no key at all: reported below, and without the cause, which may quote the secret
     raise LinkError(f"the user's key {path} is damaged: remove it, and a new one is made")

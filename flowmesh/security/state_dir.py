@@ -1,6 +1,6 @@
-"""The user's own files: keys, and nothing else. Each is readable by its owner alone, or it is not believed.
+"""The user's key files. A file that others can read or write is rejected.
 
-They lie in `$XDG_STATE_HOME/flowmesh` (default: `~/.local/state/flowmesh`).
+They are in `$XDG_STATE_HOME/flowmesh` (default: `~/.local/state/flowmesh`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import LinkError
 
 
 def folder() -> Path:
-    """Where they lie.
+    """The folder of the files.
 
     Raises:
         LinkError: there is no home directory.
@@ -46,7 +46,8 @@ def read(path: Path, most: int) -> str:
 
 
 def write(path: Path, text: str, *, replace: bool) -> None:
-    """Put a whole file into place, so that none ever reads half of it. Without `replace`, of several processes one wins.
+    """Put a whole file into place, so that no process reads half of it. Without `replace`, one of several processes
+    wins.
 
     Raises:
         OSError: it can't be written.
@@ -70,7 +71,7 @@ def write(path: Path, text: str, *, replace: bool) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """While no other process is in here for the same file.
+    """Hold a lock, so that no other process is in here for the same file.
 
     Raises:
         OSError: the folder can't be made or written.

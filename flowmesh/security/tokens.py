@@ -1,9 +1,9 @@
-"""A one-use token as text: what a worker on another machine is given to join with. The text is a secret, and no repr shows it.
+"""Join tokens as text: a worker on another machine joins with one. The text is a secret, and no repr shows it.
 
     fm1-  base64url of:  CRC-32 (4 bytes) | msgpack [expires, port, Manager's public key, secret key, addresses]
 
-The checksum tells a token that was copied badly from one that is not allowed; it protects nothing else. Whoever has the
-text can join once, so it is given like a password.
+The checksum distinguishes a badly copied token from one that is not allowed; it protects nothing else. Anyone who has
+the text can join once, so treat it like a password.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class JoinToken:
     """A token: `str()` is its text; print it, or the `line` to paste.
 
     Attributes:
-        id: what the Manager calls it: `Manager.tokens()`, `Manager.revoke(id)`.
+        id: its id for `Manager.tokens()` and `Manager.revoke(id)`.
         hosts, port: where the Manager can be reached.
         server_key: the Manager's public key.
         keys: the one-use key pair.
-        expires: when it ends, in seconds since 1970 by the Manager's clock; the Manager decides, not this number.
+        expires: when it ends, in seconds since 1970 by the Manager's clock; the Manager's own record decides.
     """
 
     def __init__(self, hosts: tuple[str, ...], port: int, server_key: str, keys: KeyPair, expires: float) -> None:
@@ -55,10 +55,10 @@ class JoinToken:
 
     @classmethod
     def parse(cls, text: str) -> JoinToken:
-        """The token that this text is.
+        """Parse the text of a token.
 
         Raises:
-            LinkError: it is none, or not whole; the text is not shown.
+            LinkError: it is no token, or incomplete; the text is not shown.
         """
         inside = _unpacked("".join(text.split()))
         hosts = all(_HOST.fullmatch(host) for host in inside.hosts) and 0 < len(inside.hosts) < 100
@@ -70,7 +70,7 @@ class JoinToken:
 
     @property
     def text(self) -> str:
-        """What is to be pasted."""
+        """The text to paste."""
         keys = z85.decode(self.server_key), z85.decode(self.keys.secret)
         packed = msgspec.msgpack.encode(_TokenPayload(self.expires, self.port, *keys, self.hosts))
         checksum = zlib.crc32(packed).to_bytes(4, "big")
@@ -99,5 +99,5 @@ def _unpacked(text: str) -> _TokenPayload:
         if zlib.crc32(raw[4:]) == int.from_bytes(raw[:4], "big"):
             return msgspec.msgpack.decode(raw[4:], type=_TokenPayload)
     except (binascii.Error, ValueError, msgspec.DecodeError):
-        pass  # told below, and without the cause, which may quote the text
+        pass  # reported below, and without the cause, which may quote the text
     raise LinkError(f"this token is damaged, a letter is wrong or missing: {_ADVICE}")

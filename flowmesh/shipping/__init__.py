@@ -1,1 +1,1 @@
-"""The user's code, from the Manager to the nodes' processes: packed, explained where it can't be, served."""
+"""Shipping of the user's code from the Manager to the node processes: packing, errors, importing."""

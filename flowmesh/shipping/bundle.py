@@ -38,12 +38,12 @@ def pack_definitions(things: Iterable[object], packages: Iterable[str | Path], r
     """The code that pickling has `reached`, beside what is installed.
 
     Args:
-        things: functions or objects; modules are sought where theirs lie, too.
+        things: functions or objects; their own modules' folders are searched, too.
         packages: as of `pack_code`.
 
     Raises:
         ShippingError: a folder of `packages` is missing, or there is too much of it.
-        Exception: whatever pickling raises.
+        Exception: any exception of pickling.
     """
     return _pack(pickled_definitions(reached), things, packages, reached)
 

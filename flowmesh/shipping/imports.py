@@ -1,4 +1,4 @@
-"""What a piece of code imports, by dotted names, and which globals it uses. Nothing is imported or looked up here.
+"""The imports of a piece of code, as dotted names, and its globals. Nothing is imported or looked up here.
 
 `from a import b` gives "a" and "a.b": whether b is a module is for others to find.
 """

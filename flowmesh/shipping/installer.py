@@ -57,7 +57,7 @@ def load_node(instance: bytes) -> Node:
 
 
 def missing_import(error: ModuleNotFoundError) -> str:
-    """What to do about an import that failed in a node's process, while loading or later."""
+    """The advice for an import that failed in a node process, while loading or later."""
     top = (error.name or "?").partition(".")[0]
     return (
         f"the code imports {error.name!r}, which is not installed on this worker: "

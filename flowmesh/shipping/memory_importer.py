@@ -110,7 +110,7 @@ class MemoryLoader(ExecutionLoader):
 
 
 class MemoryResources(TraversableResources):
-    """What `importlib.resources` asks for a package's files."""
+    """The resources of a package, for `importlib.resources`."""
 
     def __init__(self, package: str, contents: dict[str, bytes]) -> None:
         self._top = MemoryPath(package.rpartition(".")[2], contents)

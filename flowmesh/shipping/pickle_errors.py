@@ -1,4 +1,4 @@
-"""What can't be pickled, and where it hangs: a walk from a node down to the culprit.
+"""Errors of pickling: a walk from a node down to the part that can't be pickled.
 
 Each part is pickled by itself to see whether it fails, so the work is bounded: when it is used up, the answer is the
 part where the walk stood.
@@ -29,7 +29,7 @@ _WRAPPED = ("__self__", "__func__", "__wrapped__", "fget", "fset", "fdel", "func
 
 
 class PathStep(NamedTuple):
-    """Where something hangs: a path as one would write it in Python, and the function that leads there, if one does."""
+    """The position of a part: a path as written in Python, and the function that leads there, if one does."""
 
     path: str
     lead: str = ""

@@ -1,4 +1,4 @@
-"""How `__main__` is pickled: classes and functions by value, once a graph; in the nodes' instances by name.
+"""Pickling of `__main__`: classes and functions by value, once per graph; in the nodes' instances by name.
 
 Nothing here chooses what to ship; `Reached` only records what was met on the way.
 """
@@ -22,7 +22,7 @@ MAIN = "__main__"
 
 
 class Reached:
-    """What pickling has met.
+    """The parts of `__main__` and the modules that pickling has met.
 
     Attributes:
         definitions: what `__main__` holds at top level, by its name.

@@ -1,4 +1,4 @@
-"""What shipped bytes call while they are loaded: functions of the child's side, named in pickles, so their names stay.
+"""Functions that shipped pickles call while they are loaded, by name: so their names must not change.
 
 Some objects of `__main__` pickle by name only, and the child's `__main__` has no such name yet: they are made anew.
 """

@@ -1,7 +1,7 @@
-"""Which installed distributions stand behind imported names, and where a worker's differ.
+"""Requirements: the installed distributions of imported names, and a worker's differences.
 
 `importlib.metadata.packages_distributions` reads every file list there is (50 ms and more): here only the names that
-are imported are looked up, and each once a process.
+are imported are looked up, and each once per process.
 """
 
 from __future__ import annotations

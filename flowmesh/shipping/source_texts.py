@@ -1,6 +1,7 @@
-"""The texts of the files and notebook cells that code comes from, kept for tracebacks, debuggers and `inspect.getsource`.
+"""The texts of the files and notebook cells that code comes from, kept for tracebacks, debuggers and
+`inspect.getsource`.
 
-The Manager's side reads them where Python itself looks (`linecache`); a node's process puts them into its own.
+The Manager's side reads them where Python itself looks (`linecache`); a node process puts them into its own.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ..wire.plan_specs import Module
 from .imports import imports_of_source
 from .user_modules import UserModules
 
-# A graph's code is sent to every worker and held by every node's process: data sets go another way.
+# A graph's code is sent to every worker and held by every node process: data sets go another way.
 LIMIT = 64 * 2**20
 
 
@@ -48,7 +48,7 @@ class SourceFiles:
             self._add(module)
 
     def follow(self, names: Iterable[str]) -> None:
-        """Add the user's own modules among `names`, their parent packages and whatever these import."""
+        """Add the user's own modules among `names`, their parent packages and their imports."""
         self.imported.update(names)
         todo = list(self.imported)
         while todo:

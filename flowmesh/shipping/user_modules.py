@@ -1,4 +1,4 @@
-"""Which modules are the user's own: those below a root (the script's directory, say) that nobody installed there.
+"""The user's own modules: those below a root (for example the script's directory) that are not installed there.
 
 Modules are found as Python finds them, by the import path, but none is imported here.
 """
@@ -47,7 +47,7 @@ class UserModules:
         ]
 
     def find(self, name: str) -> FoundModule | None:
-        """The user's own module of that dotted name; None if there is none, or it is somebody else's."""
+        """The user's own module of that dotted name; None if there is none, or it is not the user's."""
         found = _find(name) if _travels(name) else None
         if found is None or not any(_below(place, self.roots) for place in (found.path, *(found.folders or ()))):
             return None

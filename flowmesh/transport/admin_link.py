@@ -1,6 +1,6 @@
-"""An operator's link: it dials a running Manager of the same user, hands in a key of its own, and asks.
+"""The admin link: an admin client's connection to a running Manager of the same user, with an enrolled key of its own.
 
-It is a peer beside the workers, on the same port and with the same keys' rules. One thread owns it.
+The client is a peer like a worker, on the same port and under the same rules for keys. One thread owns it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from .control_link import WorkerLink
 
 Answer = TypeVar("Answer")
 
-_BEAT = 1.0  # seconds between two signs of life: the Manager strikes off who has been silent for ten
+_BEAT = 1.0  # seconds between two Heartbeats: the Manager revokes a client that was silent for ten
 _JOINS_WITHIN = 3.0
-_SILENCE = 3.0  # seconds without an answer to a sign of life after which the Manager has gone
+_SILENCE = 3.0  # seconds without an answer to a Heartbeat after which the Manager has gone
 
 
 def join_as_admin(host: str, port: int) -> WorkerLink:
-    """A link to a Manager of the same user, with a key of its own that the Manager takes for an admin client's.
+    """A link to a Manager of the same user, with a key of its own that the Manager accepts as an admin client's.
 
     Raises:
-        LinkError: nobody answers there, or it is another user's Manager.
+        LinkError: nothing answers there, or it is another user's Manager.
     """
     standing, own = user_keys(), KeyPair.make()
     link = WorkerLink(host, port, standing.public, standing)
@@ -58,17 +58,17 @@ def join_as_admin(host: str, port: int) -> WorkerLink:
 
 
 class AdminLink:
-    """A conversation with the Manager at host:port. `lines` gets what it tells of its log.
+    """A connection to the Manager at host:port. `lines` gets the lines of its log.
 
     Raises:
-        LinkError: nobody answers there, or it is another user's Manager.
+        LinkError: nothing answers there, or it is another user's Manager.
     """
 
     def __init__(self, host: str, port: int) -> None:
         standing, own = user_keys(), KeyPair.make()
         self._address = f"{host}:{port}"
         self._numbers = count(1)
-        self._beaten_at = math.inf  # none before we are known: the standing key is not ours alone
+        self._beaten_at = math.inf  # none before the Manager knows us: other clients share the standing key
         self._heard_at = math.inf
         self._is_gone = False
         self._is_read = False
@@ -87,15 +87,15 @@ class AdminLink:
         self._beaten_at, self._heard_at = 0.0, time.monotonic()
 
     def ask(self, request: Callable[[int], Request], answer: type[Answer], timeout: float = 5.0) -> Answer:
-        """What the Manager answers.
+        """Send a request; returns the Manager's answer.
 
         Args:
-            request: makes the message of its number.
-            answer: the type of what that request gives.
+            request: makes the message from its call id.
+            answer: the type of the answer.
             timeout: seconds.
 
         Raises:
-            FlowmeshError: what was asked failed, or may not be asked.
+            FlowmeshError: the request failed, or is not allowed.
             LinkError: the Manager has gone, or is of another version.
         """
         number = next(self._numbers)
@@ -110,10 +110,10 @@ class AdminLink:
             raise LinkError(f"the Manager at {self._address} runs another version of flowmesh: {error}") from error
 
     def listen(self, timeout: float, *fds: int) -> bool:
-        """Take what comes into `lines` for so many seconds, or until there is some, or one of `fds` can be read.
+        """Take log lines into `lines` for `timeout` seconds, or until there is one, or one of `fds` can be read.
 
         Returns:
-            whether that is so.
+            whether there is one, or a descriptor can be read.
 
         Raises:
             LinkError: the Manager has gone.
@@ -127,7 +127,7 @@ class AdminLink:
         return False
 
     def close(self) -> None:
-        """Say that we leave, and leave."""
+        """Send a Departure, and close."""
         self._link.send(Departure(""))
         self._link.close()
 
@@ -136,11 +136,11 @@ class AdminLink:
         while (left := deadline - time.monotonic()) > 0:
             for message in self._heard(left):
                 if wanted(message):
-                    return message  # what came with it is no answer to anything that is still asked
+                    return message  # the messages with it answer no open request
         raise LinkError(f"the Manager at {self._address} did not answer within {timeout:g} s")
 
     def _heard(self, timeout: float, fds: tuple[int, ...] = ()) -> list[AnyMessage]:
-        """What comes within a moment; a sign of life is given meanwhile."""
+        """The messages that come within `timeout`; sends a Heartbeat when it is due."""
         if self._is_gone:
             raise LinkError(f"the Manager at {self._address} has gone")
         now = time.monotonic()
@@ -153,6 +153,6 @@ class AdminLink:
             self._heard_at = time.monotonic()
         elif now - self._heard_at > _SILENCE:
             self._is_gone = True
-        self._is_gone |= any(isinstance(message, Dismiss) for message in messages)  # what came before it is still told
+        self._is_gone |= any(isinstance(message, Dismiss) for message in messages)  # the messages before it still count
         self.lines += [message for message in messages if isinstance(message, AdminLogLine)]
         return messages

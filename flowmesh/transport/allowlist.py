@@ -1,8 +1,9 @@
-"""Who may connect: the answers to libzmq's ZAP requests (https://rfc.zeromq.org/spec/27). No thread; nothing blocks.
+"""The allowlist of keys: the answers to libzmq's ZAP requests (https://rfc.zeromq.org/spec/27). No thread; nothing
+blocks.
 
-libzmq asks at each handshake and lets the peer wait for the answer; whoever owns the sockets calls `serve`. A peer
-whose key is not on the list, or that does not speak CURVE, is denied. ZAP is asked once a connection: a key that is
-revoked later must be looked up by whoever receives its messages.
+libzmq asks at each handshake and lets the peer wait for the answer; the owner of the sockets calls `serve`. A peer
+whose key is not on the list, or that does not speak CURVE, is denied. ZAP is asked once per connection: the receiver of
+messages must look up keys that were revoked later.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ class AllowList:
             raise LinkError(f"the allow-list can't run: {error}") from error
 
     def allow(self, key: str) -> None:
-        """Let `key` in. A text that is no key does no harm: no peer can have it."""
+        """Accept `key`. A text that is no key does no harm: no peer can have it."""
         self._keys.add(key)
 
     def revoke(self, key: str) -> None:
-        """Let `key` in no more. Connections that it has are not cut."""
+        """Do not accept `key` any more. Connections that it has are not cut."""
         self._keys.discard(key)
 
     def __contains__(self, key: object) -> bool:

@@ -1,4 +1,4 @@
-"""The control link: messages between a Manager and its workers. What they mean is decided elsewhere.
+"""The control link: messages between a Manager and its workers. It does not interpret them.
 
 A peer is the key that the allow-list has seen in its handshake, never the routing id, which a peer may choose. One
 thread owns a link; nothing blocks but `wait`, and `close` for a moment.
@@ -17,7 +17,7 @@ from .allowlist import AllowList
 from .monitor import DialOutcome, SocketMonitor
 from .sockets import Context, Socket, endpoint, listen, make_socket, translated, wait, waiting
 
-BATCH = 1000  # messages a call of `receive`
+BATCH = 1000  # messages per call of `receive`
 LARGEST = 256 * 1024**2  # bytes of a message to the Manager: an enrolled peer must not fill its memory
 PORTS = (*range(9000, 9100), 0)  # 0: any that is free
 
@@ -42,7 +42,7 @@ class ManagerLink:
         self._addresses: dict[str, str] = {}
         self._context = Context()
         try:
-            self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
+            self._allowed = AllowList(self._context)  # before anything binds: without it CURVE accepts any key
             self._socket = self._make_socket(keys)
             self.port = listen(self._socket, host, PORTS if port is None else (port,))
         except BaseException:
@@ -50,21 +50,22 @@ class ManagerLink:
             raise
 
     def allow(self, key: str) -> None:
-        """Let `key` (Z85) connect, and hear it."""
+        """Let `key` (Z85) connect, and receive from it."""
         self._allowed.allow(key)
 
     def revoke(self, key: str) -> None:
-        """From now on hear nothing from `key`, send it nothing, and do not let it connect."""
+        """From now on ignore `key`, send it nothing, and do not let it connect."""
         self._allowed.revoke(key)
         self._addresses.pop(key, None)
         self._keys.pop(self._routes.pop(key, b""), None)
 
     def address_of(self, key: str) -> str:
-        """The network address from which `key` spoke last; "" when it never did."""
+        """The network address of the latest message from `key`; "" when there was none."""
         return self._addresses.get(key, "")
 
     def wait(self, fds: Iterable[int], timeout: float | None) -> set[int]:
-        """Block until `receive` has work, one of `fds` is ready, or `timeout` seconds have passed; None waits for ever.
+        """Block until `receive` has work, one of `fds` is ready, or `timeout` seconds have passed; None waits without a
+        limit.
 
         Returns:
             Those of `fds` that are readable, at their end, or broken.
@@ -75,9 +76,9 @@ class ManagerLink:
         return wait((self._socket, self._allowed.socket), fds, timeout)
 
     def receive(self) -> list[tuple[str, AnyMessage]]:
-        """The messages that wait, each with its sender's key, and let in who waits to connect.
+        """Handle the handshakes that wait; returns the messages that wait, each with its sender's key.
 
-        The first message of a new connection is the last of a batch: so it can be answered on the way that it came,
+        The first message of a new connection is the last of a batch: so it can be answered on the same connection,
         although others connect with the same key (several workers of one user enrol at once).
 
         Raises:
@@ -103,7 +104,7 @@ class ManagerLink:
         return received
 
     def send(self, key: str, message: Message) -> bool:
-        """Send to the connection on which `key` spoke last; False when there is none now, or too much waits for it."""
+        """Send to the connection of the latest message from `key`; False when there is none, or too much waits."""
         if key not in self._routes:
             return False
         try:
@@ -113,23 +114,23 @@ class ManagerLink:
         return True
 
     def close(self) -> None:
-        """Send what waits, for a moment, and leave."""
+        """Send what waits, for a moment, and close."""
         _close(self._context, self._socket, self._allowed.socket)
 
     def _make_socket(self, keys: KeyPair) -> Socket:
         made = make_socket(self._context, zmq.ROUTER, keys)
         made.setsockopt(zmq.CURVE_SERVER, 1)
         made.setsockopt(zmq.ZAP_DOMAIN, b"flowmesh")
-        made.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # deny everybody should the allow-list not run
-        made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # sending to nobody fails instead of losing the message
+        made.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # deny every peer if the allowlist does not run
+        made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # sending to an absent peer fails instead of losing the message
         made.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         return made
 
     def _learn(self, key: str, routing_id: bytes) -> bool:
-        """Note that `key` is at `routing_id`; whether that is news.
+        """Note that `key` is at `routing_id`; returns whether that is news.
 
         libzmq ignores a routing id that a living connection has (no ROUTER_HANDOVER): if another key had this one,
-        that key's connection has gone, and what is meant for it must not go to whoever took its id.
+        that key's connection has gone, and what is meant for it must not go to the peer that took its id.
         """
         if self._routes.get(key) == routing_id:
             return False
@@ -143,7 +144,7 @@ class WorkerLink:
     """A worker's end: it dials the Manager whose public key is `server_key`, and dials again whenever it is cut off.
 
     What is sent while there is no connection waits for the next one. libzmq gives up a Manager that
-    does not allow the key: it is not dialled again, and what is sent waits in vain; `outlook` tells.
+    does not allow the key: it is not dialled again, and what is sent waits in vain; see `outlook`.
 
     Attributes:
         host: as given.
@@ -162,7 +163,7 @@ class WorkerLink:
             self._watch = SocketMonitor(self._socket)
             with translated(f"can't dial {host}:{port} with the key {server_key!r}"):
                 self._socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
-                self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: an absent Manager is not hammered
+                self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)  # ms: to spare an absent Manager
                 self._socket.connect(endpoint(host, port))  # IMMEDIATE stays 0: it lets messages wait
         except BaseException:
             self._context.destroy(linger=0)
@@ -170,7 +171,7 @@ class WorkerLink:
 
     @property
     def outlook(self) -> DialOutcome:
-        """How the dialling stands."""
+        """The state of dialling."""
         return self._watch.outlook if self._socket.closed else self._watch.read()
 
     @property
@@ -207,7 +208,7 @@ class WorkerLink:
         return True
 
     def close(self) -> None:
-        """Send what waits, for a moment, and leave."""
+        """Send what waits, for a moment, and close."""
         self._watch.close()
         _close(self._context, self._socket)
 

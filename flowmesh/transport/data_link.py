@@ -1,8 +1,9 @@
-"""The data link: the sockets over which the links of two workers exchange chunks. What is said is decided elsewhere.
+"""The data link: the sockets over which two gateways exchange chunks. It does not interpret messages.
 
-One socket listens, one more is made for each connection that is dialled. A connection is used once and never comes back by
-itself: libzmq's own reconnecting would lose what was under way without a word. As in `control`, a peer is the key that the
-allow-list has seen in its handshake. One thread owns a link; nothing blocks but `wait`.
+One socket listens, one more is made for each connection that is dialled. A connection is used once and never comes back
+by
+itself: libzmq's own reconnecting would silently lose messages in transit. As in `control_link`, a peer is the key that
+the allow-list has seen in its handshake. One thread owns a link; nothing blocks but `wait`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from .allowlist import AllowList
 from .poller import Poller
 from .sockets import Context, Socket, endpoint, listen, make_socket, translated
 
-BATCH = 64  # messages from one socket before the others are looked at
-BUFFER = 256 * 1024  # bytes of the kernel's buffers: as much as may be under way
+BATCH = 64  # messages from one socket before the others are served
+BUFFER = 256 * 1024  # bytes of the kernel's buffers: as much as may be unacknowledged
 WAITING = 10_000  # messages that may wait at a connection: those of chunks are limited by bytes long before
 
 _NOBLOCK = int(zmq.NOBLOCK)
@@ -36,7 +37,7 @@ class _Dialled(NamedTuple):
 
 
 class ReceivedParts(NamedTuple):
-    """A message: the key of who sent it, the connection that it came on, and its frames."""
+    """A message: the sender's key, the connection that it came on, and its frames."""
 
     key: str
     connection: Hashable
@@ -44,12 +45,12 @@ class ReceivedParts(NamedTuple):
 
 
 class DataLink:
-    """The sockets. Its key pair is made for it and kept nowhere else. `port` 0 is any that is free.
+    """The sockets of one gateway. Its key pair is made for it and kept nowhere else. `port` 0 is any that is free.
 
     Connections are named by the caller's numbers where it dials, and by routing ids where others do.
 
     Attributes:
-        place: its key, and where it listens.
+        own_address: its key, and where it listens.
 
     Raises:
         LinkError: it can't listen at that address and port.
@@ -61,7 +62,7 @@ class DataLink:
         self._dialled: dict[Hashable, _Dialled] = {}
         self._readiness = Poller()
         try:
-            self._allowed = AllowList(self._context)  # before anything binds: without it CURVE lets in any key
+            self._allowed = AllowList(self._context)  # before anything binds: without it CURVE accepts any key
             self._listener = self._make_listener()
             self.own_address = LinkAddress(self._keys.public, address, listen(self._listener, address, (port,)))
         except BaseException:
@@ -74,8 +75,8 @@ class DataLink:
         made = self._bounded(make_socket(self._context, zmq.ROUTER, self._keys))
         made.setsockopt(zmq.CURVE_SERVER, 1)
         made.setsockopt(zmq.ZAP_DOMAIN, b"flowmesh")
-        made.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # deny everybody should the allow-list not run
-        made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # sending to nobody fails instead of losing the message
+        made.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # deny every peer if the allowlist does not run
+        made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # sending to an absent peer fails instead of losing the message
         return made
 
     @staticmethod
@@ -88,15 +89,15 @@ class DataLink:
         return made
 
     def allow(self, key: str) -> None:
-        """Let `key` (Z85) connect, and hear it."""
+        """Let `key` (Z85) connect, and receive from it."""
         self._allowed.allow(key)
 
     def revoke(self, key: str) -> None:
-        """From now on hear nothing from `key`, and do not let it connect."""
+        """From now on ignore `key`, and do not let it connect."""
         self._allowed.revoke(key)
 
     def dial(self, name: Hashable, link: LinkAddress) -> None:
-        """Begin a connection; what is sent on it waits until it is there.
+        """Dial a connection; what is sent on it waits until it is there.
 
         Raises:
             LinkError: the address or the key can't be one.
@@ -113,14 +114,14 @@ class DataLink:
         self._dialled[name] = _Dialled(link.key, made, self._readiness.add(made))
 
     def hang_up(self, connection: Hashable) -> None:
-        """Close a connection that was dialled; another one is its dialler's to close."""
+        """Close a connection that was dialled; the peer closes one that it dialled."""
         dialled = self._dialled.pop(connection, None)
         if dialled is not None:
             self._readiness.remove(dialled.descriptor)
             dialled.socket.close()
 
     def send(self, connection: Hashable, frames: Sequence[Data]) -> bool:
-        """Send on a connection; False when it is no more, or too much waits there."""
+        """Send on a connection; False when it has gone, or too much waits there."""
         try:
             if isinstance(connection, bytes):
                 self._readiness.used(self._listening)
@@ -135,11 +136,11 @@ class DataLink:
         return True
 
     def watch(self, descriptor: int, reading: bool, writing: bool) -> None:
-        """From now on `wait` also waits for this file descriptor, or no more for it."""
+        """Let `wait` also wait for this file descriptor, or no longer."""
         self._readiness.watch(descriptor, reading, writing)
 
     def wait(self, timeout: float | None) -> tuple[Mapping[int, int], bool]:
-        """Block until something can be done, or `timeout` seconds have passed; None waits for ever.
+        """Block until something can be done, or `timeout` seconds have passed; None waits without a limit.
 
         Returns:
             The watched file descriptors that are ready, each with what it is ready for, and whether `receive` has work.
@@ -149,7 +150,7 @@ class DataLink:
         return ready, bool(self._readiness.readable)
 
     def receive(self) -> Iterator[ReceivedParts]:
-        """Some of the messages that wait, and let in who waits to connect."""
+        """Handle the handshakes that wait; yields some of the messages that wait."""
         readable = self._readiness.readable
         with translated("can't receive"):
             if self._allowing in readable:
@@ -170,7 +171,7 @@ class DataLink:
     def _from_dialled(self, name: Hashable, dialled: _Dialled) -> Iterator[ReceivedParts]:
         for frames in self._some_of(dialled.socket, dialled.descriptor):
             yield ReceivedParts(dialled.key, name, [frame.buffer for frame in frames])
-            if name not in self._dialled:  # it was hung up for what was said
+            if name not in self._dialled:  # it was hung up because of a message
                 return
 
     def _some_of(self, socket: Socket, descriptor: int) -> Iterator[list[zmq.Frame]]:
@@ -184,5 +185,5 @@ class DataLink:
                 return
 
     def close(self) -> None:
-        """Leave; what waits is not sent."""
+        """Close; what waits is not sent."""
         self._context.destroy(linger=0)

@@ -1,4 +1,4 @@
-"""What has become of dialling: libzmq tells it to a monitor only, never to the socket that dials."""
+"""The outcome of dialling, from libzmq's socket monitor: the dialling socket itself never reports it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EVENTS = (
 
 
 class DialOutcome(Enum):
-    """How the dialling of one address stands."""
+    """The state of dialling one address."""
 
     DIALLING = "nothing is known yet"
     ABSENT = "nobody listens there"
@@ -49,7 +49,7 @@ class SocketMonitor:
         self._broken_off = 0
 
     def read(self) -> DialOutcome:
-        """Take what has happened into account."""
+        """Read the events; returns the state."""
         for frames in waiting(self.socket, 1000):
             self._happened(_EVENT.unpack_from(frames[0].bytes)[0])
         return self.outlook
@@ -76,7 +76,7 @@ class SocketMonitor:
                 pass
 
     def close(self) -> None:
-        """The watched socket is to be closed after this."""
+        """Close the monitor, before the watched socket."""
         if not self.socket.closed:
             self._watched.disable_monitor()
             self.socket.close(linger=0)

@@ -1,7 +1,7 @@
 """One wait for libzmq's sockets and for file descriptors.
 
-A socket's own descriptor tells of changes only, and to use the socket may hide one: whoever has sent or received asks the
-socket itself before it sleeps. zmq.Poller asks every socket twice at each wait instead, and makes its lists anew.
+A socket's own descriptor signals changes only, and using the socket may hide one: after a send or receive, the socket
+itself is asked before the next sleep. zmq.Poller instead asks every socket twice per wait, and rebuilds its lists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # plain ones: zmq's own are
 
 
 class Poller:
-    """What is waited for.
+    """A set of sockets and file descriptors to wait for.
 
     Attributes:
         readable: the sockets from which something can be received, by their descriptors.
@@ -31,27 +31,27 @@ class Poller:
         self._used: set[int] = set()
 
     def add(self, socket: Socket) -> int:
-        """Wait for a socket from now on; its descriptor."""
+        """Wait for a socket from now on; returns its descriptor."""
         descriptor = int(socket.getsockopt(zmq.FD))
         self._sockets[descriptor] = socket
         self._used.add(descriptor)
-        self._watched.discard(descriptor)  # whoever had that number has closed it, and will say so later
+        self._watched.discard(descriptor)  # its former owner has closed it, and will report that later
         self._poll.register(descriptor, select.POLLIN)
         return descriptor
 
     def remove(self, descriptor: int) -> None:
-        """Wait no more for a socket, which is about to be closed."""
+        """Stop waiting for a socket, which is about to be closed."""
         del self._sockets[descriptor]
         self._used.discard(descriptor)
         self.readable.pop(descriptor, None)
         self._poll.unregister(descriptor)
 
     def used(self, descriptor: int) -> None:
-        """A socket was sent on, or received from."""
+        """Note that a socket was used to send or receive."""
         self._used.add(descriptor)
 
     def watch(self, descriptor: int, reading: bool, writing: bool) -> None:
-        """From now on wait for a file descriptor, too, or no more for it."""
+        """Wait for a file descriptor, too, or no longer."""
         if reading or writing:
             self._watched.add(descriptor)
             self._poll.register(descriptor, (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0))
@@ -60,7 +60,7 @@ class Poller:
             self._poll.unregister(descriptor)
 
     def wait(self, timeout: float | None) -> Mapping[int, int]:
-        """Block until something can be done, or so many seconds have passed; None waits for ever.
+        """Block until something can be done, or `timeout` seconds have passed; None waits without a limit.
 
         Returns:
             The watched file descriptors that are ready, each with what it is ready for.

@@ -1,4 +1,4 @@
-"""What the ends of links have in common: options, addresses, waiting, and zmq errors as ours. It decodes nothing."""
+"""Common parts of links: socket options, addresses, waiting, and translation of zmq errors. No message is decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..security.keys import KeyPair
 Socket = zmq.Socket[bytes]
 Context = zmq.Context[Socket]
 
-LINGER = 300  # ms that closing may take to send what waits: a last word needs one round, a dead peer must not hold us
+LINGER = 300  # ms to send what waits at closing: a last message needs one round, a dead peer must not delay us
 HEARTBEAT = 500  # ms; without heartbeats a cut network is never noticed
 SILENCE = 1500  # ms without any sign after which the other end is dead: three missing heartbeats
 LONGEST_WAIT = 1e6  # seconds: poll counts milliseconds in 32 bits
@@ -23,10 +23,10 @@ LONGEST_WAIT = 1e6  # seconds: poll counts milliseconds in 32 bits
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise what zmq raises as a LinkError that says what was being done."""
+    """Raise zmq's errors as a LinkError that says what was being done."""
     try:
         yield
-    except (zmq.ZMQError, UnicodeError) as error:  # a key or a host may be any text that somebody typed
+    except (zmq.ZMQError, UnicodeError) as error:  # a key or a host may be any typed text
         raise LinkError(f"{doing}: {error}") from error
 
 
@@ -51,7 +51,7 @@ def make_socket(context: Context, kind: int, keys: KeyPair) -> Socket:
 
 
 def listen(socket: Socket, host: str, ports: Iterable[int]) -> int:
-    """Bind to the first of `ports` that is free, and say which it is; 0 is any that is free.
+    """Bind to the first of `ports` that is free, and return it; 0 is any free one.
 
     Raises:
         LinkError: none of them is free, or `host` is no address of this machine.
@@ -76,7 +76,7 @@ def _bind(socket: Socket, host: str, port: int) -> int:
 
 
 def endpoint(host: str, port: int) -> str:
-    """The address in zmq's words.
+    """The address in zmq's notation.
 
     Raises:
         LinkError: `port` is none.
@@ -87,7 +87,8 @@ def endpoint(host: str, port: int) -> str:
 
 
 def wait(sockets: Sequence[Socket], fds: Iterable[int], timeout: float | None) -> set[int]:
-    """Block until a socket or a file descriptor can be read, or `timeout` seconds have passed; None waits for ever.
+    """Block until a socket or a file descriptor can be read, or `timeout` seconds have passed; None waits without a
+    limit.
 
     Returns:
         The file descriptors that are ready: readable, at their end, or broken.
@@ -105,7 +106,7 @@ def wait(sockets: Sequence[Socket], fds: Iterable[int], timeout: float | None) -
 
 
 def milliseconds(timeout: float | None) -> int | None:
-    """Seconds as a poll takes them: rounded up, or it would return too early; None waits for ever."""
+    """Seconds in whole milliseconds, for a poll: rounded up, or it would return too early; None for no limit."""
     return None if timeout is None else math.ceil(min(max(timeout, 0.0), LONGEST_WAIT) * 1000)
 
 

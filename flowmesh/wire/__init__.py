@@ -1,1 +1,1 @@
-"""What is said between processes: states, specifications, control messages, and the framing of chunks."""
+"""The formats between processes: states, specifications, control messages, and the packets of chunks. No I/O."""

@@ -1,4 +1,4 @@
-"""What a worker offers to tasks, as it registers."""
+"""The capacity for tasks that a worker registers with. No I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Capacity(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a worker offers to tasks.
+    """The capacity of a worker for tasks.
 
     Attributes:
         slots: tasks that run at a time; 0: none do.

@@ -1,7 +1,7 @@
 """Pickles of functions and classes by value, whose code keeps the names of its files and its line numbers.
 
-cloudpickle chooses what goes by value. Code objects are written here: some of its releases drop their file names, without
-which tracebacks, debuggers and `inspect` find no source.
+cloudpickle selects what is pickled by value. Code objects are written here: some of its releases drop their file names,
+without which tracebacks, debuggers and `inspect` find no source.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a public key is shown to a person: short enough to be compared by eye, long enough that nobody makes such a key."""
+"""Fingerprints of public keys: short enough to compare by eye, long enough that none can be forged."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class JobMessage(msgspec.Struct, frozen=True, tag=True):
 
 
 class TaskOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a task needs and what may be done with it; times in seconds."""
+    """The requirements and limits of a task; times in seconds."""
 
     timeout: float | None = None
     wait_timeout: float | None = None
@@ -143,7 +143,7 @@ class ForgetTasks(JobMessage, frozen=True):
 
 
 class TakeMessages(JobMessage, frozen=True):
-    """Submitter → Manager → Worker → Task: so many emitted values of this task were read."""
+    """Submitter → Manager → Worker → Task: this many emitted values of the task were read."""
 
     task: int
     attempt: int

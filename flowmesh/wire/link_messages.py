@@ -1,10 +1,10 @@
-"""What two links say to each other, as one tagged union of frozen structs. No I/O, and no value of a chunk is opened here.
+"""The messages between two gateways, as one tagged union of frozen structs. No I/O; no value of a chunk is opened.
 
-A message is one frame, or two: `Parcel`, `Fragment` and `Bundle` are followed by their data. Sizes and numbers out of their
-range are refused here; whether they fit what was said before is asked by whoever gets them.
+A message is one frame, or two: `EncodedChunk`, `Fragment` and `PacketBatch` are followed by their data. Sizes and
+numbers out of their range are refused here; the receiver checks whether they fit the messages before them.
 
-    parcel   one chunk whose payload lies in a slot: its encoded blobs end to end, in a Parcel and as many Fragments as needed
-    bundle   small packets of the channel as they are, end to end: chunks without a slot, and marks
+    encoded chunk   a chunk whose payload lies in a slot: its blobs, end to end, in an EncodedChunk and Fragments
+    packet batch    small packets of the channel as they are, end to end: chunks without a slot, and markers
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..errors import ChunkError, LinkError
 from . import packets
 from .packets import CHUNK, Count, LongPacket, Marker, Place, Shift
 
-FRAGMENT = 127 * 1024  # bytes of data in one message; two, with what goes in front, are less than may be under way
+FRAGMENT = 127 * 1024  # bytes of data in one message; two, with their headers, are less than may be unacknowledged
 LARGEST_HEAD = 1024**2  # bytes of a message without its data
-LARGEST_PARCEL = 1024**3  # bytes of a chunk's payload, and of what it is encoded to
+LARGEST_PARCEL = 1024**3  # bytes of a chunk's payload, and of its encoded form
 MOST_BLOBS = 4096
-MOST_PACKETS = 4096  # in one bundle
+MOST_PACKETS = 4096  # in one batch
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_PARCEL)]
 Index = Annotated[int, msgspec.Meta(ge=0, le=2**19 - 1)]  # of a transfer
@@ -30,15 +30,15 @@ Packet = Annotated[bytes, msgspec.Meta(max_length=LARGEST_HEAD)]
 
 
 class LinkMessage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The base of all that links say."""
+    """The base of all messages between gateways."""
 
 
 class Hello(LinkMessage, frozen=True, tag=0):
-    """Either → Other, first on a connection: I can hear you, and no other connection between us is in use."""
+    """Either → Other, first on a connection: I receive from you, and no other connection between us is in use."""
 
 
 class Activate(LinkMessage, frozen=True, tag=1):
-    """The one whose name is the smaller → Other: this connection is in use from now on."""
+    """The one with the smaller name → Other: this connection is in use from now on."""
 
 
 class KeepAlive(LinkMessage, frozen=True, tag=2):
@@ -46,21 +46,21 @@ class KeepAlive(LinkMessage, frozen=True, tag=2):
 
 
 class Ack(LinkMessage, frozen=True, tag=3):
-    """Target → Source: so many bytes of parcels and bundles have come on this connection since it was taken into use; and of
-    these transfers, all consumers have taken all up to a number."""
+    """Target → Source: the bytes of encoded chunks and packet batches received on this connection since it was
+    activated; and for each of these transfers, the number up to which all consumers have taken all."""
 
     received: Count
     taken: dict[Index, Count] = {}
 
 
 class CloseTransfer(LinkMessage, frozen=True, tag=4):
-    """Target → Source: no consumer of the transfer takes anything more."""
+    """Target → Source: no consumer of the transfer takes any more."""
 
     transfer: Index
 
 
 class ResumeTransfer(LinkMessage, frozen=True, tag=5):
-    """Target → Source, first for each transfer on each connection: go on behind this number."""
+    """Target → Source, first for each transfer on each connection: continue after this number."""
 
     transfer: Index
     arrived: Count
@@ -78,8 +78,8 @@ class BlobHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     Attributes:
         offset, size: where it lies in the payload.
         codec: the codec's number.
-        parameters: what that codec needs to know besides.
-        length: how many bytes it is encoded to.
+        parameters: the codec's own parameters.
+        length: its encoded length in bytes.
     """
 
     offset: Size
@@ -90,8 +90,9 @@ class BlobHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class EncodedChunk(LinkMessage, frozen=True, tag=7):
-    """Source → Target, with data: a chunk, and the first of its encoded bytes; fragments bring the others. `packet` is its
-    packets.Chunk or packets.Long, `size` how many bytes of its slot are used, `length` how many the blobs are encoded to."""
+    """Source → Target, with data: a chunk, and the first of its encoded bytes; fragments bring the others. `packet` is
+    its packets.Chunk or packets.LongPacket, `size` the used bytes of its slot, `length` the encoded length of its
+    blobs."""
 
     transfer: Index
     packet: Packet
@@ -101,7 +102,7 @@ class EncodedChunk(LinkMessage, frozen=True, tag=7):
 
 
 class Fragment(LinkMessage, frozen=True, tag=8):
-    """Source → Target, with data: the parcel's encoded bytes from `offset` on."""
+    """Source → Target, with data: the chunk's encoded bytes from `offset` on."""
 
     transfer: Index
     offset: Size
@@ -134,7 +135,7 @@ _decode: Callable[[Data], AnyLinkMessage] = msgspec.msgpack.Decoder(AnyLinkMessa
 
 
 def decode(frames: Sequence[Data]) -> tuple[AnyLinkMessage, Data]:
-    """What a message says, and its data (empty where there is none).
+    """The message in `frames`, and its data (empty where there is none).
 
     Raises:
         LinkError: it is damaged, or contradicts itself.
@@ -160,7 +161,7 @@ def _check_blobs(parcel: EncodedChunk) -> None:
         raise LinkError("a parcel's blob lies outside of its payload")
 
 
-# --- packets, as far as a link opens them ----------------------------------------------------------------------------
+# --- packets, as far as a gateway opens them -------------------------------------------------------------------------
 
 MARK, ANNOUNCE, DESCRIPTOR, LONG, RESUME = (
     kind.__struct_config__.tag
@@ -196,7 +197,7 @@ class ChunkHeader(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbi
     payload: msgspec.Raw = msgspec.Raw(b"\xc4\x00")
 
     def moved(self, arena: int, slot: int) -> bytes:
-        """The chunk's packet when its payload lies there."""
+        """The chunk's packet with its payload in that slot."""
         return _encode_any((
             CHUNK, self.run, self.epoch, self.number, self.input, self.trigger, self.emission, self.last, self.created,
             self.offset, self.bound, self.origin, self.records, arena, slot, self.size,
@@ -209,7 +210,7 @@ _decode_small: Callable[[Data], ChunkHeader | Marker] = msgspec.msgpack.Decoder(
 
 
 def kind(packet: Data) -> int:
-    """The tag of a packet of the channel; nothing else of it is looked at."""
+    """The tag of a packet of the channel; the rest is not read."""
     return packet[3] if packet[0] == 0xDC else packet[1]
 
 
@@ -226,7 +227,7 @@ def read_chunk(packet: Data) -> ChunkHeader | LongPacket:
 
 
 def read_bundle(bundle: PacketBatch, data: Data) -> list[tuple[ChunkHeader | Marker, bytes]]:
-    """The packets of a bundle, each with what is in its head.
+    """The packets of a batch, each with its header.
 
     Raises:
         ChunkError: they are damaged, or one has a slot.

@@ -1,6 +1,6 @@
 """Every control message, as one tagged union of frozen structs. A docstring gives the route.
 
-Requests are imperatives, news are nouns. The same encoder serves the network and the socket to a node's process.
+Requests are imperatives, reports are nouns. The same encoder serves the network and the socket to a node's process.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Enroll(Message, frozen=True):
-    """Worker → Manager, said with a token's key: allow `key` (Z85), which is the worker's own."""
+    """Worker → Manager, sent with a token's key: allow `key` (Z85), which is the worker's own."""
 
     key: str
 
 
 class Enrollment(Message, frozen=True):
-    """Manager → Worker: your key is allowed, dial again with it. `keep`: also for all Managers of this user to come."""
+    """Manager → Worker: your key is allowed, dial again with it. `keep`: also for all later Managers of this user."""
 
     keep: bool = False
 
 
 class Registration(Message, frozen=True):
-    """Worker → Manager: here I am."""
+    """Worker → Manager: register me."""
 
     name: str
     pid: int
     host: Host
     versions: Versions
-    id: str = ""  # what its owner calls this machine; shown in the status
+    id: str = ""  # the owner's name for this machine; shown in the status
     pickle: bool = True  # whether it takes pickled values
-    capacity: Capacity = Capacity()  # what it offers to tasks
+    capacity: Capacity = Capacity()  # its capacity for tasks
 
 
 class Welcome(Message, frozen=True):
@@ -58,7 +58,7 @@ class Heartbeat(Message, frozen=True):
     """Worker → Manager, every half second and more often while clocks are compared, and the answer to it.
 
     Attributes:
-        sent: when the worker said it, on its host's monotonic clock, in ns.
+        sent: when the worker sent it, on its host's monotonic clock, in ns.
         clock: in the answer, the Manager's clock, in ns since the epoch.
     """
 
@@ -67,49 +67,50 @@ class Heartbeat(Message, frozen=True):
 
 
 class Rejoin(Message, frozen=True):
-    """Manager → Worker, which was silent for too long and is registered no more: tear down all that you run, and
+    """Manager → Worker, which was silent for too long and is not registered any more: tear down all that you run, and
     register again."""
 
 
 class Departure(Message, frozen=True):
-    """Worker, operator → Manager: I leave in order."""
+    """Worker, admin client → Manager: I leave in order."""
 
     name: str
 
 
 class Dismiss(Message, frozen=True):
-    """Manager → Worker: tear down all that you run and leave; Manager → Operator: I leave. `at_once`: kill it instead.
-    `reason`: if it is not that the Manager shuts down."""
+    """Manager → Worker: tear down all that you run and leave; Manager → Admin client: I leave. `at_once`: kill it
+    instead. `reason`: if it is not that the Manager shuts down."""
 
     at_once: bool = False
     reason: str = ""
 
 
-# --- operators: who directs a running Manager from outside ---------------------------------------------------------------
+# --- admin clients of a running Manager ------------------------------------------------------------------------------
 
 
 class AdminHello(Message, frozen=True):
-    """Operator → Manager, said with the user's standing key: let `key` (Z85) operate. Answered with Enrolment."""
+    """Admin client → Manager, sent with the user's standing key: accept `key` (Z85) as an admin client's. Answered with
+    Enrollment."""
 
     key: str
 
 
 class StatusRequest(Message, frozen=True):
-    """Operator → Manager: give the status."""
+    """Admin client → Manager: give the status."""
 
     call_id: int
 
 
 class StopRequest(Message, frozen=True):
-    """Operator → Manager: work off what is in flight for up to `drain` seconds (None: as usual), tear down, be finished."""
+    """Admin client → Manager: drain for up to `drain` seconds (None: the default), tear down, finish."""
 
     call_id: int
     drain: float | None = None
 
 
 class LogRequest(Message, frozen=True):
-    """Operator → Manager: give the last `last` lines of the log of this level or a higher one, of `node` if it is given,
-    as a list of Logged; and then, if `on`, send every further one."""
+    """Admin client → Manager: give the last `last` lines of the log of this level or a higher one, of `node` if it is
+    given, as a list of AdminLogLine; and then, if `follow`, send every further one."""
 
     call_id: int
     last: int
@@ -119,7 +120,8 @@ class LogRequest(Message, frozen=True):
 
 
 class TokenRequest(Message, frozen=True):
-    """Operator → Manager: make a token that ends after so many seconds, or when it is used. `keep` as in Enrolment."""
+    """Admin client → Manager: make a token that ends after `expires` seconds, or when it is used. `keep` as in
+    Enrollment."""
 
     call_id: int
     expires: float
@@ -127,13 +129,13 @@ class TokenRequest(Message, frozen=True):
 
 
 class TokenListRequest(Message, frozen=True):
-    """Operator → Manager: give all tokens, without their secrets."""
+    """Admin client → Manager: give all tokens, without their secrets."""
 
     call_id: int
 
 
 class RevokeRequest(Message, frozen=True):
-    """Operator → Manager: strike off the token with this id, or the worker of this name."""
+    """Admin client → Manager: revoke the token with this id, or the worker of this name."""
 
     call_id: int
     which: str
@@ -144,7 +146,7 @@ Request = AdminRequest | LogRequest
 
 
 class AdminReply(Message, frozen=True):
-    """Manager → Operator: what came of a request. `error` is set when it failed, else `value` is msgpack."""
+    """Manager → Admin client: the result of a request. `error` is set when it failed, else `value` is msgpack."""
 
     call_id: int
     value: bytes = b""
@@ -152,7 +154,7 @@ class AdminReply(Message, frozen=True):
 
 
 class AdminLogLine(Message, frozen=True):
-    """Manager → Operator: a line of the log; `time` in seconds since 1970, by the Manager's clock."""
+    """Manager → Admin client: a line of the log; `time` in seconds since 1970, by the Manager's clock."""
 
     time: float
     level: int
@@ -161,12 +163,12 @@ class AdminLogLine(Message, frozen=True):
     worker: str = ""
 
 
-# --- the life of a graph ---------------------------------------------------------------------------------------------
+# --- the run of a graph ----------------------------------------------------------------------------------------------
 
 
 class Deploy(Message, frozen=True):
     """Manager → Worker: fork the plan's nodes, ship their code, set them up. `address`: where other machines reach the
-    Manager's; "" where they can't."""
+    Manager's host; "" where they can't."""
 
     plan: Plan
     stop_timeout: float
@@ -174,7 +176,7 @@ class Deploy(Message, frozen=True):
 
 
 class SetUp(Message, frozen=True):
-    """Worker → Node, with file descriptors: the page, the code, the channel ends of inputs, then of outputs."""
+    """Worker → Node, with file descriptors: the counter page, the code, the channel ends of inputs, then of outputs."""
 
     graph: str
     node: NodeSpec
@@ -187,10 +189,10 @@ class SetUp(Message, frozen=True):
 
 
 class EdgeEnd(msgspec.Struct, frozen=True):
-    """One end of an edge, as the node gets it. `peer` is the node at the other end. `linked`: it crosses hosts, and what
-    is at the other end is the link's process, which may be another one from some moment on: see Rewire. `again`: another one
-    has been there. `pickle`: whether the target's worker takes pickled values: its source refuses to emit any, the target
-    to read any."""
+    """One end of an edge, as the node gets it. `peer` is the node at the other end. `linked`: it crosses hosts, and the
+    gateway is at the other end; a new gateway may replace it: see Rewire. `restarted`: a gateway has died there before.
+    `pickle`: whether the target's worker takes pickled values: its source refuses to emit any, the target to read
+    any."""
 
     index: int
     peer: str
@@ -208,15 +210,15 @@ class EdgeEnd(msgspec.Struct, frozen=True):
 
 
 class Rewire(Message, frozen=True):
-    """Worker → Node, with file descriptors as in SetUp: the link was restarted, this is its new channel; `side` is "in"
-    or "out"."""
+    """Worker → Node, with file descriptors as in SetUp: the gateway was restarted, this is its new channel; `side` is
+    "in" or "out"."""
 
     edge: int
     side: str
 
 
 class Start(Message, frozen=True):
-    """Manager → Worker → Node: step; with `steps`, a source pauses after so many. `turn` counts the starts."""
+    """Manager → Worker → Node: step; with `steps`, a source pauses after that many. `start_id` counts the starts."""
 
     graph: str
     start_id: int
@@ -224,7 +226,7 @@ class Start(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """Manager → Worker → Node: sources pause; the others do when all that was sent to them is worked off, or `now`."""
+    """Manager → Worker → Node: sources pause; the others do when they have drained their inputs, or `now`."""
 
     graph: str
     start_id: int
@@ -232,7 +234,8 @@ class Stop(Message, frozen=True):
 
 
 class PauseBlocked(Message, frozen=True):
-    """Manager → Worker → Node: who takes what you send has paused. Pause as well rather than wait for room there."""
+    """Manager → Worker → Node: a consumer of your output has paused. Pause as well instead of waiting for room
+    there."""
 
     graph: str
     node: str
@@ -245,8 +248,8 @@ class TearDown(Message, frozen=True):
 
 
 class Call(Message, frozen=True):
-    """Manager → Worker → Node: call a registered method between two steps; `arguments` is a pickled dict. Beyond `timeout`
-    seconds the worker answers for the node that is busy."""
+    """Manager → Worker → Node: call a registered method between two steps; `arguments` is a pickled dict. Beyond
+    `timeout` seconds the worker answers for a busy node."""
 
     graph: str
     call_id: int
@@ -257,7 +260,7 @@ class Call(Message, frozen=True):
 
 
 class Gather(Message, frozen=True):
-    """Manager → Worker → Node: give your newest value. `timeout` as in Call."""
+    """Manager → Worker → Node: send your newest value. `timeout` as in Call."""
 
     graph: str
     call_id: int
@@ -275,7 +278,7 @@ class MetricsRequest(Message, frozen=True):
 
 
 class OpenGateway(Message, frozen=True):
-    """Worker → Link, first of all: listen at this address, at this port; 0: at any free one."""
+    """Worker → Gateway, first of all: listen at this address, at this port; 0: at any free one."""
 
     worker: str
     address: str
@@ -283,7 +286,7 @@ class OpenGateway(Message, frozen=True):
 
 
 class GatewayOpened(Message, frozen=True):
-    """Link → Worker → Manager: where the worker's link listens, and its key."""
+    """Gateway → Worker → Manager: where the worker's gateway listens, and its key."""
 
     worker: str
     link: LinkAddress
@@ -291,16 +294,16 @@ class GatewayOpened(Message, frozen=True):
 
 
 class PeerGateways(Message, frozen=True):
-    """Manager → Worker → Link: the links of all workers that this one exchanges chunks with; whoever is not named is not
-    heard any more."""
+    """Manager → Worker → Gateway: the gateways of all workers that this one exchanges chunks with; all others are
+    ignored from now on."""
 
     graph: str
     links: dict[str, LinkAddress]
 
 
 class OpenOutgoing(Message, frozen=True):
-    """Worker → Link, with file descriptors: the link's counters' page, then the consumer's end of the producer's channel.
-    `names` are all nodes' names by index."""
+    """Worker → Gateway, with file descriptors: the gateway's counter page, then the consumer's end of the producer's
+    channel. `names` are all nodes' names by index."""
 
     graph: str
     run: int
@@ -309,9 +312,10 @@ class OpenOutgoing(Message, frozen=True):
 
 
 class OpenIncoming(Message, frozen=True):
-    """Worker → Link, with file descriptors: the link's counters' page, then for each edge the producer's end of the
-    consumer's channel (for a lossy edge a duplicate of the consumer's end follows it). `again`: how
-    many links have served these consumers before; if any, each consumer first says on its channel what has arrived."""
+    """Worker → Gateway, with file descriptors: the gateway's counter page, then for each edge the producer's end of the
+    consumer's channel (for a lossy edge a duplicate of the consumer's end follows it). `restarts`: the number of
+    gateways that have served these consumers before; if any, each consumer first sends on its channel what has
+    arrived."""
 
     graph: str
     run: int
@@ -321,13 +325,13 @@ class OpenIncoming(Message, frozen=True):
 
 
 class CloseTransfers(Message, frozen=True):
-    """Worker → Link: the graph is no more; end all its transfers."""
+    """Worker → Gateway: the graph has ended; end all its transfers."""
 
     graph: str
 
 
 class LinkNews(Message, frozen=True):
-    """Link → Worker → Manager: the link to that worker's link is up, or has been lost and is dialled again."""
+    """Gateway → Worker → Manager: the link to that worker's gateway is up, or was lost and is dialled again."""
 
     worker: str
     peer: str
@@ -336,7 +340,7 @@ class LinkNews(Message, frozen=True):
     graph: str = ""  # the worker fills it in
 
 
-# --- tasks: wire/job_messages.py has what is in the packets ------------------------------------------------------------
+# --- tasks: their packets contain the messages of wire/job_messages.py ----------------------------------------------
 
 
 class TaskPacket(Message, frozen=True):
@@ -349,12 +353,12 @@ class TaskPacket(Message, frozen=True):
     body: bytes = b""
 
 
-# --- news ------------------------------------------------------------------------------------------------------------
+# --- reports ---------------------------------------------------------------------------------------------------------
 
 
 class NodeNews(Message, frozen=True):
-    """Node → Worker → Manager: the node's state has changed. `turn` is the start that it belongs to. `gone`: its
-    process is no more."""
+    """Node → Worker → Manager: the node's state has changed. `start_id` is the start that it belongs to. `gone`: its
+    process has ended."""
 
     graph: str
     node: str
@@ -395,9 +399,9 @@ class LogLine(Message, frozen=True):
 
 
 class EdgeCounters(msgspec.Struct, frozen=True):
-    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received` and `copied`; between
-    hosts the source's link fills `encoded` (bytes put on the wire) and `codecs` (a bit for each codec's number).
-    `waiting`: at rest, the chunks that lie at this end."""
+    """One end's counters of an edge. A source's end fills `sent` and `bytes`, a target's end `received` and `copied`;
+    between hosts the source's gateway fills `encoded` (bytes put on the wire) and `codecs` (a bit for each codec's
+    number). `waiting`: at rest, the chunks queued at this end."""
 
     sent: int = 0
     bytes: int = 0
@@ -427,7 +431,7 @@ class NodeCounters(msgspec.Struct, frozen=True):
 
 
 class MetricsReport(Message, frozen=True):
-    """Worker → Manager: all counters of the graph's nodes that it runs. Answers Inspect."""
+    """Worker → Manager: all counters of the graph's nodes that it runs. Answers MetricsRequest."""
 
     call_id: int
     graph: str

@@ -1,7 +1,7 @@
-"""The packets of a channel, as one tagged union: chunks and marks go down an edge, credit and its end come back up.
+"""The packets of a channel, as one tagged union: chunks and markers go down an edge, credit and CloseEdge come back up.
 
 A packet is one msgpack array that begins with its tag. No I/O here, and no value is opened: see `values`. A number out
-of its range is refused here, so that whoever gets a packet need not ask again.
+of its range is refused here, so the receiver need not check it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import ChunkError
 
 CHUNK, _MARK, _ANNOUNCE, _DESCRIPTOR, _CREDIT, _CLOSE, _LONG, _READER, _RESUME = range(9)
 
-DONE, PAUSE, END = range(3)  # the kinds of a mark
+DONE, PAUSE, END = range(3)  # the kinds of a marker
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Place = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
@@ -30,14 +30,14 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unkn
     """Producer → Consumer: a chunk. Its payload lies in a slot, or inline when `arena` is 0.
 
     Attributes:
-        run: which of the graph's lives.
-        epoch: which incarnation of the producer.
+        run: the number of the graph's run.
+        epoch: the number of the producer's incarnation.
         number: 1, 2, 3, ... on the producer's output.
         input: the index of the producer's in-edge that triggered the step; -1 in a source.
-        trigger: the chunk's number on that edge; in a source, the step's.
-        emission: which emission of the step, from 0.
+        trigger: the chunk's number on that edge; in a source, the step's number.
+        emission: the emission's index in the step, from 0.
         last: whether it is the step's last emission.
-        created: when, on the host's clock, in ns since the epoch.
+        created: the creation time on the host's clock, in ns since the epoch.
         offset: what to add to get the Manager's clock, in ns.
         bound: how wrong `offset` can be, in ns.
         origin: the sources' chunks that it descends from; empty in a source's own chunk.
@@ -67,7 +67,8 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, tag=CHUNK, forbid_unkn
 
 
 class Marker(msgspec.Struct, frozen=True, array_like=True, tag=_MARK, forbid_unknown_fields=True):
-    """Producer → Consumer, behind the chunks: all up to `number` is done (DONE), for now (PAUSE), for ever (END)."""
+    """Producer → Consumer, behind the chunks: all up to `number` is complete (WATERMARK), sent before a pause (PAUSE),
+    or the whole stream (END)."""
 
     run: Count
     epoch: Count
@@ -100,21 +101,22 @@ class Credit(msgspec.Struct, frozen=True, array_like=True, tag=_CREDIT, forbid_u
 
 
 class CloseEdge(msgspec.Struct, frozen=True, array_like=True, tag=_CLOSE, forbid_unknown_fields=True):
-    """Consumer → Producer: I take nothing more."""
+    """Consumer → Producer: I take no more."""
 
 
 class ReaderHello(msgspec.Struct, frozen=True, array_like=True, tag=_READER, forbid_unknown_fields=True):
-    """Consumer → Owner of slots, at its door, with the file descriptor of a lease table: this node reads your slots.
+    """Consumer → Owner of slots, at its registration socket, with the file descriptor of a lease table: this node reads
+    your slots.
 
-    Sent before the first lease there. `index` is the node's place in the graph's order.
+    Sent before the first lease there. `index` is the node's index in the graph's order.
     """
 
     index: Count
 
 
 class ResumeAfter(msgspec.Struct, frozen=True, array_like=True, tag=_RESUME, forbid_unknown_fields=True):
-    """On an edge that crosses hosts, when a connection is new. Consumer → Producer: all up to `arrived` has come, send again
-    what is behind it. Producer → Consumer: what follows begins behind `arrived`."""
+    """On an edge that crosses hosts, when a connection is new. Consumer → Producer: all up to `arrived` has come, send
+    again what follows it. Producer → Consumer: the next chunk is the one after `arrived`."""
 
     arrived: Count
 
@@ -143,7 +145,7 @@ _decode_all: Callable[[bytes], list[Packet]] = msgspec.msgpack.Decoder(list[Pack
 
 
 def encode(packet: Packet) -> bytes:
-    """The packet as bytes."""
+    """Encode the packet."""
     return _encode(packet)
 
 
@@ -160,10 +162,10 @@ def decode(data: bytes | memoryview) -> Packet:
 
 
 def decode_all(count: int, data: bytes) -> list[Packet]:
-    """So many packets that lie one behind the other, in one call: together they are a msgpack array without its head.
+    """Decode `count` packets that lie end to end, in one call: together they are a msgpack array without its header.
 
     Raises:
-        ChunkError: they are damaged, or another number.
+        ChunkError: they are damaged, or not `count`.
     """
     try:
         return _decode_all(b"\xdd" + count.to_bytes(4, "big") + data)
@@ -172,7 +174,7 @@ def decode_all(count: int, data: bytes) -> list[Packet]:
 
 
 def stamp(chunk: Chunk, names: tuple[str, ...], output: int) -> Stamp:
-    """What the user may know of a chunk. `names`: all outputs' names by index; `output`: its producer's index.
+    """The stamp of a chunk, for the user. `names`: all outputs' names by index; `output`: its producer's index.
 
     Raises:
         ChunkError: it descends from an output that has no name.

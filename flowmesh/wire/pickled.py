@@ -1,7 +1,7 @@
-"""All other values: pickle, protocol 5, whose large buffers stay out of it and travel as blobs.
+"""Pickled values: all that are not plain, by pickle protocol 5, with large buffers as separate blobs.
 
-A pickle runs whatever code its sender likes. So it is read only from those who may run code here anyway, the nodes of a
-graph and one's own files, and who wants none refuses it: `refuse`.
+A pickle can run any code of its sender. It is therefore read only from senders that may run code here anyway (the nodes
+of a graph, the user's own files), and a worker can refuse all pickles: `refuse`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Dumps = Callable[..., bytes]
 
 
 def dump(name: str, value: Any) -> tuple[bytes, list[memoryview]]:
-    """The value as a pickle and its buffers, contiguous bytes that are not copied. `name`: its record's.
+    """Pickle the value; its buffers are contiguous bytes that are not copied. `name`: its record's name.
 
     Raises:
         ChunkError: neither pickle nor cloudpickle can write it.
@@ -29,7 +29,7 @@ def dump(name: str, value: Any) -> tuple[bytes, list[memoryview]]:
 
 
 def load(stream: bytes | memoryview, buffers: Sequence[bytes | memoryview]) -> Any:
-    """The value; what `buffers` hold is not copied.
+    """Unpickle a value; `buffers` are not copied.
 
     Raises:
         ChunkError: it can't be unpickled.
@@ -41,7 +41,7 @@ def load(stream: bytes | memoryview, buffers: Sequence[bytes | memoryview]) -> A
 
 
 def refuse(name: str, value: Any) -> NoReturn:
-    """Say that a record can't be sent without pickle, and what in it is in the way."""
+    """Raise PickleRefused for a record that can't be sent without pickle; the text names the part that prevents it."""
     raise PickleRefused(
         f"record {name!r}: {plain.obstacle(value)}, which goes only as a pickle, and a worker that it goes to refuses pickles:"
         " send arrays as records of their own, and else None, bool, int, float, str, bytes, and lists and dicts by str"

@@ -1,7 +1,7 @@
-"""Plain values: those that msgpack gives back as the very same. All others it would change without a word.
+"""Plain values: those that msgpack returns unchanged. It would change all others silently.
 
-Plain are None, bool, int of 64 bits, float, str, bytes, and lists and dicts by str of these, nested up to DEPTH: exactly
-these types, no subclass. msgpack turns tuples into lists, enums into their values and dataclasses into dicts.
+Plain are None, bool, int of 64 bits, float, str, bytes, and lists and dicts by str of these, nested up to DEPTH:
+exactly these types, no subclass. msgpack turns tuples into lists, enums into their values and dataclasses into dicts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _decode = msgspec.msgpack.Decoder().decode
 
 
 class Obstacle(NamedTuple):
-    """Why a value is not plain: `path` leads to what is not, as one writes it behind the value's name; "" is the value."""
+    """The part of a value that is not plain: `path` leads to it, as written after the value's name; "" is the value."""
 
     path: str
     what: str
@@ -31,7 +31,7 @@ class Obstacle(NamedTuple):
 
 
 def plain(value: Any, depth: int = DEPTH) -> bool:
-    """Whether msgpack gives back the very same value. Unrolled for a dict's items: it runs for each chunk."""
+    """Whether msgpack returns the same value. Unrolled for a dict's items: it runs for each chunk."""
     kind = type(value)
     if kind is dict:
         if not depth:
@@ -70,10 +70,10 @@ def encodable(text: str) -> bool:
 
 
 def encode(value: Any) -> bytes:
-    """A plain value as msgpack.
+    """Encode a plain value as msgpack.
 
     Raises:
-        ChunkError: it is not plain; the text names the place.
+        ChunkError: it is not plain; the text names the part that is not.
     """
     if not plain(value):
         raise ChunkError(f"not a plain value: {obstacle(value)}")

@@ -1,10 +1,10 @@
-"""What a graph is once it is checked and placed: plain frozen values that travel from the Manager to the workers."""
+"""The specification of a checked, placed graph: plain frozen values, sent from the Manager to workers. No I/O."""
 
 from __future__ import annotations
 
 import msgspec
 
-# Every reason for which a chunk may be dropped; its place here is its cell in the counters' page.
+# Every reason for which a chunk may be dropped; its index here is its cell in the counter page.
 REASONS = (
     "superseded",  # a newer one replaced it (policy latest, or a sampled edge)
     "oldest",  # drop_oldest made room for a newer one
@@ -13,7 +13,7 @@ REASONS = (
     "unaligned",  # Align: no partner within the tolerance
     "after_end",  # the node had ended
     "failed",  # the node had failed
-    "died",  # the node's process had died
+    "died",  # the node process had died
 )
 
 # Slots of an output for `allocate`: the newest, which gather() keeps, the one before while that is replaced, the next one.
@@ -21,9 +21,10 @@ ALLOCATED = 3
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
-    """An edge of the graph. `index` is its place in the graph; `depth` its window in chunks; `slots` in shared slots; `bytes`
-    in bytes, where it is not 0. `waits`: how many chunks in slots may wait in the node for its next step; 0, as on a lossless
-    edge, sets no limit. `keeps_alive`: whether the source goes on for it alone; a recorder's edge is in no rule of ends."""
+    """An edge of the graph. `index` is its index in the graph; `depth` its window in chunks; `slots` in shared slots;
+    `bytes` in bytes, where it is not 0. `max_waiting`: how many chunks in slots may wait in the node for its next step;
+    0, as on a lossless edge, sets no limit. `keeps_alive`: whether the source goes on for it alone; a recorder's edge
+    is in no rule of ends."""
 
     index: int
     source: str
@@ -40,13 +41,14 @@ class EdgeSpec(msgspec.Struct, frozen=True):
 
 
 class JoinSpec(msgspec.Struct, frozen=True):
-    """How a node's inputs meet.
+    """The join of a node's inputs.
 
     Attributes:
         kind: "any" | "follow" | "zip" | "align".
         tolerance: of an align, in seconds.
-        pair_by: of a zip, for each input the output by whose numbers it is paired.
-        carries: where a join further down needs marks: {input's place: the outputs whose numbers it is marked by}.
+        pair_by: of a zip, for each input the output by whose numbers its items are paired.
+        carries: where a join downstream needs watermarks: {input's index: the outputs whose numbers its watermarks
+            give}.
         keeps: of a follow, how many chunks of the followed input wait until each other one has brought something.
     """
 
@@ -58,8 +60,8 @@ class JoinSpec(msgspec.Struct, frozen=True):
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
-    """A node as a worker gets it. `index` is its place in the graph: its output's number in a chunk's origin. `slots` is
-    how many slots of shared memory its output needs, so that none who may hold some can keep it waiting for ever."""
+    """A node as a worker gets it. `index` is its index in the graph: its output's number in a chunk's origin. `slots`
+    is how many slots of shared memory its output needs, so that no holder of slots can block it forever."""
 
     index: int
     name: str
@@ -68,8 +70,8 @@ class NodeSpec(msgspec.Struct, frozen=True):
     worker: str = ""
     slots: int = 8
     join: JoinSpec = JoinSpec()
-    sends_watermarks: bool = False  # whether a join further down needs to know how far this node is
-    pairing_outputs: tuple[int, ...] = ()  # outputs of no source by whose numbers some zip of the graph pairs
+    sends_watermarks: bool = False  # whether a join downstream needs this node's watermarks
+    pairing_outputs: tuple[int, ...] = ()  # outputs of other nodes than sources by whose numbers a zip pairs
 
 
 class Module(msgspec.Struct, frozen=True):
@@ -77,7 +79,7 @@ class Module(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the dotted name.
-        path: where it lies on the Manager's host: for tracebacks.
+        path: its path on the Manager's host, for tracebacks.
         source: its text.
         is_package: whether it is a package's `__init__`.
         resources: of a package, its data files: path below the package -> content.
@@ -128,7 +130,7 @@ class Host(msgspec.Struct, frozen=True):
         network: the inode of the network namespace.
         user: the user id.
         address: the abstract AF_UNIX name at which the worker takes channel ends from workers of its host.
-        machine: what kind of processor it has, as the kernel says it ("x86_64").
+        machine: the processor's architecture, as the kernel names it ("x86_64").
     """
 
     boot: str
@@ -142,14 +144,15 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """What a worker runs on."""
+    """The versions of Python and packages that a worker has."""
 
     flowmesh: str
     python: str  # "3.11"
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """A new token as it is given to an operator, with its secret: the text, and the line to paste on the other machine."""
+    """A new token as it is given to an admin client, with its secret: the text, and the line to paste on the other
+    machine."""
 
     id: str
     text: str
@@ -163,10 +166,10 @@ class TokenStatus(msgspec.Struct, frozen=True):
     """A one-use token of a Manager, without its secret; or what is kept of one that was made to be kept.
 
     Attributes:
-        id: what it is called, also by its holder.
+        id: its id, which its holder knows, too.
         state: "open", "used", "expired", "revoked"; or "kept": a worker that may come back without a token.
-        expires: in so many seconds; 0 when that is past.
-        worker: who used it; "" before that.
+        expires: the seconds that are left; 0 when it has expired.
+        worker: the name of the worker that used it; "" before that.
     """
 
     id: str
@@ -176,7 +179,7 @@ class TokenStatus(msgspec.Struct, frozen=True):
 
 
 class EdgePlan(msgspec.Struct, frozen=True):
-    """An edge and how it goes: decided once, at commit. `nonce` names it between two workers of a host."""
+    """An edge and its transport, decided once, at commit. `nonce` names it between two workers of a host."""
 
     spec: EdgeSpec
     source_worker: str
@@ -191,11 +194,11 @@ class EdgePlan(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """What crosses from one worker to another on another host: a node's output, for all its edges to there that agree in
-    policy, depth, codec and quality. It is encoded and sent once, whatever the number of its edges.
+    """The traffic of one node's output from one worker to another on another host, for all its edges to there that
+    agree in policy, depth, codec and quality. It is encoded and sent once, whatever the number of its edges.
 
     Attributes:
-        index: its place in the plan.
+        index: its index in the plan.
         source: the node whose output it is.
         output: that node's index.
         edges: all of one policy, depth, codec and quality.
@@ -212,7 +215,7 @@ class Transfer(msgspec.Struct, frozen=True):
 
 
 class LinkAddress(msgspec.Struct, frozen=True):
-    """Where a worker's link listens, and its public key (Z85), which is made anew at each start of the link."""
+    """The address of a worker's gateway, and its public key (Z85), which is new at each start of the gateway."""
 
     key: str
     address: str

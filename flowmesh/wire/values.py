@@ -1,6 +1,7 @@
-"""A chunk's records as they travel between two processes of one host, and back.
+"""Packing of a chunk's records for another process, and unpacking. No I/O; no received record is trusted before it is
+checked.
 
-A record becomes (name, its content type's place in CONTENT_TYPES, form, value). The form says how the value is read:
+A record becomes (name, its content type's index in CONTENT_TYPES, form, value). The form says how the value is read:
 
     PLAIN   the value itself: None, bool, int of 64 bits, float, str, bytes, list, dict by str, all the way down
     ARRAY   [dtype, shape, offset, order]: the elements lie in the payload, in C order (0) or Fortran's (1)
@@ -10,7 +11,7 @@ A record becomes (name, its content type's place in CONTENT_TYPES, form, value).
 
     payload   | blob 0 .........|pad| blob 1 ....|pad| blob 2 ...... |     each begins at a multiple of 64 bytes
 
-No I/O here, and nothing of a received record is believed before it is checked: numpy makes an array of objects, or one
+The checks matter: numpy makes an array of objects, or one
 that begins before its memory, when a header asks for it.
 """
 
@@ -34,7 +35,7 @@ from .plain import plain as _plain
 PLAIN, ARRAY, BYTES, PICKLE, ARRAYS = range(5)
 
 ALIGNMENT = 64  # a cache line, and what the widest vector instructions like best
-_LONG_BYTES = 4096  # longer bytes lie in the payload: a page copied once more costs less than a place there
+_LONG_BYTES = 4096  # longer bytes lie in the payload: copying a page once more costs less than a blob there
 _SHORT_BUFFER = 1024  # shorter buffers of a pickle stay beside it
 _DIMENSIONS = 64  # numpy's own limit
 
@@ -63,14 +64,15 @@ class Packed(msgspec.Struct, gc=False):
     size: int = 0
 
     def place(self, blob: Blob, size: int) -> int:
-        """Give a blob of `size` bytes its place in the payload: its offset."""
+        """Reserve `size` bytes of the payload for a blob; returns its offset."""
         offset = (self.size + ALIGNMENT - 1) & -ALIGNMENT
         self.blobs.append((offset, blob))
         self.size = offset + size
         return offset
 
     def move(self, places: dict[int, int], size: int) -> None:
-        """The blobs, all arrays, lie in a payload of `size` bytes already: {the offset that one was given: where it lies}."""
+        """Note that the blobs, all arrays, lie in a payload of `size` bytes already: {reserved offset: actual
+        offset}."""
         for _, _, form, value in self.records:
             for array in [value] if form == ARRAY else value if form == ARRAYS else ():
                 array[2] = places[array[2]]
@@ -102,7 +104,7 @@ def pack(records: Iterable[Record], pickles: bool = True) -> Packed:
     """Make records (name, value, content type) ready to travel. Copies no array and no long bytes: see `write`.
 
     Raises:
-        ChunkError: a value that neither pickle nor cloudpickle can write, or a name that is no proper text.
+        ChunkError: a value that neither pickle nor cloudpickle can write, or a name that UTF-8 can't encode.
         PickleRefused: a value has to be pickled, and `pickles` is False.
     """
     packed = Packed()
@@ -118,7 +120,7 @@ def pack(records: Iterable[Record], pickles: bool = True) -> Packed:
 
 
 def write(packed: Packed, target: memoryview) -> None:
-    """Copy all blobs to their places in `target`: writable bytes, `packed.size` of them at least."""
+    """Copy all blobs to their offsets in `target`: writable bytes, `packed.size` of them at least."""
     for offset, blob in packed.blobs:
         if isinstance(blob, np.ndarray):
             np.copyto(np.ndarray(blob.shape, blob.dtype, target, offset), blob)

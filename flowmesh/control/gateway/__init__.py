@@ -1,1 +1,1 @@
-"""Machines of a gateway's process. No I/O, no clock, no thread."""
+"""Machines of the gateway. No I/O, no clock, no thread."""

@@ -1,8 +1,8 @@
-"""Which connection is in use with each peer: who dials, what is up, what is lost.
+"""Connections between a gateway and its peers: dialling, activation and loss. No I/O.
 
-Of two peers, the one with the smaller name decides which connection is used: it says Use on the first on which it hears
-the other's Hello. The other says Hello when it dials, and as the answer to one. A connection is used once: what was lost
-is dialled anew, so that nothing of the one before can come late.
+Of two peers, the one with the smaller name decides which connection is used: it sends Activate on the first on which it
+receives the other's Hello. The other sends Hello when it dials, and as the answer to one. A connection is used once: a
+lost one is replaced by a new one, so that nothing of the old one can arrive late.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import NamedTuple
 from ...wire.link_messages import Activate, AnyLinkMessage, Hello, KeepAlive, LinkMessage
 from ...wire.plan_specs import LinkAddress
 
-BEAT = 0.5  # seconds between two signs of life
-SILENCE = 1.5  # seconds without any sign after which a peer is lost: three beats
-DIAL_BACK = 2.0  # seconds after which the side dials that had rather be dialled
-RETRY = 0.25  # seconds that a first attempt may take: the peer may only just be learning of our key, and deny it
+BEAT = 0.5  # seconds between two KeepAlives
+SILENCE = 1.5  # seconds without any sign after which a peer is lost: three KeepAlives
+DIAL_BACK = 2.0  # seconds after which the side that prefers to be dialled dials itself
+RETRY = 0.25  # seconds that a first attempt may take: the peer may not know our key yet, and deny it
 PATIENCE = 2.0  # seconds that further ones may take at most, each twice as long as the one before
-PAUSE = 0.1  # seconds after a loss before anybody dials: what breaks each connection at once must not keep us busy
-SETTLES = 1.0  # seconds in which another Hello is an old one: the peer has not yet heard which connection is used
+PAUSE = 0.1  # seconds after a loss before a side dials: a fault that breaks each connection must not cause a busy loop
+SETTLES = 1.0  # seconds in which another Hello is an old one: the peer has not received the Activate yet
 
 Connection = Hashable
 
 
 class AllowPeer(NamedTuple):
-    """Let this key connect."""
+    """Allow this key to connect."""
 
     key: str
 
 
 class RevokePeer(NamedTuple):
-    """Hear this key no more."""
+    """Ignore this key from now on."""
 
     key: str
 
 
 class DialPeer(NamedTuple):
-    """Connect to the peer; the connection has this name. Say Hello on it."""
+    """Dial the peer; the connection has this name. Send Hello on it."""
 
     peer: str
     connection: int
 
 
 class HangUp(NamedTuple):
-    """Close a connection, if it is one that was dialled."""
+    """Close a connection that this side dialled."""
 
     connection: Connection
 
@@ -58,7 +58,7 @@ class SendOnConnection(NamedTuple):
 
 
 class LinkUp(NamedTuple):
-    """The peer is there, on this connection."""
+    """The peer is connected by this connection."""
 
     peer: str
     connection: Connection
@@ -72,7 +72,7 @@ class LinkLost(NamedTuple):
 
 
 class PeerRemoved(NamedTuple):
-    """The peer will never be there again."""
+    """The peer will not return."""
 
     peer: str
 
@@ -81,7 +81,7 @@ ConnectionEffect = AllowPeer | RevokePeer | DialPeer | HangUp | SendOnConnection
 
 
 class PeerConnection:
-    """One of the others."""
+    """One peer."""
 
     def __init__(self, name: str, link: LinkAddress, dials: bool, now: float) -> None:
         self.name = name
@@ -98,7 +98,7 @@ class PeerConnection:
 
 
 class PeerConnections:
-    """All peers of one link. `name` is its worker's, `address` where it listens."""
+    """All peers of one gateway. `name` is its worker's name, `address` its own listening address."""
 
     def __init__(self, name: str, address: str) -> None:
         self._name = name
@@ -109,7 +109,7 @@ class PeerConnections:
         self._serials = count(1)
 
     def peer_of(self, key: str) -> str | None:
-        """Whose key it is."""
+        """The name of the peer that holds this key."""
         for peer in self._peers.values():
             if peer.link.key == key:
                 return peer.name
@@ -119,18 +119,18 @@ class PeerConnections:
         return self._peers[peer].link
 
     def active_connection(self, peer: str) -> Connection | None:
-        """The connection that is in use."""
+        """The connection in use with a peer."""
         return self._peers[peer].active if peer in self._peers else None
 
     def add_transfer(self, peer: str, sends: bool, now: float) -> list[ConnectionEffect]:
-        """There is a transfer to the peer (`sends`) or from it."""
+        """Note a transfer to the peer (`sends`) or from it."""
         (self._targets if sends else self._sources).add(peer)
         if peer in self._peers:
             self._peers[peer].dials = self._dials(peer, self._peers[peer].link)
         return self.tick(now)
 
     def peers_changed_to(self, links: Mapping[str, LinkAddress], now: float) -> list[ConnectionEffect]:
-        """These are all peers, and where their links are now."""
+        """Replace the list of peers and their gateways' addresses."""
         effects: list[ConnectionEffect] = []
         for name, peer in list(self._peers.items()):
             link = links.get(name)
@@ -148,7 +148,8 @@ class PeerConnections:
         return effects + self.tick(now)
 
     def _dials(self, name: str, link: LinkAddress) -> bool:
-        """Whether we dial first: who can't be reached from elsewhere; else the source; else the smaller name."""
+        """Whether this side dials first: the side that can't be reached from elsewhere; else the source; else the
+        smaller name."""
         if _is_loopback(self._address) != _is_loopback(link.address):
             return _is_loopback(self._address)
         if (name in self._targets) != (name in self._sources):
@@ -158,7 +159,7 @@ class PeerConnections:
     def received_on_connection(
         self, name: str, connection: Connection, said: AnyLinkMessage, now: float
     ) -> list[ConnectionEffect]:
-        """The peer has said something on a connection."""
+        """Handle a control message that the peer sent on a connection."""
         peer = self._peers[name]
         if connection == peer.active:
             peer.heard_at = now
@@ -171,18 +172,18 @@ class PeerConnections:
         return []
 
     def data_received(self, name: str, now: float) -> None:
-        """Something else has come on the connection in use."""
+        """Note that data has arrived on the connection in use."""
         self._peers[name].heard_at = now
 
     def connection_broken(self, name: str, connection: Connection, text: str, now: float) -> list[ConnectionEffect]:
-        """A connection can't be used any more."""
+        """Handle a connection that can't be used any more."""
         peer = self._peers.get(name)
         if peer is None or connection != peer.active:
             return [HangUp(connection)]
         return self._lose(peer, text, now) + self.tick(now)
 
     def tick(self, now: float) -> list[ConnectionEffect]:
-        """Time has passed: who is silent, who has to be dialled, who has to be told that we are alive?"""
+        """Handle the passing of time: drop silent peers, dial, send KeepAlives."""
         return [effect for peer in self._peers.values() for effect in self._look_after(peer, now)]
 
     @property

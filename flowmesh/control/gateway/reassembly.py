@@ -1,6 +1,6 @@
-"""What comes from one peer, checked against what came before it: parcels from their fragments, and when to confirm.
+"""Reassembly of one peer's encoded chunks from their fragments, and the schedule of acknowledgements. No I/O.
 
-Nothing is allocated for what was only announced: a parcel's memory grows with its fragments.
+Nothing is allocated for an announced size: an encoded chunk's memory grows with its fragments.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from ...wire.link_messages import Data, EncodedChunk, Fragment
 
 Complete = tuple[EncodedChunk, Data]
 
-CONFIRM = 16 * 1024  # bytes after which the source is told; it may be AHEAD of that, so it never has to wait for it
-SLACK = 2 * 1024 * 1024  # bytes that a source may be ahead at most: its limit, and a parcel's head beyond it
+CONFIRM = 16 * 1024  # bytes after which an Ack is sent; the source may be AHEAD of that, so it never has to wait for it
+SLACK = 2 * 1024 * 1024  # bytes that a source may be ahead at most: its limit, and a chunk's header beyond it
 
 
 class ReceiveBudget:
-    """How much has come from one peer on one connection."""
+    """The count of bytes received from one peer on one connection."""
 
     def __init__(self) -> None:
         self.received = 0
         self.acknowledged = 0
 
     def bytes_received(self, size: int) -> None:
-        """A message of parcels and bundles of so many bytes.
+        """Count a message of encoded chunks or packet batches, `size` bytes long.
 
         Raises:
-            LinkError: the peer sends on although nothing is confirmed.
+            LinkError: the peer has sent more than may be unacknowledged.
         """
         self.received += size
         if self.received - self.acknowledged > SLACK:
             raise LinkError("a link sends more than was confirmed to it")
 
     def due_ack(self, at_once: bool) -> int | None:
-        """What to confirm now; None when that can wait for more. `at_once`: the source waits for it."""
+        """The byte count to acknowledge now; None when that can wait for more. `at_once`: the source waits for it."""
         if self.received == self.acknowledged or (not at_once and self.received - self.acknowledged < CONFIRM):
             return None
         self.acknowledged = self.received
@@ -40,36 +40,36 @@ class ReceiveBudget:
 
 
 class Reassembly:
-    """The parcel of one transfer that is coming, if one is."""
+    """The encoded chunk of one transfer that is arriving, if there is one."""
 
     def __init__(self) -> None:
         self._parcel: EncodedChunk | None = None
         self._data = bytearray()
 
     def begin_chunk(self, parcel: EncodedChunk, data: Data) -> Complete | None:
-        """A parcel and its first bytes; what `add` returns.
+        """Begin an encoded chunk with its first bytes; returns what `add_fragment` returns.
 
         Raises:
-            LinkError: another has not ended, or these are none or too many.
+            LinkError: another chunk has not ended, or there are no bytes or too many.
         """
         self.check_idle()
         self._parcel = parcel
         return self._take(parcel, data)
 
     def check_idle(self) -> None:
-        """A bundle comes between two parcels, never within one.
+        """Check that no encoded chunk is incomplete: a packet batch comes between two of them, never within one.
 
         Raises:
-            LinkError: a parcel has not ended.
+            LinkError: an encoded chunk is incomplete.
         """
         if self._parcel is not None:
             raise LinkError("a parcel was cut short by what came behind it")
 
     def add_fragment(self, fragment: Fragment, data: Data) -> Complete | None:
-        """A fragment; the parcel and its data when it is complete.
+        """Add a fragment; returns the encoded chunk and its data when it is complete.
 
         Raises:
-            LinkError: it is not the next one of a parcel.
+            LinkError: it is not the next one of an encoded chunk.
         """
         if self._parcel is None or fragment.offset != len(self._data):
             raise LinkError(f"a fragment at {fragment.offset} is not the next of a parcel")

@@ -1,8 +1,10 @@
-"""What goes next to one peer: transfers take turns by bytes, and little is under way that the peer has not confirmed.
+"""Scheduling of the segments that go to one peer: transfers alternate by bytes, and few bytes are unacknowledged. No
+I/O.
 
 Deficit round robin (Shreedhar and Varghese, 1995): a transfer of large arrays gets as many bytes as one of small chunks
-that has as much to send, and a small one waits for no more than a turn of each other. What is under way lies in buffers
-where it can be neither overtaken nor replaced: hence the limit. Requests and answers go in front, outside of it.
+that has as much to send, and a small one waits for no more than one quantum of each other. Unacknowledged bytes lie in
+buffers where they can be neither overtaken nor replaced: hence the limit. Requests and answers go first and do not
+count.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 from ...errors import LinkError
 
-AHEAD = 256 * 1024  # bytes under way: at 100 Mbit/s 21 ms, and 250 MB/s when an answer takes 1 ms
+AHEAD = 256 * 1024  # unacknowledged bytes: at 100 Mbit/s 21 ms, and 250 MB/s when an answer takes 1 ms
 QUANTUM = 32 * 1024  # bytes by which a transfer's share grows in each round
 
 
@@ -25,26 +27,26 @@ class Segment(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes of what may be under way it takes."""
+        """The bytes that it takes of the limit."""
         return len(self.head) + len(self.data)
 
 
 class SendScheduler:
-    """The parcels and bundles that go to one peer on one connection."""
+    """The encoded chunks and packet batches that go to one peer on one connection."""
 
     def __init__(self, ahead: int = AHEAD, quantum: int = QUANTUM) -> None:
         self._ahead = ahead
         self._quantum = quantum
         self._queues: dict[int, deque[Segment]] = {}
         self._waiting: dict[int, int] = {}  # bytes, by transfer
-        self._turns: deque[int] = deque()  # those that have something to send
+        self._turns: deque[int] = deque()  # the transfers that have something to send
         self._shares: dict[int, int] = {}
-        self._until: dict[int, int] = {}  # where on the connection the last piece of a transfer ended
+        self._until: dict[int, int] = {}  # where on the connection the last segment of a transfer ended
         self.sent = 0
         self.acknowledged = 0
 
     def enqueue_segments(self, transfer: int, pieces: Sequence[Segment]) -> None:
-        """These, one at least, go when it is their turn, in order."""
+        """Queue segments, at least one, in order."""
         queue = self._queues.setdefault(transfer, deque())
         if not queue:
             self._turns.append(transfer)
@@ -53,7 +55,7 @@ class SendScheduler:
         self._waiting[transfer] = self._waiting.get(transfer, 0) + sum(piece.size for piece in pieces)
 
     def next_segment(self) -> Segment | None:
-        """What goes now; None when nothing waits, or the peer has to confirm something first."""
+        """The segment to send now; None when nothing waits, or the peer has to acknowledge something first."""
         while self._turns:
             transfer = self._turns[0]
             size = self._queues[transfer][0].size
@@ -78,19 +80,19 @@ class SendScheduler:
         return piece
 
     def acknowledge(self, received: int) -> None:
-        """The peer has so many bytes.
+        """Note that the peer has received this number of bytes.
 
         Raises:
-            LinkError: it says to have what was not sent, or takes back what it has said.
+            LinkError: the peer acknowledges bytes that were not sent, or fewer than before.
         """
         if not self.acknowledged <= received <= self.sent:
             raise LinkError(f"{received} bytes are confirmed after {self.acknowledged}, but {self.sent} were sent")
         self.acknowledged = received
 
     def waiting_bytes(self, transfer: int) -> int:
-        """How many bytes of a transfer have not gone."""
+        """The bytes of a transfer that were not sent yet."""
         return self._waiting.get(transfer, 0)
 
     def is_unsettled(self, transfer: int) -> bool:
-        """Whether the peer has to confirm something of the transfer, or something waits to go."""
+        """Whether the transfer has unacknowledged or queued bytes."""
         return self.waiting_bytes(transfer) > 0 or self._until.get(transfer, 0) > self.acknowledged

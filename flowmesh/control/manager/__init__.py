@@ -1,1 +1,1 @@
-"""Machines of the Manager's process. No I/O, no clock, no thread."""
+"""Machines of the Manager. No I/O, no clock, no thread."""

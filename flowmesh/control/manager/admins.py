@@ -1,7 +1,7 @@
-"""Operators: who directs a running Manager from outside, and who reads its log.
+"""Admin clients of a running Manager: their keys, and the log that they may read. No I/O.
 
-An operator is a key that the user's standing one has vouched for: neither a worker's key nor a token's is one, whatever
-it says. What operators ask is done elsewhere; here it is decided whether they may.
+An admin client is a key that the user's standing key has vouched for; neither a worker's key nor a token's is one. This
+Machine decides which requests are allowed; others execute them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..effect import Log
 from ..manager.effects import AllowKey, HandleAdminRequest, ManagerEffect, RevokeKey, SendToPeer
 
 KEPT = 1000  # lines of the log
-SILENCE = 10.0  # seconds after which an operator that says nothing is struck off: it was killed
+SILENCE = 10.0  # seconds after which a silent admin client is revoked: it was killed
 
 
 class AdminClients:
-    """The operators, by their keys, and the log that they may read.
+    """The admin clients, by their keys, and the log that they may read.
 
     Args:
-        standing: the user's standing public key, with which operators hand in their own; "" where nobody may.
+        standing: the user's standing public key, with which admin clients enroll their own; "" where none may.
     """
 
     def __init__(self, standing: str) -> None:
@@ -47,11 +47,11 @@ class AdminClients:
         return key in self._heard_at
 
     def concerns(self, key: str, message: AnyMessage) -> bool:
-        """Whether this is the talk of an operator, or of one who would like to be one."""
+        """Whether this message comes from an admin client, or asks to become one."""
         return key in self._heard_at or isinstance(message, AdminHello | Request)
 
     def received_from_admin(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
-        """The holder of `key` has said what concerns operating."""
+        """Handle a message from the holder of `key`."""
         if isinstance(message, AdminHello):
             return self._admit(key, message.key, now)
         if key not in self._heard_at:
@@ -69,18 +69,18 @@ class AdminClients:
                 return [HandleAdminRequest(key, message)] if isinstance(message, AdminRequest) else []
 
     def log_line(self, note: Log, time: float) -> list[ManagerEffect]:
-        """The user was told something, at `time` seconds since 1970: those who follow the log are told, too."""
+        """Add a line to the log, at `time` seconds since 1970, and send it to the clients that follow the log."""
         line = AdminLogLine(time, note.level, note.text, note.node, note.worker)
         self._lines.append(line)
         return [SendToPeer(key, line) for key, follow in self._followers.items() if _wants(follow, line)]
 
     def tick(self, now: float) -> list[ManagerEffect]:
-        """Time has passed."""
+        """Revoke silent admin clients."""
         gone = [key for key, heard_at in self._heard_at.items() if now - heard_at > SILENCE]
         return [effect for key in gone for effect in self._forget(key)]
 
     def dismiss_admins(self) -> list[ManagerEffect]:
-        """The Manager shuts down."""
+        """Dismiss all admin clients: the Manager shuts down."""
         return [SendToPeer(key, Dismiss()) for key in self._heard_at]
 
     def _admit(self, by: str, key: str, now: float) -> list[ManagerEffect]:

@@ -1,6 +1,6 @@
-"""What is committed: a plan, its nodes and the links between its workers, as the Manager sees them.
+"""A deployed plan, its nodes and the links between its workers, as the Manager sees them. No I/O.
 
-It notes what it is told and answers how far the nodes are. What follows from that is decided in `life.py`.
+It records reports and answers how far the nodes are; `graph_run.py` decides what follows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _QUIET = (NodeState.READY, NodeState.ENDED, NodeState.FAILED, NodeState.CLOSED, 
 
 
 class NodeView:
-    """A node as the Manager sees it. `turn` is the last start that it has paused after."""
+    """A node as the Manager sees it. `start_id` is the last start that it has paused after."""
 
     def __init__(self, name: str, worker: str) -> None:
         self.name = name
@@ -29,8 +29,8 @@ class Deployment:
     """One run of a graph; without a plan, nothing is committed.
 
     Attributes:
-        turn: how often it was started.
-        links: those between its workers.
+        start_id: the number of its latest start, from 1.
+        links: the links between its workers.
     """
 
     def __init__(self, plan: Plan | None = None) -> None:
@@ -41,7 +41,7 @@ class Deployment:
 
     @property
     def graph(self) -> str:
-        """What messages call it."""
+        """The graph's id in messages."""
         return self.plan.graph if self.plan else ""
 
     @property
@@ -51,14 +51,14 @@ class Deployment:
 
     @property
     def workers_without_news(self) -> list[str]:
-        """The workers that have not said anything of it yet: their nodes have no process."""
+        """The workers that have not reported anything of it yet: their nodes have no process."""
         heard = {member.worker for member in self.nodes.values() if member.pid or member.gone}
         return [worker for worker in self.workers if worker not in heard]
 
-    # --- what is told ------------------------------------------------------------------------------------------------
+    # --- reports -----------------------------------------------------------------------------------------------------
 
     def node_changed(self, news: NodeNews) -> NodeView | None:
-        """A node has said how far it is; None if it was given up: what it still says comes too late."""
+        """Record a node's state; None if the node was given up: its news comes too late."""
         member = self.nodes.get(news.node)
         if member is None or member.gone:
             return None
@@ -69,7 +69,8 @@ class Deployment:
         return member
 
     def worker_lost_nodes(self, worker: str, *, needed: bool) -> list[NodeView]:
-        """A worker has gone, and these nodes with it. Unless all are `needed`, those that have left in order are no loss."""
+        """Record the loss of a worker; returns the nodes lost with it. Unless all are `needed`, those that have left in
+        order are no loss."""
         theirs = [member for member in self.nodes.values() if member.worker == worker and (needed or not member.gone)]
         for member in theirs:
             member.gone = True
@@ -79,7 +80,7 @@ class Deployment:
         return theirs
 
     def give_up(self) -> list[NodeView]:
-        """The end of these nodes will not be reported any more."""
+        """Give up the nodes whose end will not be reported any more; returns them."""
         stuck = [member for member in self.nodes.values() if not member.gone]
         for member in stuck:
             member.gone = True
@@ -111,14 +112,14 @@ class Deployment:
         return all(member.gone for member in self.nodes.values())
 
     def unpaused_senders(self, member: NodeView) -> list[NodeView]:
-        """Those who send to a node and have not paused, although it has."""
+        """The nodes that send to a paused node and have not paused themselves."""
         if self.plan is None or member.state is not NodeState.READY or not 0 < self.start_id == member.start_id:
             return []
         senders = [self.nodes[edge.spec.source] for edge in self.plan.edges if edge.spec.target == member.name]
         return [sender for sender in senders if not sender.gone and not self._has_paused(sender)]
 
     def not_set_up(self, timeout: float) -> str:
-        """What has not come to pass within so many seconds: setups, and links."""
+        """A sentence that names the setups and links that are missing after `timeout` seconds."""
         late = [member for member in self.nodes.values() if member.state is NodeState.STARTING]
         names = ", ".join(f"{member.name!r} on worker {member.worker!r}" for member in late)
         nodes = [f"setup did not end within {timeout:g} s in: {names}"] if late else []

@@ -15,33 +15,33 @@ class SendToPeer(Effect, frozen=True):
 
 
 class AllowKey(Effect, frozen=True):
-    """Let this key in from now on."""
+    """Accept this key from now on."""
 
     key: str
 
 
 class HandleAdminRequest(Effect, frozen=True):
-    """Do what this operator asks, and send it the Outcome."""
+    """Execute this admin client's request, and send it the AdminReply."""
 
     key: str
     request: AdminRequest
 
 
 class RevokeKey(Effect, frozen=True):
-    """From now on hear nothing from this key, and let it in no more."""
+    """Ignore this key from now on, and do not accept it any more."""
 
     key: str
 
 
 class PersistKey(Effect, frozen=True):
-    """This key may come back to all Managers of the user, under this name; with no name, it may no more."""
+    """Let this key come back to all Managers of the user, under this name; with no name, remove it."""
 
     key: str
     name: str
 
 
 class SendClock(Effect, frozen=True):
-    """Answer this heartbeat of the worker that holds the key with the Manager's clock, as late as can be."""
+    """Answer this heartbeat of the worker that holds the key with the Manager's clock, as late as possible."""
 
     key: str
     sent: int

@@ -1,7 +1,7 @@
-"""The life of one graph at a time, from commit to reset: what is asked of it, what its nodes report, what takes too long.
+"""One run of one graph, from commit to reset: verbs, reports of nodes, deadlines. No I/O.
 
-The states are the table GRAPH in `wire/lifecycle.py`, and `_become` alone moves in it. How far the nodes are is kept in
-`committed.py`, who waits for what in `verbs.py`.
+The states are the table GRAPH in `wire/states.py`, and only `_become` moves in it. `deployment.py` keeps the states of
+the nodes, `waiters.py` the verbs that wait.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from .workers import WorkerRegistry
 
 _NEEDED = (GraphState.COMMITTING, GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)
 _ACTIVE = (*_NEEDED, GraphState.ENDING)
-_SHIP_AGAIN = 2.0  # seconds: a worker tells of its first process long before
+_SHIP_AGAIN = 2.0  # seconds: a worker reports its first process long before
 
 
 class GraphRun:
-    """Of the graph that is committed, if one is.
+    """The run of the committed graph, if there is one.
 
     Args:
-        roster: the workers that it may be committed to, and that are told.
-        requests: those that end when a node does.
-        drain: how long a stop waits until all that is in flight is worked off, in seconds.
+        roster: the workers that it may be committed to.
+        requests: the requests that end when a node does.
+        drain: how long a stop waits for the graph to drain, in seconds.
         stop_timeout: how long a step and a teardown may take before the node's process is killed, in seconds.
         address: where other machines reach this one, "" where they can't.
     """
@@ -79,7 +79,7 @@ class GraphRun:
         return self._refuse(call_id, "start", (GraphState.READY,)) or [*self._begin(None), AnswerCall(call_id)]
 
     def step(self, call_id: int, now: float) -> list[ManagerEffect]:
-        """Let every source do one step, and what follows from it."""
+        """Let every source do one step, and drain what follows from it."""
         refusal = self._refuse(call_id, "step", (GraphState.READY,))
         if refusal:
             return refusal
@@ -87,7 +87,7 @@ class GraphRun:
         return self._begin(1)
 
     def stop(self, call_id: int, now: float) -> list[ManagerEffect]:
-        """Pause the sources and work off what is in flight."""
+        """Pause the sources and drain what is in flight."""
         if self.state in (GraphState.READY, GraphState.FINISHED):
             return [AnswerCall(call_id)]
         refusal = self._refuse(call_id, "stop", (GraphState.RUNNING, GraphState.STOPPING, GraphState.ENDING))
@@ -95,13 +95,13 @@ class GraphRun:
             return refusal
         self._waiters.add("stop", call_id)
         if self.state is not GraphState.RUNNING:
-            if self._deadline is None:  # an earlier stop has failed at a node that is stuck; this one is told so too
+            if self._deadline is None:  # an earlier stop has failed at a node that is stuck; this one fails too
                 self._deadline = now + self._stop_timeout
             return []
         return self._pause(now + self._drain)
 
     def halt(self, call_id: int, drain: float | None, now: float) -> list[ManagerEffect]:
-        """Stop, tear down and be finished, as if all sources had ended. Answers with the state that is reached."""
+        """Stop, tear down and finish, as if all sources had ended. Answers with the state that is reached."""
         self._waiters.add("halt", call_id)
         match self.state:
             case GraphState.COMMITTING:
@@ -135,10 +135,10 @@ class GraphRun:
         self._waiters.add("reset", call_id)
         return [] if self.state is GraphState.RESETTING else self._forget(now)
 
-    # --- what happens to it ------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------------
 
     def node_changed(self, news: NodeNews, now: float) -> list[ManagerEffect]:
-        """A node has said how far it is."""
+        """Handle a change of a node's state."""
         member = self.deployment.node_changed(news)
         if member is None:
             return []
@@ -148,11 +148,11 @@ class GraphRun:
         return effects + self.advance(now)
 
     def worker_lost(self, worker: str) -> list[NodeView]:
-        """A worker has gone: the nodes that are lost with it."""
+        """Handle the loss of a worker; returns the nodes that are lost with it."""
         return self.deployment.worker_lost_nodes(worker, needed=self.state in _NEEDED)
 
     def node_failed(self, error: FlowmeshError, now: float) -> list[ManagerEffect]:
-        """A node has failed, or is lost."""
+        """Handle a node that has failed, or is lost."""
         if self.state not in _ACTIVE:
             if self.error is not None and self.state is GraphState.FAILING:
                 add_note(self.error, f"afterwards: {error}")
@@ -171,7 +171,7 @@ class GraphRun:
         return effects + self.advance(now)
 
     def advance(self, now: float) -> list[ManagerEffect]:
-        """Has the graph reached what it was waiting for?"""
+        """Move on if the graph has reached what it was waiting for."""
         nodes = self.deployment
         match self.state:
             case GraphState.COMMITTING if nodes.all_are(NodeState.READY) and nodes.links.ready:
@@ -191,7 +191,7 @@ class GraphRun:
                 return []
 
     def tick(self, now: float) -> list[ManagerEffect]:
-        """Time has passed."""
+        """Handle the passing of time."""
         effects: list[ManagerEffect] = []
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
@@ -233,8 +233,8 @@ class GraphRun:
         return self._ship(committed.workers, now)
 
     def _ship(self, workers: Iterable[str], now: float) -> list[ManagerEffect]:
-        """Send the plan. A worker whose connection breaks meanwhile never gets it: then it is sent again, and one that has
-        it passes over it."""
+        """Send the plan. A worker whose connection breaks meanwhile never gets it: it is sent again, and ignored by a
+        worker that has it."""
         self._ship_again = now + _SHIP_AGAIN
         plan = self.deployment.plan
         assert plan is not None
@@ -290,7 +290,7 @@ class GraphRun:
         return effects + self._tell(TearDown(self.deployment.graph)) + self.advance(now)
 
     def _late(self, now: float) -> list[ManagerEffect]:
-        """The present state has lasted too long."""
+        """Handle a state that has lasted too long."""
         match self.state:
             case GraphState.COMMITTING:
                 error = DeadlineError(self.deployment.not_set_up(self._setup_timeout))
@@ -299,7 +299,7 @@ class GraphRun:
                 self._drain_cut_short = True
                 self._deadline = now + self._stop_timeout
                 return self._tell(Stop(self.deployment.graph, self.deployment.start_id, now=True))
-            case GraphState.STOPPING if "halt" in self._waiters:  # who is stuck is killed by its worker
+            case GraphState.STOPPING if "halt" in self._waiters:  # a stuck node is killed by its worker
                 return self._end("halt", now)
             case GraphState.STOPPING:
                 busy = ", ".join(repr(member.name) for member in self.deployment.busy)
@@ -310,7 +310,7 @@ class GraphRun:
                 return self._give_up(now)
 
     def _give_up(self, now: float) -> list[ManagerEffect]:
-        """A worker has not reported the end of its nodes although it had to kill them: go on without."""
+        """Go on without a worker that has not reported the end of its nodes although it had to kill them."""
         names = ", ".join(f"{member.name!r} on {member.worker!r}" for member in self.deployment.give_up())
         return [Log(logging.ERROR, f"the end of these nodes was not reported: {names}"), *self.advance(now)]
 

@@ -1,6 +1,6 @@
-"""The links of a graph that crosses hosts, as the Manager sees them: where each listens, which pairs of them are up.
+"""The gateways of a graph that crosses hosts, as the Manager sees them: their addresses, and the pairs that are linked.
 
-It is told what workers say of their links and returns who must be told of which peers; it sends nothing itself.
+It takes the workers' reports and returns which workers need which peers. No I/O.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from collections.abc import Iterable
 
 from ...wire.plan_specs import LinkAddress, Transfer
 
-PATIENCE = 5.0  # seconds that two links get to come up before the user is told that they do not
+PATIENCE = 5.0  # seconds that two gateways have to connect before the user gets a warning
 
-PeersOf = dict[str, dict[str, LinkAddress]]  # {worker: the links that its own is to exchange chunks with, by worker}
+PeersOf = dict[str, dict[str, LinkAddress]]  # {worker: the gateways that its own exchanges chunks with, by worker}
 
 
 class LinkTable:
-    """Those between the workers of a graph's transfers; none where nothing crosses hosts."""
+    """The links between the workers of a graph's transfers; none where nothing crosses hosts."""
 
     def __init__(self, transfers: Iterable[Transfer] = ()) -> None:
         ways = ((part.source_worker, part.target_worker) for part in transfers)
         self._pairs = sorted({(min(way), max(way)) for way in ways})
         self._addresses: dict[str, LinkAddress] = {}
-        self._up: set[tuple[str, str]] = set()  # (who says so, of whom)
+        self._up: set[tuple[str, str]] = set()  # (the worker that reports it, its peer)
         self._gone: set[str] = set()
         self._warn_at: float | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether all pairs are up, as both of each say."""
+        """Whether all pairs are up, as both workers of each report."""
         return all(map(self._is_up, self._pairs))
 
     def gateway_opened(self, worker: str, link: LinkAddress, now: float) -> PeersOf:
-        """A worker's link listens, for the first time or again. Who must be told: everybody, once all listen."""
+        """Note that a worker's gateway listens, perhaps again. Returns the peers of all workers, once all listen."""
         self._addresses[worker] = link
         self._up = {(speaker, peer) for speaker, peer in self._up if worker not in (speaker, peer)}
         if not self._workers <= self._addresses.keys():
@@ -40,7 +40,7 @@ class LinkTable:
         return self._peers()
 
     def link_changed(self, worker: str, peer: str, up: bool) -> str:
-        """A worker's link says that the one to a peer is up or lost; what to tell the user, if it is news of the pair."""
+        """Note that a worker's link to a peer is up or lost; returns a text if it is news of the pair."""
         pair = (min(worker, peer), max(worker, peer))
         before = self._is_up(pair)
         (self._up.add if up else self._up.discard)((worker, peer))
@@ -49,14 +49,14 @@ class LinkTable:
         return f"the link between the workers {_both(pair)} {'is lost, and is dialled again' if before else 'is up'}"
 
     def worker_gone(self, worker: str) -> PeersOf:
-        """A worker has gone for ever. Who must be told, so that nothing waits for it any more."""
+        """Note that a worker has gone. Returns the new peers of the others, so that nothing waits for it any more."""
         if worker not in self._workers:
             return {}
         self._gone.add(worker)
         return self._peers()
 
     def overdue(self, now: float) -> list[str]:
-        """What to tell the user of links that take long to come up; once."""
+        """The warnings about links that take long to come up; each once."""
         if self._warn_at is None or now < self._warn_at:
             return []
         self._warn_at = None

@@ -1,6 +1,6 @@
-"""The Machine of the Manager: workers, operators, tokens, and what is asked of the nodes that run.
+"""The Machine of the Manager: workers, admin clients, tokens, and requests to running nodes. No I/O.
 
-The graph that they serve lives in `life.py`; what is heard of it is handed on to there.
+`graph_run.py` has the graph that they serve; what concerns it is passed on to there.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _LINKED = (GraphState.READY, GraphState.RUNNING, GraphState.STOPPING)  # before 
 
 
 class ManagerMachine:
-    """Told what was asked, heard and how late it is, it returns what to do.
+    """The Machine of the Manager: verbs, messages and times in, effects out.
 
-    `drain` is how long a stop waits until all that is in flight is worked off, `stop_timeout` how long a step and a
-    teardown may take before the node's process is killed; both in seconds. `standing` is the key that operators use, and
-    workers of the same user on the same host; `admit` is asked last whether the holder of a key may register under a
-    name; `kept` are the keys that were let in for good, with their names; `address` is where other machines reach this
-    one, "" where they can't.
+    `drain` is how long a stop waits for the graph to drain, `stop_timeout` how long a step and a
+    teardown may take before the node's process is killed; both in seconds. `standing` is the key that admin clients
+    use, and workers of the same user on the same host; `admit` decides last whether the holder of a key may register
+    under a name; `kept` are the keys that were accepted permanently, with their names; `address` is where other
+    machines reach this one, "" where they can't.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ManagerMachine:
         self.run = GraphRun(self.registry, self._requests, drain=drain, stop_timeout=stop_timeout, address=address)
         self._farewell: tuple[int, float] | None = None
 
-    # --- the graph: its life decides ---------------------------------------------------------------------------------
+    # --- the graph: GraphRun decides ---------------------------------------------------------------------------------
 
     @property
     def state(self) -> GraphState:
@@ -82,7 +82,7 @@ class ManagerMachine:
 
     @property
     def plan(self) -> Plan | None:
-        """What is committed."""
+        """The committed plan."""
         return self.run.deployment.plan
 
     @property
@@ -114,15 +114,15 @@ class ManagerMachine:
         return self.run.start(call_id, now)
 
     def step(self, call_id: int, now: float) -> list[ManagerEffect]:
-        """Let every source do one step, and what follows from it."""
+        """Let every source do one step, and drain what follows from it."""
         return self.run.step(call_id, now)
 
     def stop(self, call_id: int, now: float) -> list[ManagerEffect]:
-        """Pause the sources and work off what is in flight."""
+        """Pause the sources and drain what is in flight."""
         return self.run.stop(call_id, now)
 
     def halt(self, call_id: int, drain: float | None, now: float) -> list[ManagerEffect]:
-        """Stop, tear down and be finished, as if all sources had ended. Answers with the state that is reached."""
+        """Stop, tear down and finish, as if all sources had ended. Answers with the state that is reached."""
         return self.run.halt(call_id, drain, now)
 
     def wait(self, call_id: int) -> list[ManagerEffect]:
@@ -136,15 +136,15 @@ class ManagerMachine:
     # --- the workers, and who may join them --------------------------------------------------------------------------
 
     def dismiss(self, *, at_once: bool = False) -> list[ManagerEffect]:
-        """Send all workers home, and tell the operators; `at_once`, without any teardown."""
+        """Dismiss all workers and admin clients; `at_once`, without any teardown."""
         workers = [SendToPeer(worker.key, Dismiss(at_once)) for worker in self.registry.workers.values()]
         return [*workers, *self.admins.dismiss_admins()]
 
     def make_token(
         self, call_id: int, key: str, lifetime: float, now: float, *, keep: bool = False
     ) -> list[ManagerEffect]:
-        """Let the holder of `key`, a token's public half, hand in a key of its own, once, within so many seconds; `keep`:
-        which is then let in by later Managers, too."""
+        """Let the holder of `key`, a token's public half, enroll one key of its own before the token expires; `keep`:
+        later Managers accept that key, too."""
         return [*self.registry.tokens.token_made(key, lifetime, now, keep=keep), AnswerCall(call_id)]
 
     def list_tokens(self, call_id: int, now: float) -> list[ManagerEffect]:
@@ -152,7 +152,7 @@ class ManagerMachine:
         return [AnswerCall(call_id, self.registry.tokens.listing(now))]
 
     def revoke(self, call_id: int, which: str, now: float) -> list[ManagerEffect]:
-        """Strike off a worker, by its name, or a token, by its id, with the worker that it let in."""
+        """Revoke a worker, by its name, or a token, by its id, with the worker that it enrolled."""
         struck = self.registry.revoke_worker(which)
         if struck is None:
             there = ", ".join(map(repr, self.registry.workers)) or "none"
@@ -165,7 +165,7 @@ class ManagerMachine:
         effects, worker = struck
         if worker is None:
             return [*effects, AnswerCall(call_id)]
-        # The last word goes out before nothing more is sent to it; whether it obeys does not matter.
+        # The Dismiss is sent before the key is revoked; whether the worker obeys does not matter.
         dismissed = SendToPeer(worker.key, Dismiss(at_once=True, reason="its access was revoked"))
         return [dismissed, *effects, *self._worker_gone(worker, "was revoked", now), AnswerCall(call_id)]
 
@@ -180,7 +180,7 @@ class ManagerMachine:
         call_id, self._farewell = self._farewell[0], None
         return [AnswerCall(call_id)]
 
-    # --- what is asked of nodes and workers --------------------------------------------------------------------------
+    # --- requests to nodes and workers -------------------------------------------------------------------------------
 
     def call(
         self, call_id: int, node: str, method: str, arguments: bytes, timeout: float, now: float
@@ -201,7 +201,7 @@ class ManagerMachine:
         return self._ask(call_id, "gather()", list(self.members), timeout, now, ask)
 
     def inspect(self, call_id: int, timeout: float, now: float) -> list[ManagerEffect]:
-        """Ask every worker that runs nodes for its counters; who does not answer in time is left out."""
+        """Ask every worker that runs nodes for its counters; workers that do not answer in time are left out."""
         concerned = {member.worker for member in self.members.values()} & self.registry.workers.keys()
 
         def ask(part: str, number: int) -> ManagerEffect:
@@ -232,10 +232,10 @@ class ManagerMachine:
         # The worker answers for a node that is busy; this deadline is for a worker that does not answer either.
         return self._requests.ask(call_id, what, nodes, now + timeout + 0.7, ask)
 
-    # --- what is heard -----------------------------------------------------------------------------------------------
+    # --- messages and time -------------------------------------------------------------------------------------------
 
     def received_from_peer(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
-        """A worker, known by its key, has said something."""
+        """Handle a message from a peer, known by its key."""
         if self.admins.concerns(key, message):
             effects = self.admins.received_from_admin(key, message, now)
             if isinstance(message, TaskPacket) and key in self.admins:
@@ -249,7 +249,7 @@ class ManagerMachine:
             self.jobs.worker_joined(worker.name, key, message.capacity, now)
             return effects
         if worker is None:
-            if isinstance(message, Heartbeat):  # it was given up, and so were its nodes: none may run on unseen
+            if isinstance(message, Heartbeat):  # it was given up, and so were its nodes: none may run on unsupervised
                 effects.append(SendToPeer(key, Rejoin()))
             return effects
         match message:
@@ -278,11 +278,11 @@ class ManagerMachine:
         return effects
 
     def was_suspended(self, seconds: float) -> None:
-        """The Manager itself stood still for so long, as the whole machine may have."""
+        """Note that the Manager itself, perhaps the whole machine, was suspended for `seconds`."""
         self.registry.was_suspended(seconds)
 
     def tick(self, now: float) -> list[ManagerEffect]:
-        """Time has passed: who has been silent, what has taken too long?"""
+        """Handle the passing of time: silent peers and deadlines."""
         effects = self._requests.tick(now) + self.admins.tick(now) + self.registry.tokens.tick(now)
         for worker in self.registry.silent_workers(now):
             effects += self._worker_gone(
@@ -294,7 +294,7 @@ class ManagerMachine:
         return effects + self._take_leave(now)
 
     def _drop_clients(self, now: float) -> None:
-        """Admin clients that have left, or were struck off, take their tasks with them."""
+        """Cancel the tasks of admin clients that have left or were revoked."""
         for key in [key for key in self.jobs.machine.clients if key not in self.admins]:
             self.jobs.client_left(key, now)
 
@@ -317,7 +317,7 @@ class ManagerMachine:
             effects += self._tell_peers(self._links.worker_gone(worker.name))
         return effects + self.run.advance(now)
 
-    # --- small things ------------------------------------------------------------------------------------------------
+    # --- helpers -----------------------------------------------------------------------------------------------------
 
     def _tell_peers(self, peers: PeersOf) -> list[ManagerEffect]:
         tell, graph = self.registry.send_to_workers, self._graph

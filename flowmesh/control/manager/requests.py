@@ -1,4 +1,4 @@
-"""Requests of the Manager that workers answer: calls, gathers, inspections. Each ends by its answers or by its deadline."""
+"""Requests of the Manager to workers: calls, gathers, metrics. Each ends by its answers or its deadline. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..manager.effects import AnswerCall, FailCall, ManagerEffect
 
 
 class PendingRequest:
-    """One verb that waits. `parts` maps what was asked (a node's or a worker's name) to its answer, once it is there."""
+    """One verb that waits. `parts` maps each node or worker that was asked to its answer, once it is there."""
 
     def __init__(self, call_id: int, what: str, deadline: float, partial: bool) -> None:
         self.call_id = call_id
@@ -22,7 +22,7 @@ class PendingRequest:
 
 
 class PendingRequests:
-    """All requests under way. The number sent along with each part is told apart from the verbs' own tokens."""
+    """All requests in progress. The number sent with each part is distinct from the verbs' own call ids."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -38,7 +38,7 @@ class PendingRequests:
         *,
         partial: bool = False,
     ) -> list[ManagerEffect]:
-        """Begin a request: `message(part, number)` is what asks for one part."""
+        """Begin a request: `message(part, number)` makes the message that asks for one part."""
         request = PendingRequest(call_id, what, deadline, partial)
         effects: list[ManagerEffect] = []
         for part in parts:
@@ -49,7 +49,7 @@ class PendingRequests:
         return effects if effects else [AnswerCall(call_id, {})]
 
     def part_answered(self, number: int, value: object) -> list[ManagerEffect]:
-        """A part is there."""
+        """Record the answer to a part."""
         request = self._waiting.pop(number, None)
         if request is None:
             return []
@@ -57,7 +57,7 @@ class PendingRequests:
         return [] if request.missing else [AnswerCall(request.call_id, request.parts)]
 
     def part_failed(self, number: int, error: FlowmeshError) -> list[ManagerEffect]:
-        """A part will never be there."""
+        """Record that a part has failed."""
         request = self._waiting.get(number)
         if request is None:
             return []
@@ -65,7 +65,7 @@ class PendingRequests:
         return [FailCall(request.call_id, error)]
 
     def parts_lost(self, parts: Iterable[str], error: FlowmeshError) -> list[ManagerEffect]:
-        """These nodes or workers will answer no more."""
+        """Fail the parts of nodes or workers that will not answer any more."""
         gone = set(parts)
         effects: list[ManagerEffect] = []
         for number, request in list(self._waiting.items()):
@@ -74,7 +74,7 @@ class PendingRequests:
         return effects
 
     def tick(self, now: float) -> list[ManagerEffect]:
-        """Time has passed."""
+        """End the requests whose deadline has passed."""
         effects: list[ManagerEffect] = []
         for request in {request.call_id: request for request in self._waiting.values()}.values():
             if now >= request.deadline:

@@ -1,6 +1,6 @@
-"""The Machine of the tokens: which keys may hand in a key of their own, how often and until when.
+"""Join tokens: the keys that may enroll a key of their own, how often and until when.
 
-No I/O, no clock, and no secret: it knows the public halves alone.
+No I/O, no clock, and no secret: it knows the public halves only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ...wire.plan_specs import TokenStatus
 from ..effect import Log
 from ..manager.effects import AllowKey, ManagerEffect, PersistKey, RevokeKey
 
-ENDED = 100  # tokens that are used, expired or revoked and still listed: the list must not grow for ever
+ENDED = 100  # tokens that are used, expired or revoked and still listed: the list must not grow without bound
 
 
 class IssuedToken:
-    """A one-use key. `own` is the key that was handed in with it, `worker` the name that this one registered under."""
+    """A one-use key. `own` is the key that was enrolled with it, `worker` the name under which that key registered."""
 
     def __init__(self, key: str, expires: float, keep: bool) -> None:
         self.id = short(key)
@@ -33,31 +33,31 @@ class TokenRegistry:
     """All tokens of a Manager; and `standing`, the user's own key, which is one that never ends.
 
     Args:
-        standing: keys that may enrol others as often as they like.
-        kept: workers' own keys that are let in for good, with their names.
+        standing: keys that may enroll others without limit.
+        kept: workers' own keys that are accepted permanently, with their names.
     """
 
     def __init__(self, standing: frozenset[str] = frozenset(), kept: Mapping[str, str] | None = None) -> None:
         self.kept = dict(kept or {})
         self._standing = standing
-        self._vouched: set[str] = set()  # keys that a standing one has let in
+        self._vouched: set[str] = set()  # keys that a standing key has enrolled
         self._tokens: dict[str, IssuedToken] = {}
 
     def __contains__(self, key: object) -> bool:
-        """Whether this key is there to enrol others with, and for nothing else."""
+        """Whether this key serves to enroll others, and for nothing else."""
         return key in self._standing or key in self._tokens
 
     def token_made(self, key: str, lifetime: float, now: float, *, keep: bool = False) -> list[ManagerEffect]:
-        """A token was made: its public half may enrol one key within so many seconds; for good, if that is to be kept."""
+        """Add a token: its public half may enroll one key within `lifetime` seconds; permanently with `keep`."""
         self._tokens[key] = IssuedToken(key, now + lifetime, keep)
         return [AllowKey(key)]
 
     def keeps(self, key: str) -> bool:
-        """Whether what is enrolled with this token is to be kept."""
+        """Whether the key enrolled with this token is to be kept."""
         return key in self._tokens and self._tokens[key].keep
 
     def redeem(self, key: str, own: str, now: float) -> list[ManagerEffect] | None:
-        """The holder of `key` hands in `own`. None: it may not."""
+        """Enroll `own` for the holder of `key`; None if that is not allowed."""
         if key in self._standing and own not in self:
             self._vouched.add(own)
             return [AllowKey(own)]
@@ -68,7 +68,7 @@ class TokenRegistry:
         return [AllowKey(own), *self._end(token, "used")]
 
     def key_registered(self, own: str, name: str) -> list[ManagerEffect]:
-        """The holder of a key that was handed in has told its name."""
+        """Note the name under which the holder of an enrolled key has registered."""
         effects: list[ManagerEffect] = []
         for token in self._tokens.values():
             if token.own == own:
@@ -79,20 +79,20 @@ class TokenRegistry:
         return effects
 
     def revoke_key(self, own: str) -> list[ManagerEffect]:
-        """Let in the holder of `own` no more, now and later."""
+        """Revoke the key `own`, now and for later Managers."""
         kept = self.kept.pop(own, None)
         return [RevokeKey(own)] if kept is None else [RevokeKey(own), PersistKey(own, "")]
 
     def key_released(self, own: str) -> list[ManagerEffect]:
-        """The holder of `own` has gone for good: what a standing key has let in, it can let in again."""
+        """Forget the key of a worker that has left: a standing key can enroll it again."""
         if own not in self._vouched:
             return []
         self._vouched.remove(own)
         return [RevokeKey(own)]
 
     def revoke_token(self, which: str) -> tuple[list[ManagerEffect], str] | None:
-        """Strike off the token with this id; with it what it let in, whose key is given back; or a worker that is kept, by its
-        name or its key's id. None: there is no such one."""
+        """Revoke the token with this id and the key that it enrolled, which is returned; or a kept worker, by its name
+        or its key's id. None: there is no such token or worker."""
         token = next((token for token in self._tokens.values() if token.id == which), None)
         if token is not None:
             own = self.revoke_key(token.own) if token.own else []
@@ -101,7 +101,7 @@ class TokenRegistry:
         return None if kept is None else (self.revoke_key(kept), kept)
 
     def tick(self, now: float) -> list[ManagerEffect]:
-        """Strike off what has expired."""
+        """Expire tokens."""
         effects: list[ManagerEffect] = []
         for token in list(self._tokens.values()):
             if token.state == "open" and now >= token.expires:
@@ -112,7 +112,7 @@ class TokenRegistry:
         return effects
 
     def listing(self, now: float) -> tuple[TokenStatus, ...]:
-        """All that there are and the last that were, and who may come back without one."""
+        """All open tokens, the last that have ended, and the workers that may come back without one."""
         tokens = [
             TokenStatus(token.id, token.state, max(0.0, token.expires - now), token.worker)
             for token in self._tokens.values()

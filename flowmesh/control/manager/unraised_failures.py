@@ -1,6 +1,6 @@
-"""Failures that no verb has raised yet: a program that waits for none is told by its log, and no failure is told twice.
+"""Failures that no verb has raised yet: they go to the log of a program that calls no verb; none is shown twice.
 
-No I/O. Errors are given from the threads of the verbs, all else from the Manager's.
+No I/O. Verbs report errors from their own threads; all other calls come from the Manager's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PATIENCE = 1.0  # seconds: a program that looks after its graph waits, or looks
 
 
 class UnraisedFailures:
-    """What the log is to say of failures, kept until a verb has raised them or the time is up."""
+    """Log notes of failures, kept until a verb has raised them or the time is up."""
 
     def __init__(self) -> None:
         self._notes: list[tuple[float, Log]] = []
@@ -25,7 +25,7 @@ class UnraisedFailures:
         self._notes.append((now + _PATIENCE, note))
 
     def raised(self, error: FlowmeshError) -> None:
-        """A verb raises this error to the program, with the notes that it has."""
+        """Note that a verb raises this error, with its notes, to the program."""
         self._raised.append("\n".join([str(error), *getattr(error, "__notes__", ())]))
 
     def due(self, now: float) -> list[Log]:

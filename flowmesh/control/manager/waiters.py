@@ -1,4 +1,4 @@
-"""The verbs that wait until the graph has come to a state. Each is answered or failed once."""
+"""Verbs that wait until the graph has reached a state. Each is answered or failed once. No I/O."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ _VERBS = ("commit", "start", "stop", "wait", "halt", "reset")
 
 
 class Waiters:
-    """Who waits, by the verb; a step waits as a stop does."""
+    """The call ids that wait, by verb; a step waits as a stop does."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[int]] = {verb: set() for verb in _VERBS}
 
     def __contains__(self, verb: str) -> bool:
-        """Whether such a verb waits."""
+        """Whether a call of this verb waits."""
         return bool(self._waiting[verb])
 
     def add(self, verb: str, call_id: int) -> None:
-        """One more waits."""
+        """Add a call that waits."""
         self._waiting[verb].add(call_id)
 
     def answer(self, verb: str, value: object = None) -> list[ManagerEffect]:
-        """What they have waited for is there."""
+        """Answer all calls of this verb."""
         return [AnswerCall(call_id, value) for call_id in self._take(verb)]
 
     def fail(self, *verbs: str, error: FlowmeshError) -> list[ManagerEffect]:
-        """What they wait for will not come."""
+        """Fail all calls of these verbs."""
         return [FailCall(call_id, error) for verb in verbs for call_id in self._take(verb)]
 
     def _take(self, verb: str) -> list[int]:

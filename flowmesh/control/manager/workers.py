@@ -1,4 +1,4 @@
-"""Who is registered with the Manager, and who has fallen silent. A worker is its key: names are what it is called."""
+"""Registry of the Manager's workers, and detection of silent ones. A worker is identified by its key. No I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Approve = Callable[[str, str], bool]
 
 
 def everybody(name: str, key: str) -> bool:
-    """Whoever holds a key that was let in may register."""
+    """Admit every holder of an accepted key."""
     return True
 
 
@@ -38,13 +38,13 @@ class RegisteredWorker:
 
 
 class WorkerRegistry:
-    """The registered workers, by name; and the tokens that others may join with.
+    """The registered workers, by name; and the tokens with which others can join.
 
     Args:
-        versions: what the Manager runs on: the workers must run on the same.
-        standing: the keys that may enrol workers without a token.
-        admit: asked last of all whether the holder of a key may register under a name.
-        kept: keys that earlier Managers have let in for good, with their names.
+        versions: the Manager's versions: the workers must have the same.
+        standing: the keys that may enroll workers without a token.
+        admit: decides last whether the holder of a key may register under a name.
+        kept: keys that earlier Managers have accepted permanently, with their names.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class WorkerRegistry:
         return next((worker for worker in self.workers.values() if worker.key == key), None)
 
     def send_to_workers(self, names: Iterable[str], message: Message) -> list[ManagerEffect]:
-        """To those of these workers that are still registered."""
+        """Send to those of these workers that are still registered."""
         return [SendToPeer(self.workers[name].key, message) for name in names if name in self.workers]
 
     def received_from_worker(self, key: str, message: Message, now: float) -> list[ManagerEffect]:
-        """A message that concerns joining has come from the holder of `key`; any message proves that it lives."""
+        """Handle a message about joining from the holder of `key`; any message proves that it is alive."""
         worker = self.by_key(key)
         if worker is not None:
             worker.heard_at = now
@@ -88,7 +88,7 @@ class WorkerRegistry:
         return [
             SendToPeer(key, Enrollment(self.tokens.keeps(key))),
             *effects,
-        ]  # the answer first: the token hears nothing once it is struck off
+        ]  # the answer first: nothing is sent to a revoked token
 
     def _register(self, key: str, registration: Registration, now: float) -> list[ManagerEffect]:
         name = registration.name
@@ -101,7 +101,7 @@ class WorkerRegistry:
         return [SendToPeer(key, Welcome()), *keep, Log(logging.INFO, f"worker {name!r} registered")]
 
     def _refusal(self, key: str, registration: Registration) -> str:
-        """Why it may not register; empty if it may."""
+        """The reason why it may not register; empty if it may."""
         name = registration.name
         try:
             check_name(name)
@@ -132,12 +132,12 @@ class WorkerRegistry:
         return "" if self._admit(name, key) else "the Manager's allow= does not want it"
 
     def worker_departed(self, worker: RegisteredWorker) -> list[ManagerEffect]:
-        """A worker leaves in order."""
+        """Remove a worker that leaves in order."""
         self.workers.pop(worker.name, None)
         return self.tokens.key_released(worker.key)
 
     def revoke_worker(self, which: str) -> tuple[list[ManagerEffect], RegisteredWorker | None] | None:
-        """Strike off a token, by its id, or a worker, by its name; with the worker that was registered and is no more."""
+        """Revoke a token, by its id, or a worker, by its name; returns also the worker that was registered with it."""
         if (worker := self.workers.get(which)) is not None:
             effects = self.tokens.revoke_key(worker.key)
         elif (ended := self.tokens.revoke_token(which)) is not None:
@@ -150,12 +150,12 @@ class WorkerRegistry:
         return effects, worker
 
     def was_suspended(self, seconds: float) -> None:
-        """Nobody could be heard for so long: that is nobody's silence."""
+        """Note that nothing could be received for `seconds`: no worker was silent."""
         for worker in self.workers.values():
             worker.heard_at += seconds
 
     def silent_workers(self, now: float) -> list[RegisteredWorker]:
-        """The workers that have been silent for too long; they are registered no more."""
+        """The workers that have been silent for too long; they are not registered any more."""
         lost = [worker for worker in self.workers.values() if now - worker.heard_at > SILENCE]
         for worker in lost:
             del self.workers[worker.name]

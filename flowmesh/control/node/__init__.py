@@ -1,1 +1,1 @@
-"""Machines of a node's process. No I/O, no clock, no thread."""
+"""Machines of a node process. No I/O, no clock, no thread."""

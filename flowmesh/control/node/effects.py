@@ -13,24 +13,24 @@ class SendToWorker(Effect, frozen=True):
 
 
 class SendMarker(Effect, frozen=True):
-    """Send a mark along all outputs, behind all chunks."""
+    """Send a marker along all outputs, behind all chunks."""
 
     kind: int
     number: int
 
 
 class CloseInputs(Effect, frozen=True):
-    """Tell all producers that no more is taken; what comes is dropped, counted under this reason."""
+    """Close the edges to all producers; what still arrives is dropped, counted under this reason."""
 
     reason: str
 
 
 class RunTearDown(Effect, frozen=True):
-    """Call the user's teardown, if setup was begun."""
+    """Call the user's `teardown`, if `setup` was begun."""
 
 
 class ExitProcess(Effect, frozen=True):
-    """End the node's process: nothing is left to do here."""
+    """End the node process: nothing is left to do here."""
 
 
 NodeEffect = SendToWorker | SendMarker | CloseInputs | RunTearDown | ExitProcess

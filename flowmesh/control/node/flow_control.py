@@ -1,4 +1,4 @@
-"""The rules of an edge: numbers, window, credit. Chunks are named by their numbers only; nothing is sent or stored here."""
+"""Flow control of one edge: send and receive windows. No I/O; chunks are known by their numbers only."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from ...errors import ChunkError
 
 
 class SendWindow:
-    """The producer's side of an edge: how far it may go beyond what the consumer has taken.
+    """The producer's side of an edge: the limit of what is sent but not taken by the consumer.
 
-    A chunk takes one place of `depth`, and one of `slots` as well when its payload lies in shared memory. With `bytes`, what
-    has been sent but not taken is no larger than that, unless it is a single chunk.
+    A chunk counts as one of `depth`, and as one of `slots` as well when its payload lies in shared memory. With
+    `bytes`, the chunks that are sent but not taken are no larger than that, unless there is a single one.
     """
 
     def __init__(self, depth: int, slots: int, bytes: int = 0) -> None:
@@ -22,13 +22,13 @@ class SendWindow:
         self._sizes: dict[int, int] = {}  # of what is not yet taken, where bytes count
 
     def has_room(self, shared: bool, size: int = 0) -> bool:
-        """Whether one more chunk may go, of so many bytes."""
+        """Whether one more chunk, of `size` bytes, may be sent."""
         if self.sent - self.taken >= self.depth or (shared and len(self.lent) >= self.slots):
             return False
         return not self._sizes or sum(self._sizes.values()) + size <= self.bytes
 
     def record_sent(self, number: int, shared: bool, size: int = 0) -> None:
-        """The chunk of that number goes now."""
+        """Count the chunk of that number as sent."""
         self.sent = max(self.sent, number)
         if shared:
             self.lent.append(number)
@@ -41,10 +41,11 @@ class SendWindow:
         return 0 if self.bytes else self.taken + self.depth
 
     def receive_credit(self, taken: int) -> list[int]:
-        """The consumer has taken all up to a number; returns the numbers of those whose slots it no longer needs.
+        """Note that the consumer has taken all up to a number; returns the numbers of chunks whose slots it no longer
+        needs.
 
         Raises:
-            ChunkError: it says to have taken what was never sent.
+            ChunkError: the consumer claims a chunk that was never sent.
         """
         if taken > self.sent:
             raise ChunkError(f"credit for chunk {taken}, but only {self.sent} were sent")
@@ -55,7 +56,7 @@ class SendWindow:
         return done
 
     def withdraw(self, number: int) -> bool:
-        """A chunk was taken back before the consumer got it; whether it holds a slot that is free now."""
+        """Take back a chunk that the consumer has not read; returns whether it held a slot, which is free now."""
         self._sizes.pop(number, None)
         if number in self.lent:
             self.lent.remove(number)
@@ -63,17 +64,18 @@ class SendWindow:
         return False
 
     def withdraw_beyond(self, number: int) -> None:
-        """All beyond that number are to be sent again."""
+        """Take back all chunks beyond that number: they will be sent again."""
         self.sent = number
         self.lent = [lent for lent in self.lent if lent <= number]
         self._sizes = {sent: size for sent, size in self._sizes.items() if sent <= number}
 
 
 class ReceiveWindow:
-    """The consumer's side of an edge: is it the next chunk, and when is credit due?
+    """The consumer's side of an edge: the order of chunks, and when credit is due.
 
     Credit is returned in batches of a quarter of the window: the producer is woken once for many chunks, and three
-    quarters of the window are always its own, so that what is held back never stops it. Where the window is one of bytes as
+    quarters of the window are always its own, so that withheld credit never stops it. Where the window is one of bytes
+    as
     well, it is returned for each chunk: a few can fill it.
     """
 
@@ -87,21 +89,22 @@ class ReceiveWindow:
 
     @property
     def full(self) -> int:
-        """While so many small chunks wait, the producer may have to: on a lossy edge it never has to, and one more waits."""
+        """The number of small waiting chunks at which the producer may have to wait; on a lossy edge it never has to,
+        and one more waits."""
         return self._depth - self._batch + 1 if self._lossless else self._depth + 1
 
     def record_arrival(self, number: int) -> None:
-        """A chunk has come.
+        """Check the number of a chunk that has arrived.
 
         Raises:
-            ChunkError: it was here before, or on a lossless edge one is missing before it.
+            ChunkError: it arrived before, or on a lossless edge one before it is missing.
         """
         if number <= self.arrived or (self._lossless and number != self.arrived + 1):
             raise ChunkError(f"chunk {number} came after chunk {self.arrived}")
         self.arrived = number
 
     def record_taken(self, number: int, shared: bool) -> int:
-        """The chunk was taken (or dropped); the number to give credit for now, 0 when it can wait."""
+        """Note that a chunk was taken or dropped; returns the number to give credit for now, 0 when that can wait."""
         if number > self.taken:
             self.taken = number
             if number < self.due and not shared:

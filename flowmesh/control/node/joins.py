@@ -1,12 +1,12 @@
-"""How several inputs meet in one step. A join keeps what waits and says what the next step gets; items mean nothing to it.
+"""Joins of several inputs into one step. A join keeps what waits and picks what the next step gets; items are opaque.
 
-put(input, item)      what came; returns what must be dropped for it
-end(input)            no more will come from it
-take()                (triggering input, {input: item}) of the next step, or None when it must wait
-give_up(input)        the oldest item of an input that waits for a step, which it will not have
-rest()                all that no step has had, given up
-waiting(input)        how many items of an input that is
-over                  whether no step will ever come again
+add_chunk(index, item)   add an item; returns what must be dropped for it
+end_input(index)         no more will come from that input
+next_step()              (triggering input, {input: item}) of the next step, or None when it must wait
+give_up(index)           remove the oldest waiting item of an input: no step will have it
+drain_rest()             remove all items that no step has had
+waiting(index)           the number of those items of an input
+finished                 whether no step will come any more
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Dropped = tuple[int, Item, str]
 
 
 class Join(Protocol[Item]):
-    """The seam; see the module's head."""
+    """The interface of joins; see the module's docstring."""
 
     def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None: ...
 
@@ -46,7 +46,7 @@ class PairingJoin(Join[Item], Protocol):
 
 
 class AnyJoin(Generic[Item]):
-    """Each item makes a step of its own, in the order in which they came."""
+    """A step for each item, in the order of arrival."""
 
     def __init__(self, inputs: int) -> None:
         self._open = set(range(inputs))
@@ -84,10 +84,10 @@ class AnyJoin(Generic[Item]):
 
 
 class FollowJoin(Generic[Item]):
-    """Each item of the followed input makes a step; of every other input it gets the newest.
+    """A step for each item of the followed input, with the newest item of every other input.
 
     The first step waits until all inputs have brought something. Until then `keeps` items of the followed input wait as
-    well; the oldest beyond that is dropped.
+    well; beyond that, the oldest is dropped.
     """
 
     def __init__(self, inputs: int, followed: int, keeps: int) -> None:
@@ -101,7 +101,7 @@ class FollowJoin(Generic[Item]):
 
     @property
     def never_fires(self) -> int | None:
-        """An input that has ended without ever bringing anything: no step can ever come."""
+        """An input that has ended without bringing anything: no step can come."""
         return min(self._missing & self._ended, default=None)
 
     def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:

@@ -1,7 +1,7 @@
-"""Joins that look for partners: zip by number, Align by time. The seam is that of `joins`; besides:
+"""Joins that pair items: zip by number, Align by time. No I/O. The interface is that of `joins`; besides:
 
-mark(place, progress)   all that will ever come of an input up to this number (zip) or time (Align) has come
-shed()                  what was found to have no partner, since the last call
+watermark(index, progress)   all items of an input up to this number (zip) or time (Align) have come
+drop_unpaired()              the items found to have no partner since the last call
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from .joins import Dropped, Item
 class ZipJoin(Generic[Item]):
     """A step for each full set of partners: the i-th item of a number on one input with the i-th of it on every other.
 
-    Numbers never fall on an input, so an item has no partner once another input is beyond its number, or is said to be.
+    Numbers never fall on an input, so an item has no partner once another input is beyond its number, or its watermark
+    is.
 
     Args:
-        inputs: how many.
-        number: by which number an item of an input is paired.
+        inputs: the number of inputs.
+        number: the number by which an item of an input is paired.
     """
 
     def __init__(self, inputs: int, number: Callable[[int, Item], int]) -> None:
@@ -52,7 +53,7 @@ class ZipJoin(Generic[Item]):
         return None
 
     def _shed_lone(self, heads: list[int | None]) -> bool:
-        """Drop the heads whose number another input has passed; whether there were any."""
+        """Drop the oldest items whose number another input has passed; returns whether there were any."""
         passed = [reached if head is None else head - 1 for head, reached in zip(heads, self._reached, strict=True)]
         found = False
         for index, head in enumerate(heads):
@@ -64,7 +65,7 @@ class ZipJoin(Generic[Item]):
 
     @property
     def missing(self) -> list[int]:
-        """The inputs of which nothing waits: as long as one of them brings nothing, no step can come."""
+        """The inputs without a waiting item: as long as one of them brings nothing, no step can come."""
         return [index for index, queue in enumerate(self._queues) if not queue]
 
     def drop_unpaired(self) -> list[Dropped[Item]]:
@@ -89,17 +90,18 @@ class ZipJoin(Generic[Item]):
 
 
 class AlignJoin(Generic[Item]):
-    """A step for each item of the first input that has a partner in time on every other: the nearest within `tolerance`.
+    """A step for each item of the first input that has a partner in time on every other: the nearest within
+    `tolerance`.
 
-    It is decided once each other input has passed the item's time by `tolerance`, or has ended; or with what is there,
-    when an input is full: what is waited for may come only after it. For the same reason an input that is full while no
-    item of the first waits drops its oldest. An item may be the partner of several.
+    It is decided once each other input has passed the item's time by `tolerance`, or has ended; or with the items at
+    hand, when an input is full: the awaited item may come only after it. For the same reason an input that is full
+    while no item of the first waits drops its oldest. An item may be the partner of several.
 
     Args:
-        inputs: how many.
+        inputs: the number of inputs.
         tolerance: in the unit of `time`.
-        time: an item's time; it never falls on an input.
-        full: whether an input, by its place, may bring nothing more as long as so many of its items wait.
+        time: the time of an item; it never falls on an input.
+        full: whether the input at this index may bring nothing more while this number of its items wait.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class AlignJoin(Generic[Item]):
         self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(inputs)]
         self._reached = [-1] * inputs
         self._ended: set[int] = set()
-        self._used: set[int] = set()  # places whose oldest item was a partner already
+        self._used: set[int] = set()  # indices of inputs whose oldest item was a partner already
         self._shed: list[Dropped[Item]] = []
 
     def add_chunk(self, index: int, item: Item) -> Dropped[Item] | None:
@@ -155,7 +157,7 @@ class AlignJoin(Generic[Item]):
         return index in self._ended or self._reached[index] >= time
 
     def _nearest(self, index: int, time: int) -> tuple[int, Item] | None:
-        """The nearest item of an input; all that are older than it, and so nobody's partner any more, are shed."""
+        """The nearest item of an input; older ones, which have no partner any more, are dropped."""
         queue = self._queues[index]
         while len(queue) > 1 and abs(queue[1][0] - time) <= abs(queue[0][0] - time):
             self._drop_oldest(index)
@@ -164,7 +166,7 @@ class AlignJoin(Generic[Item]):
         return queue[0]
 
     def _forget_old(self) -> None:
-        """Without any item of the reference waiting, what is older than the reference has reached is nobody's partner."""
+        """Drop items older than the reference has reached, while none of the reference waits: they have no partner."""
         since = self._reached[0] - self._tolerance
         for index in range(1, len(self._queues)):
             queue = self._queues[index]

@@ -1,7 +1,7 @@
-"""Marks: how far upstream is, so that a join further down need not wait for what was filtered out.
+"""Watermarks: upstream progress, so that a join downstream need not wait for what was filtered out. No I/O.
 
 Progress is kept by output: up to which number (and time) of an output everything that descends from it has passed here.
-A node says downstream the least of what its triggering inputs say. Only nodes above a `zip` or `Align` do so.
+A node sends downstream the minimum of its triggering inputs. Only nodes above a `zip` or `Align` do so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Cause(NamedTuple):
     """A chunk that caused a step.
 
     Attributes:
-        place: the input.
+        input: the index of the input.
         sender: its producer's output.
         number: its number there.
         time: its time in ns, on the Manager's clock.
@@ -33,16 +33,16 @@ class Cause(NamedTuple):
 
     @property
     def made(self) -> int:
-        """When what it descends from was made: the earliest."""
+        """The creation time of the earliest chunk that it descends from."""
         return min((time for _, time in self.origin.values()), default=self.time)
 
 
 class WatermarkTracker:
-    """One node's marks.
+    """The watermarks of one node.
 
     Args:
-        carries: for each triggering input's place, the outputs whose numbers it is marked by.
-        forks: outputs that are no source's but by whose numbers a zip pairs.
+        carries: {index of a triggering input: the outputs whose numbers its watermarks give}.
+        forks: outputs of nodes other than sources by whose numbers a zip pairs.
     """
 
     def __init__(self, carries: Mapping[int, Sequence[int]], forks: frozenset[int]) -> None:
@@ -52,7 +52,7 @@ class WatermarkTracker:
         self._said: Origins = {}
 
     def origin(self, cause: Cause) -> Origins:
-        """The origin that emissions caused by this chunk have: its own, and itself if it is a source's or a fork's."""
+        """The origin of emissions caused by this chunk: its own, and itself if it is a source's or a fork's."""
         if not cause.origin:
             return {cause.sender: (cause.number, cause.time)}
         if cause.sender in self.forks:
@@ -60,11 +60,11 @@ class WatermarkTracker:
         return cause.origin
 
     def completes(self, causes: Sequence[Cause]) -> bool:
-        """Whether the end of the step completes all the numbers of its origin: its last emission can say so itself."""
+        """Whether the end of the step completes all numbers of its origin: its last emission can carry that itself."""
         return len(causes) == len(self._carries) and all(cause.last or not cause.origin for cause in causes)
 
     def step_completed(self, causes: Sequence[Cause]) -> None:
-        """A step caused by these has ended."""
+        """Note the end of a step with these causes."""
         for cause in causes:
             more = 0 if cause.last else 1
             done = {output: (number - more, time - more) for output, (number, time) in cause.origin.items()}
@@ -73,7 +73,7 @@ class WatermarkTracker:
             self.watermark_received(cause.input, done)
 
     def watermark_received(self, index: int, done: Origins) -> None:
-        """An input has reached these numbers."""
+        """Note a watermark of an input."""
         reached = self._reached.get(index)
         if reached is None:
             return  # a sampled input's
@@ -82,7 +82,7 @@ class WatermarkTracker:
                 reached[output] = progress
 
     def next_watermark(self) -> Origins:
-        """All that can be said downstream, if any of it is new."""
+        """The watermark to send downstream, if any of it is new."""
         news: Origins = {}
         for output in frozenset().union(*self._carries.values()):
             places = [index for index, outputs in self._carries.items() if output in outputs]

@@ -1,9 +1,10 @@
-"""The consumer's side of settling: what a node may call settled, and what it leaves behind for its next incarnation. No I/O.
+"""Settling on the consumer's side: settled chunks, and the checkpoint for the next incarnation of a node. No I/O.
 
-    taken ──► its step has ended ──► all that was emitted up to then is settled ──► the page is written ──► settled
+    taken ──► its step has ended ──► its emissions are settled ──► the checkpoint is written ──► settled
 
-Steps settle in their order, so that one page says where all inputs and the output go on together. Whoever is given a Page
-writes it before anything else happens: before a step begins, before a chunk is sent, before *settled* goes out.
+Steps settle in their order, so that one checkpoint says where all inputs and the output go on together. The caller that
+gets a Checkpoint writes it before anything else happens: before a step begins, before a chunk is sent, before *settled*
+goes out.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from .retransmit import RetransmitBuffer
 
 
 class Checkpoint(NamedTuple):
-    """What outlives an incarnation: the next one starts here.
+    """The state that outlives an incarnation: the next one starts here.
 
     Attributes:
         settled: of each input, all up to this number needs no step any more.
         next: the number of the first emission of the first unsettled step.
         highest: the highest number given.
         order: of an `any` node, the inputs in the order in which they were taken since.
-        mark: how far the settled steps have brought the node's marks.
-        begun: whether a step was ever begun: from then on nothing is dropped as `before_first`.
+        mark: the node's watermark after the settled steps.
+        begun: whether any step was begun: from then on nothing is dropped as `before_first`.
         ended: whether all is settled, this node's own end too. Its worker answers for it.
     """
 
@@ -53,9 +54,9 @@ class CommitTracker:
     """The steps of one incarnation of a node.
 
     Args:
-        page: as the earlier incarnation left it.
-        keeping: the node's output.
-        lossy: the places of inputs on which chunks are settled at once.
+        page: the checkpoint of the earlier incarnation.
+        keeping: the retransmit buffer of the node's output.
+        lossy: the indices of inputs on which chunks are settled at once.
         ordered: whether the order in which inputs are taken must be repeated (`any`).
     """
 
@@ -67,10 +68,10 @@ class CommitTracker:
         self._steps: deque[_Step] = deque()
         self._done: list[set[int]] = [set() for _ in page.settled]
         self._order = deque(page.order)
-        self._repeated = 0  # how many places of the order this incarnation has taken
+        self._repeated = 0  # how many entries of the order this incarnation has taken
 
     def step_began(self, trigger: int, used: Mapping[int, int]) -> Checkpoint:
-        """A step is about to begin; `used` are the chunks' numbers by input."""
+        """Note that a step is about to begin; `used` has the chunks' numbers by input."""
         self._steps.append(_Step({index: number for index, number in used.items() if index not in self._lossy}))
         for index in used.keys() & self._lossy:
             self._done[index].add(used[index])
@@ -81,18 +82,18 @@ class CommitTracker:
         return self._write(begun=True)
 
     def chunk_emitted(self) -> Checkpoint:
-        """The step has emitted; the chunk is not sent yet."""
+        """Note that the step has emitted; the chunk is not sent yet."""
         return self._write()
 
     def step_finished(self, mark: Origins) -> Checkpoint:
-        """The step has ended, with the node's marks at `mark`."""
+        """Note that the step has ended, with the node's watermark at `mark`."""
         self._steps[-1].highest = self._keeping.highest
         self._steps[-1].mark = mark
         return self.settle_steps()
 
     def chunk_dropped(self, index: int, number: int, mark: Origins) -> Checkpoint:
-        """A chunk has come that no step will ever use: it is settled at once, and with it what that says downstream: nobody
-        will be given it again who could say so."""
+        """Settle a chunk that no step will use at once, and with it the watermark: no later incarnation gets the chunk
+        again."""
         self._done[index].add(number)
         if self._steps:
             self._steps[-1].mark = mark or self._steps[-1].mark
@@ -101,7 +102,7 @@ class CommitTracker:
         return self._write()
 
     def settle_steps(self) -> Checkpoint:
-        """Consumers may have settled more of the output."""
+        """Settle the steps whose output the consumers have settled meanwhile."""
         settled = self._keeping.settled
         page = self.page
         while self._steps and self._is_settled(self._steps[0], settled):
@@ -116,7 +117,7 @@ class CommitTracker:
         return self._write()
 
     def inputs_closed(self) -> Checkpoint:
-        """The node has ended, and all its consumers have settled its end."""
+        """Note that the node has ended, and that all its consumers have settled its end."""
         self._steps.clear()
         return self._write(ended=True)
 
@@ -135,7 +136,7 @@ class CommitTracker:
         return self.page
 
     def _cut(self, index: int) -> int:
-        """How far an input is settled without a gap."""
+        """The number up to which an input is settled without a gap."""
         done, cut = self._done[index], self.page.settled[index]
         if index in self._lossy:
             cut = max(cut, max(done, default=0))
@@ -150,7 +151,7 @@ class InputCursor:
     """The consumer's side of one edge, over several connections.
 
     Args:
-        settled: as the page says; 0 on a sampled edge, so that a new incarnation is given the newest chunk again.
+        settled: as the checkpoint says; 0 on a sampled edge, so that a new incarnation is given the newest chunk again.
     """
 
     def __init__(self, depth: int, lossless: bool, settled: int) -> None:
@@ -160,16 +161,16 @@ class InputCursor:
         self._credited = settled
 
     def connected(self, connection: ConnectionId, settled: int) -> ResumePosition:
-        """There is a new connection; any other is over. What to say first on it."""
+        """Begin a new connection, which replaces any other; returns the first message for it."""
         self.connection = connection
         self._credited = self.intake.taken
         return ResumePosition(self.intake.arrived, self.intake.taken, settled)
 
     def chunk_arrived(self, connection: ConnectionId, number: int) -> bool:
-        """A chunk or the end has come; False when it is of another connection, and refused.
+        """Check a chunk or the end that has come; False when it is of another connection, and refused.
 
         Raises:
-            ChunkError: it was here before, or on a lossless edge one is missing before it.
+            ChunkError: it arrived before, or on a lossless edge one before it is missing.
         """
         if connection != self.connection:
             return False
@@ -177,6 +178,6 @@ class InputCursor:
         return True
 
     def chunk_taken(self, number: int, shared: bool) -> int:
-        """The chunk was taken into a step, or dropped; the number up to which credit is given."""
+        """Note that a chunk was taken into a step, or dropped; returns the number up to which credit is given."""
         self._credited = max(self._credited, self.intake.record_taken(number, shared))
         return self._credited

@@ -1,6 +1,6 @@
-"""Which connection of an edge something came on, and what a consumer says first on a new one. No I/O.
+"""The identity of an edge's connection, and the consumer's first message on a new one. No I/O.
 
-What comes late on a connection that has been replaced must not be taken for news: its numbers mean nothing any more.
+A message that comes late on a replaced connection is discarded: its numbers mean nothing any more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Joins of nodes that may be restarted: what an earlier incarnation has stepped on is stepped on again. No I/O."""
+"""Joins of restartable nodes: the steps of an earlier incarnation are repeated. No I/O."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..node.joins import AnyJoin, Dropped, FollowJoin, Item
 
 
 class ReplayAnyJoin(AnyJoin[Item]):
-    """An AnyJoin that first repeats an order, waiting for the input whose turn it is, and then takes what comes.
+    """An AnyJoin that first repeats an order, waiting for the next input in it, and then takes what comes.
 
     Args:
-        inputs: how many.
-        order: the places of the inputs, as the page says (`Page.order`).
+        inputs: the number of inputs.
+        order: the indices of the inputs, as the checkpoint has them (`Checkpoint.order`).
     """
 
     def __init__(self, inputs: int, order: Sequence[int]) -> None:
@@ -31,13 +31,13 @@ class ReplayAnyJoin(AnyJoin[Item]):
 
 
 class ReplayFollowJoin(FollowJoin[Item]):
-    """A FollowJoin that drops nothing as `before_first` once the node has stepped in any incarnation: its sampled inputs
-    give their newest again. Before that it keeps nothing: what waits is not settled, and a producer above that may go no
-    further until it is may be the one that the sample descends from.
+    """A FollowJoin that drops nothing as `before_first` once the node has stepped in any incarnation: its sampled
+    inputs give their newest again. Before that it keeps nothing: what waits is not settled, and a producer above that
+    may go no further until it is may be the one that the sample descends from.
 
     Args:
         inputs, followed: as FollowJoin's.
-        begun: whether the node has stepped (`Page.begun`).
+        begun: whether the node has stepped (`Checkpoint.begun`).
     """
 
     def __init__(self, inputs: int, followed: int, begun: bool) -> None:

@@ -1,4 +1,4 @@
-"""The producer's side of an output whose chunks are kept until they are settled. Chunks mean nothing here; no I/O.
+"""Retransmission on the producer's side: chunks are kept until they are settled. Chunks are opaque. No I/O.
 
     given ──► kept ──► settled by all lossless edges: forgotten
                 └────► sent, as far as an edge's window goes; again on each new connection, from what its consumer has
@@ -23,16 +23,16 @@ class RetransmitBuffer(Generic[Item]):
     """The numbers of an output, and its chunks that some lossless edge has not settled.
 
     Args:
-        edges: the places of its lossless edges.
-        cap: how many chunks may be unsettled; then the node waits.
-        first: the number of the first chunk: 1, or `next` of the page that an earlier incarnation has left.
-        marked: how far that page says the node's marks are.
+        edges: the indices of its lossless edges.
+        cap: the most chunks that may be unsettled; then the node waits.
+        first: the number of the first chunk: 1, or `next` of the checkpoint of an earlier incarnation.
+        marked: the node's watermark in that checkpoint.
     """
 
     def __init__(self, edges: Iterable[int], cap: int, first: int = 1, marked: Origins | None = None) -> None:
         self.cap = cap
-        self.marked: Origins = marked or {}  # the newest mark; each new connection is told it again
-        self.marked_behind = first - 1  # the number of the chunk that it comes behind
+        self.marked: Origins = marked or {}  # the newest watermark; it is sent again on each new connection
+        self.marked_behind = first - 1  # the number of the chunk before it
         self.highest = first - 1  # the number given last
         self.end = 0  # the number of the end; 0 until it is given
         self._settled = dict.fromkeys(edges, first - 1)
@@ -53,24 +53,24 @@ class RetransmitBuffer(Generic[Item]):
 
     @property
     def settled(self) -> int:
-        """All up to this number is settled on every lossless edge. May be beyond what a new incarnation has given yet."""
+        """All up to this number is settled on every lossless edge. A new incarnation may not have emitted it yet."""
         return min(self._settled.values(), default=self.highest)
 
     def keep(self, item: Item) -> int:
-        """A step emits: the chunk's number. What an earlier incarnation gave already gets its old number, and is kept
-        until it is settled as if it were new."""
+        """Keep a chunk that a step emits; returns its number. A chunk that an earlier incarnation emitted gets its old
+        number, and is kept until it is settled as if it were new."""
         self.highest += 1
         if self.settled < self.highest:
             self._items[self.highest] = item
         return self.highest
 
     def keep_end(self, item: Item) -> int:
-        """Nothing follows; the end needs no room."""
+        """Keep the end of the stream, which needs no room."""
         self.end = self.keep(item)
         return self.end
 
     def watermark_passed(self, origin: Origins) -> None:
-        """The node is this far; replaces the mark before."""
+        """Replace the node's watermark."""
         self.marked = origin
         self.marked_behind = self.highest
 
@@ -86,12 +86,12 @@ class RetransmitBuffer(Generic[Item]):
             raise ChunkError(f"chunk {number} was forgotten before it was settled") from None
 
     def consumer_settled(self, index: int, number: int) -> list[int]:
-        """An edge has settled all up to a number; returns the numbers that are forgotten for it."""
+        """Note that an edge has settled all up to a number; returns the numbers that are forgotten for it."""
         self._settled[index] = max(self._settled[index], number)
         return self._forget()
 
     def consumer_closed(self, index: int) -> list[int]:
-        """All that was given to an edge and will be is settled; returns the numbers that are forgotten for it."""
+        """Note that an edge has settled everything, the end too; returns the numbers that are forgotten for it."""
         self._settled.pop(index, None)
         return self._forget()
 
@@ -114,21 +114,21 @@ class ReliableSender(Generic[Item]):
         self.connection: ConnectionId | None = None
         self.window: SendWindow | None = None  # of this connection, once the consumer has reported
         self.closed = False
-        self._told: Origins = {}  # the mark that was sent on this connection
+        self._told: Origins = {}  # the watermark that was sent on this connection
 
     @property
     def held_back(self) -> bool:
-        """Whether the window keeps something from being sent; without a connection, only the output's cap does."""
+        """Whether the window prevents sending; without a connection, only the output's cap does."""
         return self.window is not None and not self.closed and self.window.sent < self._keeping.highest
 
     def connected(self, connection: ConnectionId) -> None:
-        """There is a new connection; any other is over."""
+        """Begin a new connection, which replaces any other."""
         self.connection = connection
         self.window = None
         self._told = {}
 
     def position_reported(self, connection: ConnectionId, report: ResumePosition) -> list[int]:
-        """The consumer says what it has; returns the numbers that are forgotten for it."""
+        """Handle the consumer's resume position; returns the numbers that are forgotten for it."""
         if connection != self.connection:
             return []
         self.window = SendWindow(self._depth, self._slots)
@@ -140,10 +140,11 @@ class ReliableSender(Generic[Item]):
         return self._keeping.consumer_settled(self._place, report.settled)
 
     def credit_received(self, connection: ConnectionId, taken: int, settled: int) -> list[int]:
-        """The consumer has taken, and settled, all up to these numbers; returns the numbers that are forgotten for it.
+        """Handle credit: the consumer has taken, and settled, all up to these numbers; returns the numbers that are
+        forgotten for it.
 
         Raises:
-            ChunkError: it says so of what was never sent.
+            ChunkError: the credit covers chunks that were never sent.
         """
         if connection != self.connection or self.window is None or self.closed:
             return []
@@ -153,7 +154,7 @@ class ReliableSender(Generic[Item]):
         return self._keeping.consumer_settled(self._place, settled)
 
     def next_due(self) -> tuple[int, Item] | None:
-        """What may be sent now: the next chunk that the consumer does not have, with its number. The end needs no room."""
+        """The next chunk to send, which the consumer does not have, with its number. The end needs no room."""
         window = self.window
         if window is None or self.closed or window.sent >= self._keeping.highest:
             return None
@@ -163,7 +164,7 @@ class ReliableSender(Generic[Item]):
         return number, self._keeping.item(number)
 
     def watermark_due(self) -> Origins | None:
-        """The node's newest mark, once all chunks before it are sent, unless it was sent already."""
+        """The node's newest watermark, once all chunks before it are sent, unless it was sent already."""
         keeping = self._keeping
         if self.window is None or self.closed or self.window.sent < keeping.marked_behind:
             return None
@@ -173,7 +174,7 @@ class ReliableSender(Generic[Item]):
         return self._told
 
     def sent(self, number: int, shared: bool = False) -> None:
-        """What was due has gone."""
+        """Note that the due chunk was sent."""
         if self.window is not None:
             self.window.record_sent(number, shared)
 
@@ -182,7 +183,8 @@ class LatestSender(Generic[Item]):
     """One lossy edge, over several connections: only the newest chunk is kept, and given to each new incarnation of the
     consumer that wants one.
 
-    `newest` must outlive the producer: nobody repeats the step that made it, as a chunk on a lossy edge is settled at once.
+    `newest` must outlive the producer: the step that made it is not repeated, as a chunk on a lossy edge is settled at
+    once.
     """
 
     def __init__(self, newest: tuple[int, Item] | None = None) -> None:
@@ -193,33 +195,33 @@ class LatestSender(Generic[Item]):
         self._sent: int | None = None  # None until the consumer has reported
 
     def replace_newest(self, number: int, item: Item) -> int:
-        """A step has emitted; returns the number of the chunk that is dropped for it unsent, 0 for none."""
+        """Keep an emitted chunk; returns the number of the unsent chunk that it replaces, 0 for none."""
         if self.newest is None:
             self.newest = number, item
             return 0
         before = self.newest[0]
         if number <= before:
-            return 0  # an earlier incarnation gave it
+            return 0  # an earlier incarnation emitted it
         self.newest = number, item
         return before if self._sent is None or before > self._sent else 0
 
     def replace_with_end(self, number: int, item: Item) -> None:
-        """Nothing follows."""
+        """Keep the end of the stream."""
         self._end = number, item
 
     def connected(self, connection: ConnectionId) -> None:
-        """There is a new connection; any other is over."""
+        """Begin a new connection, which replaces any other."""
         self.connection = connection
         self._sent = None
 
     def position_reported(self, connection: ConnectionId, report: ResumePosition) -> None:
-        """The consumer says what it has."""
+        """Handle the consumer's resume position."""
         if connection == self.connection:
             self._sent = report.last
             self.closed = self.closed or report.closed
 
     def next_due(self) -> tuple[int, Item] | None:
-        """What is to be sent now, with its number."""
+        """The chunk to send now, with its number."""
         if self._sent is None or self.closed:
             return None
         if self.newest is not None and self.newest[0] > self._sent:
@@ -229,5 +231,5 @@ class LatestSender(Generic[Item]):
         return None
 
     def sent(self, number: int) -> None:
-        """What was due has gone."""
+        """Note that the due chunk was sent."""
         self._sent = number

@@ -1,8 +1,8 @@
-"""The Machine that compares clocks: how far the Manager's is from this host's, and how wrong that can be.
+"""Clock synchronisation: the offset of the Manager's clock from this host's, and its bound.
 
-No I/O: times are passed in, in ns. A heartbeat that was sent at `sent`, answered at the Manager's time `clock` and heard at
-`heard` says that the Manager's clock was `clock` at some moment between the two: the middle is taken, and is wrong by at
-most half of the round trip (Cristian's method). The shortest of several trips says it best.
+No I/O: times are passed in, in ns. A heartbeat that was sent at `sent`, answered at the Manager's time `clock` and
+received at `heard` says that the Manager's clock was `clock` at some moment between the two: the middle is taken, and
+is wrong by at most half of the round trip (Cristian's method). The shortest of several trips says it best.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 
 TRIPS = 8  # one after the other: one of them meets neither queue nor scheduler
 EVERY = 10 * 10**9  # ns from one such series to the next
-DRIFT = 100e-6  # two quartzes part by at most so much: what was measured becomes that much less sure with its age
-LONGEST = 10**9  # ns: a trip that took longer says nothing worth knowing
+DRIFT = 100e-6  # the most by which two quartzes drift apart: the bound of a measurement grows by it with age
+LONGEST = 10**9  # ns: a longer trip is ignored
 
 
 class ClockSync:
@@ -26,7 +26,7 @@ class ClockSync:
         self._at: int | None = None
 
     def heard(self, sent: int, clock: int, heard: int) -> bool:
-        """A heartbeat has been answered; whether the next is to be sent at once.
+        """Take the answer to a heartbeat; returns whether the next is to be sent at once.
 
         Args:
             sent, heard: this host's monotonic clock, ns.
@@ -43,7 +43,7 @@ class ClockSync:
         return self._trips < TRIPS
 
     def reading(self, now: int) -> tuple[int, int]:
-        """What to add to this host's monotonic clock to get the Manager's, and how wrong that is at most; both in ns.
+        """The offset from this host's monotonic clock to the Manager's, and its largest error; both in ns.
 
         The bound is 0 as long as nothing is known, and at least 1 from then on.
         """
@@ -53,5 +53,5 @@ class ClockSync:
 
 
 def _bound(trip: int, age: int) -> int:
-    """How wrong what a trip has said is at most, so long after its begin."""
+    """The largest error of a trip's offset, at this age."""
     return max(1, -(-trip // 2) + math.ceil(age * DRIFT))

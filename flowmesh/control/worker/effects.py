@@ -26,52 +26,52 @@ class ForkNode(Effect, frozen=True):
 
 
 class SetUpNode(Effect, frozen=True):
-    """The node's channel ends are all there: hand them over, with its code."""
+    """Send the node its channel ends, which are all there, and its code."""
 
     node: str
 
 
 class OpenChannel(Effect, frozen=True):
-    """Make the channel of an edge whose source is here."""
+    """Create the channel of an edge whose source is here."""
 
     edge: int
 
 
 class ExpectChannel(Effect, frozen=True):
-    """The channel of this edge is made by another worker of the host: take its end when it comes."""
+    """Take this edge's channel end when it comes: another worker of the host creates the channel."""
 
     edge: int
 
 
 class StartGateway(Effect, frozen=True):
-    """Start the link's process, and have it listen. `address`: where other machines reach the Manager's, which is
-    this one if the Manager is reached by loopback."""
+    """Start the gateway, and have it listen. `address`: where other machines reach the Manager's host, which is this
+    one if the Manager is reached by loopback."""
 
     address: str = ""
 
 
 class SendToGateway(Effect, frozen=True):
-    """Send the message to the link."""
+    """Send the message to the gateway."""
 
     message: Message
 
 
 class ConnectProducer(Effect, frozen=True):
-    """Make the channel of this transfer from its producer, who is here, to the link."""
+    """Create the channel of this transfer from its producer, which is here, to the gateway."""
 
     transfer: int
 
 
 class ConnectConsumers(Effect, frozen=True):
-    """Make the channels of this transfer's edges from the link to their targets, who are here. `again`: how
-    often that was done before, for links that have died."""
+    """Create the channels of this transfer's edges from the gateway to their targets, which are here. `restarts`: the
+    number of gateways that have died before."""
 
     transfer: int
     restarts: int = 0
 
 
 class RewireNode(Effect, frozen=True):
-    """A node that is set up has a new channel for this edge: hand the end over."""
+    """Send a node that is set up the end of this edge's new channel."""
 
     node: str
     edge: int
@@ -79,30 +79,30 @@ class RewireNode(Effect, frozen=True):
 
 
 class EndGateway(Effect, frozen=True):
-    """The link is needed no more."""
+    """End the gateway, which is not needed any more."""
 
 
 class KillNode(Effect, frozen=True):
-    """End the node's process by SIGKILL."""
+    """Kill the node process by SIGKILL."""
 
     node: str
 
 
 class ReportMetrics(Effect, frozen=True):
-    """Read all pages and send the counters."""
+    """Read all counter pages and send the counters."""
 
     call_id: int
 
 
 class AnswerBusy(Effect, frozen=True):
-    """Answer a request in the place of a node that is busy, with how long it has been."""
+    """Answer a request in the place of a node that is busy, with how long it has been busy."""
 
     call_id: int
     node: str
 
 
 class ReleaseGraph(Effect, frozen=True):
-    """Forget the graph's pages and ends."""
+    """Release the graph's counter pages and channel ends."""
 
 
 class RegisterAgain(Effect, frozen=True):

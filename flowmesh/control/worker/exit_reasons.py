@@ -1,4 +1,4 @@
-"""How processes end, in words."""
+"""Texts for the ends of processes. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...wire.states import NodeState
 
 
 def cause(status: int, state: NodeState, killed: bool, stop_timeout: float) -> str:
-    """What a node's process has come to. `status` is as from `Popen.returncode`: negative is a signal."""
+    """The text for the end of a node process. `status` is as from `Popen.returncode`: negative is a signal."""
     if killed:
         doing = {NodeState.STARTING: "its setup", NodeState.RUNNING: "a step"}.get(state, "its teardown or a step")
         return f"did not end within {stop_timeout:g} s of being told to, and was killed: it was in {doing}"
@@ -18,7 +18,7 @@ def cause(status: int, state: NodeState, killed: bool, stop_timeout: float) -> s
 
 
 def ended_by(status: int) -> str:
-    """What any process has come to."""
+    """The text for the end of any process."""
     if status >= 0:
         return f"ended with exit status {status}"
     if status == -signal.SIGKILL:

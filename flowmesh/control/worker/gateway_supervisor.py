@@ -1,4 +1,4 @@
-"""A worker's link, as the worker sees it: when its process runs, and which ends of channels it is given.
+"""Supervision of a worker's gateway: start, restart, and the channel ends that it gets. No I/O.
 
 It runs for one graph, and only for one that crosses hosts; it is started again when it dies.
 """
@@ -23,14 +23,14 @@ from ..worker.effects import (
 )
 
 _SHORT = 1.0  # seconds: a process that lived less is not started again at once
-_PAUSE = 1.0  # but after so many: what can't live must not take the processor
+_PAUSE = 1.0  # but after this many: a process that can't run must not use up the processor
 
 
 class GatewaySupervisor:
-    """The link of the worker of that name.
+    """The supervisor of the gateway of the worker of that name.
 
     Attributes:
-        again: how many of its processes have died on the present graph.
+        restarts: the number of its processes that have died on the present graph.
         due: when `tick` has something to do; infinity for never.
     """
 
@@ -44,24 +44,24 @@ class GatewaySupervisor:
         self.due = inf
 
     def begin_graph(self, plan: Plan, address: str, now: float) -> list[WorkerEffect]:
-        """A graph comes. `address`: where other machines reach the Manager's."""
+        """Begin a graph. `address`: where other machines reach the Manager's host."""
         self._plan = plan
         self._address = address
         self.restarts = 0
         return self._start(now) if plan.transfers else []
 
     def end_graph(self) -> list[WorkerEffect]:
-        """The graph has gone, or nothing of it is left here."""
+        """End the graph: it has gone, or nothing of it is left here."""
         ran, self._runs = self._runs, False
         self._plan, self.due = None, inf
         return [EndGateway()] if ran else []
 
     def peers_changed(self, message: PeerGateways) -> list[WorkerEffect]:
-        """The Manager has said whom the link exchanges chunks with."""
-        return [SendToGateway(message)] if self._runs else []  # one that is started anew is told when it has opened
+        """Handle the Manager's list of peers of the gateway."""
+        return [SendToGateway(message)] if self._runs else []  # a restarted one gets it when it has opened
 
     def gateway_reported(self, message: AnyMessage) -> list[WorkerEffect]:
-        """The link has said something."""
+        """Handle a message from the gateway."""
         if self._plan is None:
             return []
         match message:
@@ -73,7 +73,7 @@ class GatewaySupervisor:
                 return []
 
     def gateway_ended(self, how: str, now: float) -> list[WorkerEffect]:
-        """Its process has ended."""
+        """Handle the end of the gateway's process."""
         if not self._runs:
             return []
         self._runs = False
@@ -86,7 +86,7 @@ class GatewaySupervisor:
         return [warning]
 
     def tick(self, now: float) -> list[WorkerEffect]:
-        """Time has passed."""
+        """Start the gateway again when that is due."""
         return self._start(now) if now >= self.due else []
 
     def _start(self, now: float) -> list[WorkerEffect]:

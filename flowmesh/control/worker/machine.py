@@ -1,4 +1,4 @@
-"""The Machine of a worker: which processes are to be forked, told, killed, and what the Manager must hear of them."""
+"""The Machine of a worker: forks, set-up and kills of its processes, and reports to the Manager. No I/O."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WorkerMachine:
     # --- from the Manager --------------------------------------------------------------------------------------------
 
     def received_from_manager(self, message: AnyMessage, now: float) -> list[WorkerEffect]:
-        """The Manager has said something."""
+        """Handle a message from the Manager."""
         match message:
             case Deploy(plan=plan):
                 return [] if self._leaving or self._is_mine(plan.graph) else self._deploy(message, now)
@@ -117,7 +117,7 @@ class WorkerMachine:
         return effects + self._gateway.begin_graph(plan, deploy.address, now)
 
     def set_up_message(self, name: str) -> SetUp:
-        """What the node gets first."""
+        """The first message to the node."""
         assert self.plan is not None
         member = self.nodes[name]
         return SetUp(
@@ -143,7 +143,7 @@ class WorkerMachine:
                 continue
             if member.kill_at is None:
                 member.kill_at = now + self._stop_timeout
-            if member.missing:  # it was never set up: it has no stepper that could listen
+            if member.missing:  # it was never set up: it has no stepper to receive it
                 effects.append(KillNode(name))
                 member.killed = True
             else:
@@ -151,7 +151,7 @@ class WorkerMachine:
         return effects
 
     def leave(self, now: float, *, at_once: bool = False) -> list[WorkerEffect]:
-        """The worker is to end: dismissed, interrupted, or its script has gone."""
+        """End the worker: it is dismissed, interrupted, or its script has gone."""
         self._leaving = True
         return (self._kill_all() if at_once else self._tear_down_nodes(now)) + self._left()
 
@@ -167,7 +167,7 @@ class WorkerMachine:
     # --- from the nodes ----------------------------------------------------------------------------------------------
 
     def channel_end_arrived(self, edge: int, side: str) -> list[WorkerEffect]:
-        """One end of an edge's channel is there. A link that was restarted brings new ones."""
+        """Note that one end of an edge's channel is there. A restarted gateway brings new ones."""
         for name, member in self.nodes.items():
             if (edge, side) in member.missing and not member.killed:
                 member.missing.discard((edge, side))
@@ -177,13 +177,13 @@ class WorkerMachine:
         return []
 
     def node_forked(self, node: str, pid: int) -> list[WorkerEffect]:
-        """The node's process is there."""
+        """Note that the node process was forked."""
         member = self.nodes[node]
         member.pid = pid
         return [SendToManager(self._news(node, member))]
 
     def received_from_node(self, node: str, message: AnyMessage) -> list[WorkerEffect]:
-        """A node has said something; its news is what the worker and the Manager know it by."""
+        """Handle a message from a node; the worker and the Manager know its state by its NodeNews."""
         member = self.nodes.get(node)
         if member is None:
             return []
@@ -196,19 +196,19 @@ class WorkerMachine:
         return [SendToManager(message)]
 
     def received_from_gateway(self, message: AnyMessage) -> list[WorkerEffect]:
-        """The link's process has said something."""
+        """Handle a message from the gateway."""
         return self._gateway.gateway_reported(message)
 
     def gateway_exited(self, status: int, now: float) -> list[WorkerEffect]:
-        """The link's process has ended; `status` as for `exited`."""
+        """Handle the end of the gateway; `status` as for `node_exited`."""
         return self._gateway.gateway_ended(ended_by(status), now)
 
     def gateway_failed_to_start(self, why: str, now: float) -> list[WorkerEffect]:
-        """The link's process could not be started."""
+        """Handle a gateway that could not be started."""
         return self._gateway.gateway_ended(f"can't be started: {why}", now)
 
     def node_exited(self, node: str, status: int, crash: str, now: float) -> list[WorkerEffect]:
-        """A node's process has ended. `status` is as from `Popen.returncode`: negative is a signal."""
+        """Handle the end of a node process. `status` is as from `Popen.returncode`: negative is a signal."""
         member = self.nodes.get(node)
         if member is None:
             return self._left()
@@ -234,7 +234,7 @@ class WorkerMachine:
         return min([self._gateway.due, *asked, *(at for at in killed if at is not None)])
 
     def tick(self, now: float) -> list[WorkerEffect]:
-        """Time has passed."""
+        """Handle the passing of time."""
         effects = self._gateway.tick(now)
         for name, member in self.nodes.items():
             if member.kill_at is not None and now >= member.kill_at and not member.gone and not member.killed:
@@ -247,7 +247,7 @@ class WorkerMachine:
         return effects
 
     def _left(self) -> list[WorkerEffect]:
-        """What is to be done once nothing of the graph is left here that is torn down."""
+        """The effects that are due once all nodes of the graph that is torn down have gone."""
         if not (self._ending and all(member.gone for member in self.nodes.values())):
             return []
         effects = self._gateway.end_graph()

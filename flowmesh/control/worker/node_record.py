@@ -1,4 +1,4 @@
-"""A node on a worker, as the worker's Machine sees it."""
+"""A node on a worker, as the worker's Machine sees it. No I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class NodeRecord:
     """A node, from its fork to its end.
 
     Attributes:
-        inputs: its edges, each with a channel.
-        outputs: likewise; of those that go together to another host, the first, whose channel is that of all.
+        inputs: its incoming edges, each with a channel.
+        outputs: its outgoing edges; of those of one transfer to another host only the first, whose channel all share.
         missing: the ends of channels that are not yet here: (edge, "in" or "out").
     """
 
@@ -41,7 +41,7 @@ class NodeRecord:
 
 
 def edge_end(edge: EdgePlan, peer: str, *, again: bool = False) -> EdgeEnd:
-    """An edge's end as the node gets it. `again`: a link that served it has died."""
+    """An edge's end as the node gets it. `again`: a gateway that served it has died."""
     spec = edge.spec
     return EdgeEnd(
         index=spec.index,
