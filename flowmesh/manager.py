@@ -19,7 +19,7 @@ from . import __version__
 from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
-from .errors import FlowmeshError, GraphError, LinkError, ShippingError, StateError
+from .errors import FlowmeshError, GraphError, LinkError, ShippingError, StateError, WorkerError
 from .failures import verb
 from .graph.graph import Graph
 from .manager_thread import CallTimeoutError, ManagerThread
@@ -322,6 +322,10 @@ class Manager:
             WorkerError: there is no such worker or token.
         """
         name = which.id if isinstance(which, JoinToken) else which
+        if not isinstance(name, str):
+            raise WorkerError(
+                f"which must be a worker's name, a token or its id, got {which!r}; call revoke() once for each"
+            )
         self._thread.ask(lambda machine, call_id, now: machine.revoke(call_id, name, now), 5.0)
 
     @verb

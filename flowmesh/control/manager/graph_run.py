@@ -128,6 +128,11 @@ class GraphRun:
         self._waiters.add("wait", call_id)
         return []
 
+    def stop_waiting(self, call_id: int) -> list[ManagerEffect]:
+        """The caller of this `wait` has given up."""
+        self._waiters.discard("wait", call_id)
+        return []
+
     def reset(self, call_id: int, now: float) -> list[ManagerEffect]:
         """Tear down whatever there is, and forget it."""
         if self.state is GraphState.EMPTY:
