@@ -42,6 +42,7 @@ class Registration(Message, frozen=True):
     id: str = ""  # what its owner calls this machine; shown in the status
     pickle: bool = True  # whether it takes pickled values
     capacity: Capacity = Capacity()  # what it offers to tasks
+    life: str = ""  # random, one per daemon process: another one under the same name means that the old process is dead
 
 
 class Welcome(Message, frozen=True):

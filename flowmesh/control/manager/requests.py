@@ -48,6 +48,11 @@ class PendingRequests:
             effects.append(message(part, number))
         return effects if effects else [AnswerCall(call_id, {})]
 
+    def part(self, number: int) -> str | None:
+        """The node or worker that this part was asked of; None once it is answered or given up."""
+        request = self._waiting.get(number)
+        return None if request is None else request.missing[number]
+
     def part_answered(self, number: int, value: object) -> list[ManagerEffect]:
         """A part is there."""
         request = self._waiting.pop(number, None)
