@@ -185,6 +185,7 @@ class SetUp(Message, frozen=True):
     names: tuple[str, ...]
     inputs: tuple[EdgeEnd, ...]
     outputs: tuple[EdgeEnd, ...]
+    stop_timeout: float = 5.0  # seconds from TearDown to the process's end
 
 
 class EdgeEnd(msgspec.Struct, frozen=True):
