@@ -30,6 +30,7 @@ from .planning.plan import plan_of
 from .security.addresses import is_loopback, reachable
 from .security.keys import user_keys
 from .security.tokens import JoinToken
+from .standard_streams import occupy_standard_descriptors
 from .status import Status, status_of
 from .transport.control_link import ManagerLink
 from .wire import code_objects
@@ -69,6 +70,7 @@ class Manager:
         zeroconf: bool = False,
     ) -> None:
         _check_address(host, port)
+        occupy_standard_descriptors()
         keys = user_keys()
         link = ManagerLink(host, port, keys)
         try:
