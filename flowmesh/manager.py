@@ -20,7 +20,7 @@ from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
 from .errors import FlowmeshError, GraphError, LinkError, ShippingError, StateError, WorkerError
-from .failures import verb
+from .failures import listed, verb
 from .graph.graph import Graph
 from .manager_thread import CallTimeoutError, ManagerThread
 from .membership.admission import Admission, ApproveWorker
@@ -232,7 +232,7 @@ class Manager:
         if not isinstance(method, str):
             raise GraphError(f"method must be the name of a method marked with @flowmesh.register, got {method!r}")
         if name not in self._machine.members:
-            there = ", ".join(map(repr, self._machine.members)) or "none"
+            there = listed(self._machine.members)
             raise GraphError(f"no node {name!r} is committed; there are: {there}")
         try:
             arguments = code_objects.dumps(params)

@@ -73,9 +73,10 @@ class Rejoin(Message, frozen=True):
 
 
 class Departure(Message, frozen=True):
-    """Worker, operator → Manager: I leave in order."""
+    """Worker, operator → Manager: I leave: in order, or because of an error, which is the `reason`."""
 
     name: str
+    reason: str = ""
 
 
 class Dismiss(Message, frozen=True):

@@ -9,7 +9,17 @@ import pytest
 
 from flowmesh.control.effect import Log
 from flowmesh.errors import DeadlineError, GraphError, NodeDied, NodeError, StateError, WorkerError
-from flowmesh.wire.messages import Deploy, Gather, LogLine, Message, MetricsReport, NodeFailure, NodeNews, Reply
+from flowmesh.wire.messages import (
+    Departure,
+    Deploy,
+    Gather,
+    LogLine,
+    Message,
+    MetricsReport,
+    NodeFailure,
+    NodeNews,
+    Reply,
+)
 from flowmesh.wire.states import GraphState, NodeState
 
 from .fakes import Behaviour
@@ -80,6 +90,15 @@ def test_another_process_under_the_key_of_a_worker_ends_what_that_one_ran_at_onc
     ):
         world.result(wait, within=1)
     assert "other" in world.manager.registry.workers
+
+
+def test_a_worker_that_dies_of_an_error_says_which() -> None:
+    world = running("local", "other")
+    world.manager_receives(world.workers["other"], Departure("other", "died of OSError: no descriptor is left"))
+    with pytest.raises(
+        WorkerError, match="worker 'other' .pid 7. died of OSError: no descriptor is left; it ran 'edges'"
+    ):
+        world.result(world.wait())
 
 
 def test_the_same_process_that_registers_once_more_loses_nothing() -> None:

@@ -173,7 +173,7 @@ def test_three_processes_pass_frames_on_for_long() -> None:
 
 @alone
 def test_what_was_sent_before_a_death_can_be_read_also_the_first_frame_of_an_arena() -> None:
-    rig, a, b = two(wait=never)
+    _, a, b = two(wait=never)
     a.emit(numbered(0))
     for edge in a.outputs.edges:
         edge.end.close()  # as the kernel does when its process dies

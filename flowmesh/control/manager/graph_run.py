@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ...errors import DeadlineError, FlowmeshError, StateError, WorkerError
-from ...failures import add_note
+from ...failures import add_note, listed
 from ...wire.messages import Deploy, Message, MetricsReport, NodeNews, PauseBlocked, Start, Stop, TearDown
 from ...wire.plan_specs import Plan
 from ...wire.states import GRAPH, GraphState, NodeState, move
@@ -224,11 +224,12 @@ class GraphRun:
 
     def _deploy(self, call_id: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
         committed = Deployment(plan)
-        lost = ", ".join(repr(name) for name in committed.workers if name not in self._registry.workers)
+        lost = [name for name in committed.workers if name not in self._registry.workers]
         if lost:
             return [
                 FailCall(
-                    call_id, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more")
+                    call_id,
+                    WorkerError(f"{verb}(): nodes are mapped to {listed(lost)}, which is not registered any more"),
                 )
             ]
         self._become("commit" if self.state is GraphState.EMPTY else "start", now + timeout)
@@ -307,7 +308,7 @@ class GraphRun:
             case GraphState.STOPPING if "halt" in self._waiters:  # who is stuck is killed by its worker
                 return self._end("halt", now)
             case GraphState.STOPPING:
-                busy = ", ".join(repr(member.name) for member in self.deployment.busy)
+                busy = listed(member.name for member in self.deployment.busy)
                 return self._waiters.fail("stop", error=DeadlineError(f"stop(): still busy in a step: {busy}"))
             case GraphState.FAILING if not self._closing:
                 return self._close(now)

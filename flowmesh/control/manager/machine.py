@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ...errors import FlowmeshError, GraphError, NodeDied, NodeError, StateError, WorkerError
-from ...failures import LONGEST, chunks, shortened
+from ...failures import LONGEST, chunks, listed, shortened
 from ...wire.messages import (
     AnyMessage,
     Call,
@@ -158,7 +158,7 @@ class ManagerMachine:
         """Strike off a worker, by its name, or a token, by its id, with the worker that it let in."""
         struck = self.registry.revoke_worker(which)
         if struck is None:
-            there = ", ".join(map(repr, self.registry.workers)) or "none"
+            there = listed(self.registry.workers)
             ids = ", ".join(each.id for each in self.registry.tokens.listing(now)) or "none"
             return [
                 FailCall(
@@ -281,9 +281,9 @@ class ManagerMachine:
                 effects.append(Log(level, text, node, worker.name))
             case TaskPacket() if key in self.jobs.machine.workers:
                 self.jobs.received(key, message, now)
-            case Departure():
+            case Departure(reason=reason):
                 effects += self.registry.worker_departed(worker)
-                effects += self._worker_gone(worker, "left", now) + self._take_leave(now)
+                effects += self._worker_gone(worker, shortened(reason, 1000) or "left", now) + self._take_leave(now)
         return effects
 
     def _replaced(self, key: str, registration: Registration, now: float) -> list[ManagerEffect]:
@@ -336,7 +336,7 @@ class ManagerMachine:
     def _worker_gone(self, worker: RegisteredWorker, how: str, now: float) -> list[ManagerEffect]:
         text = f"worker {worker.name!r} (pid {worker.pid}) {how}"
         theirs = self.run.worker_lost(worker.name)
-        error = WorkerError(f"{text}; it ran {', '.join(repr(member.name) for member in theirs) or 'no node'}")
+        error = WorkerError(f"{text}; it ran {listed(member.name for member in theirs) if theirs else 'no node'}")
         effects: list[ManagerEffect] = [Log(logging.WARNING if theirs else logging.INFO, text)]
         self.jobs.worker_left(worker.key, now)
         effects += self._requests.parts_lost([worker.name, *(member.name for member in theirs)], error)

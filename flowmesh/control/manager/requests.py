@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from ...errors import DeadlineError, FlowmeshError
+from ...failures import listed
 from ..manager.effects import AnswerCall, FailCall, ManagerEffect
 
 
@@ -83,7 +84,7 @@ class PendingRequests:
         effects: list[ManagerEffect] = []
         for request in {request.call_id: request for request in self._waiting.values()}.values():
             if now >= request.deadline:
-                silent = ", ".join(map(repr, request.missing.values()))
+                silent = listed(request.missing.values())
                 effects += self._give_up(request, DeadlineError(f"{request.what}: no answer in time from {silent}"))
         return effects
 
