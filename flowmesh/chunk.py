@@ -125,6 +125,15 @@ class DataChunk:
             record = self._record(name)
         return {"value": record[0], "content-type": record[1]}
 
+    def __getitem__(self, name: str) -> Any:
+        """The value of a record: `chunk["frame"]` is `chunk.get("frame")["value"]`.
+
+        Raises:
+            ChunkError: there is no such record; the text lists those that there are.
+        """
+        record = self._records.get(name)
+        return (self._record(name) if record is None else record)[0]
+
     def update(self, name: str, value: Any) -> None:
         """Replace a record's value and keep its content type. Takes a record as `get` gives it, too."""
         content_type = self._record(name)[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -23,6 +23,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _READY_MADE = os.path.join(_PACKAGE, "nodes", "")  # these nodes' code is the user's choice
 _PICKLER = f"{os.sep}cloudpickle{os.sep}"
 _NAMED = 8  # inputs
+_LISTED = 10  # names in one sentence
 _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")  # how the last line of a traceback begins
 
 
@@ -84,6 +85,13 @@ def chunks(number: int, inputs: Mapping[str, int]) -> str:
         named.append(f"{len(inputs) - _NAMED} more")
     first, *others = named or [f"chunk {number}"]
     return first + (f", with {', '.join(others)}" if others else "")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names, quoted: the first ten, and how many more there are; "none" where there is none."""
+    quoted = [repr(name) for name in names]
+    more = [f"and {len(quoted) - _LISTED} more"] if len(quoted) > _LISTED else []
+    return ", ".join([*quoted[:_LISTED], *more]) or "none"
 
 
 def shortened(text: str, longest: int) -> str:

@@ -20,8 +20,8 @@ from . import __version__
 from .chunk import DataChunk
 from .control.manager.effects import AnswerCall, ManagerEffect
 from .control.manager.machine import ManagerMachine
-from .errors import FlowmeshError, GraphError, LinkError, ShippingError, StateError
-from .failures import verb
+from .errors import FlowmeshError, GraphError, LinkError, ShippingError, StateError, WorkerError
+from .failures import listed, verb
 from .graph.graph import Graph
 from .manager_thread import CallTimeoutError, ManagerThread
 from .membership.admission import Admission, ApproveWorker
@@ -31,6 +31,7 @@ from .planning.plan import plan_of
 from .security.addresses import is_loopback, reachable
 from .security.keys import user_keys
 from .security.tokens import JoinToken
+from .standard_streams import occupy_standard_descriptors
 from .status import Status, status_of
 from .transport.control_link import ManagerLink
 from .wire import code_objects
@@ -71,6 +72,7 @@ class Manager:
         zeroconf: bool = False,
     ) -> None:
         _check_address(host, port)
+        occupy_standard_descriptors()
         keys = user_keys()
         link = ManagerLink(host, port, keys)
         try:
@@ -232,7 +234,7 @@ class Manager:
         if not isinstance(method, str):
             raise GraphError(f"method must be the name of a method marked with @flowmesh.register, got {method!r}")
         if name not in self._machine.members:
-            there = ", ".join(map(repr, self._machine.members)) or "none"
+            there = listed(self._machine.members)
             raise GraphError(f"no node {name!r} is committed; there are: {there}")
         try:
             arguments = code_objects.dumps(params)
@@ -324,6 +326,10 @@ class Manager:
             WorkerError: there is no such worker or token.
         """
         name = which.id if isinstance(which, JoinToken) else which
+        if not isinstance(name, str):
+            raise WorkerError(
+                f"which must be a worker's name, a token or its id, got {which!r}; call revoke() once for each"
+            )
         self._thread.ask(lambda machine, call_id, now: machine.revoke(call_id, name, now), 5.0)
 
     @verb

@@ -36,7 +36,7 @@ from .errors import DeadlineError, FlowmeshError, StateError
 from .membership.admission import Admission
 from .membership.local_discovery import ManagerBeacon
 from .transport.control_link import ManagerLink
-from .wire.messages import AdminReply, AdminRequest, Heartbeat, TaskPacket
+from .wire.messages import AdminReply, AdminRequest, AnyMessage, Heartbeat, TaskPacket
 
 log = logging.getLogger("flowmesh")
 _TICK = 0.25  # seconds between two looks at the clock: a silent worker is noticed within 1.5 s and this
@@ -112,6 +112,7 @@ class ManagerThread:
                 raise  # a DeadlineError that the Machine answered with
             if self._machine.error is not None and timeout is not None and slack:
                 raise self._machine.error from None  # it has failed, and is still being torn down
+            self._asked.append((call_id, lambda machine, call_id, now: machine.run.stop_waiting(call_id)))
             raise CallTimeoutError(f"no answer within {timeout:g} s") from error
         finally:
             self._futures.pop(call_id, None)
@@ -160,19 +161,30 @@ class ManagerThread:
             if isinstance(message, TaskPacket):
                 self._packets.append((key, message))
             else:
-                self._do(self._machine.received_from_peer(key, message, now))
+                self._receive(key, message, now)
         while self._packets and time.monotonic() - now < _MOST_OF_TASKS:
             key, packet = self._packets.popleft()
-            self._do(self._machine.received_from_peer(key, packet, time.monotonic()))
+            self._receive(key, packet, time.monotonic())
         self._do(self._machine.tick(now))
         for note in self._unsaid.due(now):
             _log(note)
 
     def _decide(self, call_id: int, decide: Decide, now: float) -> None:
+        """Let the Machine decide; whatever this raises is the caller's, and ends nothing else."""
         try:
             self._do(decide(self._machine, call_id, now))
-        except FlowmeshError as error:
-            self._do([FailCall(call_id, error)])
+        except Exception as error:
+            if (future := self._futures.get(call_id)) is not None and not future.done():
+                future.set_exception(error)
+            elif not isinstance(error, FlowmeshError):
+                log.exception("a call that nobody waits for any more has failed: this is a bug of flowmesh")
+
+    def _receive(self, key: str, message: AnyMessage, now: float) -> None:
+        """Let the Machine take a message; a bug behind one message is logged and ends nothing else."""
+        try:
+            self._do(self._machine.received_from_peer(key, message, now))
+        except Exception:
+            log.exception("%s from a peer was not handled: this is a bug of flowmesh", type(message).__name__)
 
     def _do(self, effects: list[ManagerEffect]) -> None:
         for effect in effects:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 from .errors import GraphError
 from .failures import verb
@@ -15,6 +14,7 @@ from .graph.graph import Graph
 from .inline import run_inline
 from .manager import Manager
 from .node import Node
+from .standard_streams import stderr_is_terminal, write_stderr
 from .status import Status
 from .worker import Worker
 
@@ -63,8 +63,8 @@ def run(
             worker.connect(host=manager.host, port=manager.port)
         manager.commit_graph(graph=graph, mapping=mapping or spread(graph.specs().names, names), packages=packages)
         manager.start()
-        shown = sys.stderr.isatty() if progress is None else progress
-        _watch(manager, sys.stderr if shown else None)
+        shown = stderr_is_terminal() if progress is None else progress
+        _watch(manager, shown and sys.stderr is not None)
         return manager.status()
 
 
@@ -76,19 +76,17 @@ def spread(names: Sequence[str], workers: Sequence[str]) -> dict[str, list[str]]
     return mapping
 
 
-def _watch(manager: Manager, shown: TextIO | None) -> None:
+def _watch(manager: Manager, shown: bool) -> None:
     """Wait for the end, with a progress line."""
-    if shown is None:
+    if not shown:
         manager.wait()
         return
     begun = time.monotonic()
     try:
         while not manager.wait(timeout=_EVERY):
-            shown.write(f"\r\x1b[K{progress_line(manager.status(), time.monotonic() - begun)}")
-            shown.flush()
+            write_stderr(f"\r\x1b[K{progress_line(manager.status(), time.monotonic() - begun)}")
     finally:
-        shown.write("\r\x1b[K")
-        shown.flush()
+        write_stderr("\r\x1b[K")
 
 
 def progress_line(status: Status, seconds: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -16,12 +15,14 @@ from types import TracebackType
 
 from .channel.message_socket import MessageSocket
 from .channel.packet_socket import PeerGone
+from .channel.readable import readable
 from .daemon.capacity import offer
 from .daemon.lifeline import ConnectReply, ConnectRequest, decode_joined, encode
 from .errors import DeadlineError, LinkError, StateError
 from .failures import verb
 from .node import check_name
 from .security.tokens import JoinToken
+from .standard_streams import occupy_standard_descriptors
 
 _ENDS_WITHIN = 15.0  # seconds: a stuck step is killed after 5, and its fork server waits for the others
 
@@ -60,6 +61,7 @@ class Worker:
         only_registered: bool = False,
     ) -> None:
         check_name(name)
+        occupy_standard_descriptors()
         self._capacity = offer(slots, kind, labels, price, functions, only_registered)
         self._functions = "" if functions is None else str(Path(functions).resolve())
         self.name = name
@@ -123,7 +125,7 @@ class Worker:
     def _answer(self, lifeline: MessageSocket, deadline: float) -> ConnectReply:
         try:
             while (left := deadline - time.monotonic()) > 0:
-                select.select([lifeline], [], [], left)
+                readable([lifeline.fileno()], left)
                 received = lifeline.receive()
                 if received is not None:
                     return decode_joined(received[0])

@@ -107,6 +107,14 @@ def test_update_keeps_the_content_type() -> None:
     assert chunk.get("frame")["value"].shape == (2, 4, 3)
 
 
+def test_square_brackets_give_the_value() -> None:
+    chunk = DataChunk()
+    chunk.add("count", 5)
+    assert chunk["count"] == chunk.get("count")["value"] == 5
+    with pytest.raises(ChunkError, match="no record 'frame'.*'count'"):
+        chunk["frame"]
+
+
 def test_update_takes_a_record_as_get_gives_it() -> None:
     chunk = DataChunk()
     chunk.add("it", "a", "text")

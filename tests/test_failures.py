@@ -9,7 +9,7 @@ import pytest
 
 import flowmesh as fm
 from flowmesh import nodes
-from flowmesh.failures import LONGEST, add_note, chunks, headline, is_users, shortened, users_frames, verb
+from flowmesh.failures import LONGEST, add_note, chunks, headline, is_users, listed, shortened, users_frames, verb
 
 
 def test_whose_code_a_file_is() -> None:
@@ -109,3 +109,9 @@ def test_a_verb_keeps_its_name_and_other_errors() -> None:
     with pytest.raises(ZeroDivisionError) as raised:
         fails(0)
     assert traceback.extract_tb(raised.value.__traceback__)[-1].name == "fails"
+
+
+def test_a_list_of_many_names_counts_those_beyond_ten() -> None:
+    assert listed([]) == "none"
+    assert listed(["a", "b"]) == "'a', 'b'"
+    assert listed(map(str, range(1000))) == ", ".join(map(repr, map(str, range(10)))) + ", and 990 more"

@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Sequence
 
 from .packet_socket import PeerGone
+from .readable import readable
 
 _INLINE = 64 * 1024
 _MOST_DESCRIPTORS = 200  # the kernel takes 253 per message
-_PLAIN, _SPILLED, _MORE = b"\0", b"\1", b"\2"
+_PLAIN, _SPILLED, _MORE = _KINDS = b"\0", b"\1", b"\2"
 
 
 class MessageSocket:
@@ -85,7 +86,7 @@ class MessageSocket:
         """The next message, as `receive` gives it, however long it takes; None when the peer has gone instead."""
         try:
             while (received := self.receive()) is None:
-                select.select([self], [], [])
+                readable([self.fileno()])
             return received
         except PeerGone:
             return None
@@ -94,7 +95,7 @@ class MessageSocket:
         """The next message and its descriptors, which the caller closes; None when none waits.
 
         Raises:
-            PeerGone: the peer has closed it or died, and all was read.
+            PeerGone: the peer has closed it or died, and all was read; or what it sent is no message.
         """
         numbers = array.array("i")
         space = socket.CMSG_SPACE(_MOST_DESCRIPTORS * numbers.itemsize)
@@ -110,6 +111,10 @@ class MessageSocket:
         if not packet:
             raise PeerGone
         kind, descriptors = packet[:1], list(numbers)
+        if kind not in _KINDS or (kind == _SPILLED and not descriptors):  # no MessageSocket says that
+            close_all([*self._carried, *descriptors])
+            self._carried = []
+            raise PeerGone
         if kind == _MORE:
             self._carried += descriptors
             return self.receive()

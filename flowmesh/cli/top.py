@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import select
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from ..channel.readable import readable
 from ..errors import LinkError
 from ..status import EdgeStatus, Status
 from ..transport.admin_link import AdminLink
@@ -134,7 +134,7 @@ def _asked_to_end(link: AdminLink, deadline: float, live: bool) -> bool:
     """Wait until the deadline; returns whether q was pressed meanwhile."""
     fds = [sys.stdin.fileno()] if live and sys.stdin.isatty() else []
     while (left := deadline - time.monotonic()) > 0:
-        if link.listen(left, *fds) and fds and select.select(fds, [], [], 0)[0]:
+        if link.listen(left, *fds) and fds and readable(fds, 0):
             keys = os.read(fds[0], 100)
             if not keys or b"q" in keys.lower():
                 return True

@@ -17,6 +17,8 @@ from ..channel.ring import make_ring
 from ..errors import WorkerError
 
 _MOST_UNCLAIMED = 4096
+_MOST_CALLERS = 256  # that have connected and said nothing yet
+_MOST_ACCEPTED = 64  # in one turn of the daemon's loop
 
 
 class Endpoints:
@@ -102,13 +104,13 @@ class Endpoints:
         return edges
 
     def _accept(self) -> None:
-        while True:
+        for _ in range(_MOST_ACCEPTED):
             try:
                 connection, _ = self._listener.accept()
-            except BlockingIOError:
+            except OSError:  # nobody waits, or no descriptor is left: they are accepted when there is one
                 return
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            if struct.unpack("3i", credentials)[1] == os.getuid():
+            if struct.unpack("3i", credentials)[1] == os.getuid() and len(self._callers) < _MOST_CALLERS:
                 self._callers.append(MessageSocket(connection.detach()))
             else:
                 connection.close()

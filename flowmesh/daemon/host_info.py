@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import sys
 
 from .. import __version__
 from ..wire.messages import Registration
 from ..wire.plan_specs import Host, Versions
 from .options import WorkerOptions
+
+_LIFE = secrets.token_hex(
+    8
+)  # of this process: by it the Manager tells a daemon that came back from one that was replaced
 
 
 def registration(name: str, address: str, terms: WorkerOptions) -> Registration:
@@ -23,7 +28,7 @@ def registration(name: str, address: str, terms: WorkerOptions) -> Registration:
         machine=platform.machine(),
     )
     versions = Versions(__version__, f"{sys.version_info.major}.{sys.version_info.minor}")
-    return Registration(name, os.getpid(), host, versions, terms.id, terms.pickle, terms.capacity)
+    return Registration(name, os.getpid(), host, versions, terms.id, terms.pickle, terms.capacity, _LIFE)
 
 
 def _boot_id() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import resource
 import signal
 import time
 
@@ -119,6 +121,9 @@ class Daemon:
             while not (self._leaving and self._slots.is_empty):
                 self._turn()
             self._link.send(Departure(self._name))
+        except Exception as error:
+            self._link.send(Departure(self._name, _reason(error)))
+            raise
         finally:
             self._slots.close()
             self._children.release()
@@ -387,3 +392,12 @@ class Daemon:
 
     def _warn(self, text: str) -> None:
         self._link.send(LogLine("", self._name, logging.WARNING, text))
+
+
+def _reason(error: Exception) -> str:
+    """The error that ends the daemon, for whoever waits for the graph."""
+    advice = ""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        advice = f"; it may have {files} open files: raise the limit (ulimit -n), or run fewer nodes on this worker"
+    return f"died of {type(error).__name__}: {error}{advice}"

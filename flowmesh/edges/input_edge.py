@@ -265,7 +265,10 @@ class InputEdge:
 
     def _view(self, arena: int) -> ArenaView:
         if arena not in self._views and self._ring is not None:
-            self._listen()  # its announcement went along the socket, before the chunk went into the ring
+            try:
+                self._listen()  # its announcement went along the socket, before the chunk went into the ring
+            except PeerGone:  # the producer has died since, but what it sent before can be read
+                pass
         try:
             return self._views[arena]
         except KeyError:

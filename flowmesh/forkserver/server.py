@@ -11,13 +11,13 @@ import faulthandler
 import gc
 import importlib
 import os
-import select
 import signal
 import sys
 import time
 
 from ..channel.message_socket import MessageSocket
 from ..channel.packet_socket import PeerGone
+from ..channel.readable import readable
 from .process_exit import exit_process
 from .protocol import Exited, Forked, ForkRequest, PreloadRequest, decode_request, encode
 
@@ -39,7 +39,7 @@ class ForkServer:
         try:
             while True:
                 pipe = self._pipe.fileno()
-                ready = select.select([pipe, *self._children], [], [])[0]
+                ready = readable([pipe, *self._children])
                 self._reap([fd for fd in ready if fd != pipe])
                 if pipe in ready:
                     self._serve()
@@ -98,7 +98,7 @@ class ForkServer:
         """End after the worker: its nodes notice that too, and tear down."""
         deadline = time.monotonic() + GRACE
         while self._children and (left := deadline - time.monotonic()) > 0:
-            self._reap(select.select(list(self._children), [], [], left)[0])
+            self._reap(readable(self._children, left))
         for pid in self._children.values():
             os.kill(pid, signal.SIGKILL)
 

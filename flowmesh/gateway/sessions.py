@@ -23,7 +23,7 @@ from .incoming import IncomingTransfer
 from .outgoing import OutgoingTransfer
 
 
-class Session:
+class PeerSession:
     """One connection that is in use.
 
     Attributes:
@@ -57,7 +57,7 @@ class PeerSessions:
         self._data = data
         self._say = say
         self._linking = PeerConnections(worker, data.own_address.address)
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, PeerSession] = {}
         self._present: set[str] | None = None  # the present peers, once they are known
 
     @property
@@ -136,7 +136,7 @@ class PeerSessions:
                 case connections.SendOnConnection(connection=connection, message=said):
                     self._data.send(connection, [link_messages.encode(said)])
                 case connections.LinkUp(peer=peer, connection=connection):
-                    self._up(Session(peer, connection))
+                    self._up(PeerSession(peer, connection))
                 case connections.LinkLost(peer=peer, text=text):
                     self._lost(peer, text)
 
@@ -147,7 +147,7 @@ class PeerSessions:
         except LinkError as error:  # an invalid address: there is no way to get a better one
             self._say(LogLine("", self._worker, logging.ERROR, str(error)))
 
-    def _up(self, session: Session) -> None:
+    def _up(self, session: PeerSession) -> None:
         self._sessions[session.peer] = session
         self._say(LinkNews(self._worker, session.peer, True))
 
@@ -203,7 +203,7 @@ class PeerSessions:
 
     def _heard_data(
         self,
-        session: Session,
+        session: PeerSession,
         said: link_messages.EncodedChunk | link_messages.Fragment | link_messages.PacketBatch,
         data: link_messages.Data,
         size: int,
@@ -215,14 +215,16 @@ class PeerSessions:
         elif incoming.received_from_link(said, data):
             session.hurry = True
 
-    def _heard_end(self, session: Session, said: link_messages.EndOfTransfer) -> None:
+    def _heard_end(self, session: PeerSession, said: link_messages.EndOfTransfer) -> None:
         incoming = self.incoming.get(said.transfer)
         if incoming is None or incoming.transfer.source_worker != session.peer:
             self.refused += 1
         else:
             incoming.end()
 
-    def _heard_back(self, session: Session, said: link_messages.CloseTransfer | link_messages.ResumeTransfer) -> None:
+    def _heard_back(
+        self, session: PeerSession, said: link_messages.CloseTransfer | link_messages.ResumeTransfer
+    ) -> None:
         if isinstance(said, link_messages.ResumeTransfer) and said.transfer not in self.outgoing:
             session.resumes[said.transfer] = said.arrived
         elif (outgoing := self._ours(session, said.transfer)) is None:
@@ -232,7 +234,7 @@ class PeerSessions:
         else:
             outgoing.discard("after_end")
 
-    def _ours(self, session: Session, index: int) -> OutgoingTransfer | None:
+    def _ours(self, session: PeerSession, index: int) -> OutgoingTransfer | None:
         """The transfer to that peer; None, and counted, if there is none."""
         outgoing = self.outgoing.get(index)
         if outgoing is not None and outgoing.transfer.target_worker == session.peer:
@@ -253,13 +255,13 @@ class PeerSessions:
                 if not self._send(session, [piece.head, piece.data]):
                     break
 
-    def _send(self, session: Session, frames: list[link_messages.Data]) -> bool:
+    def _send(self, session: PeerSession, frames: list[link_messages.Data]) -> bool:
         if self._data.send(session.connection, frames):
             return True
         self._break(session.peer, session.connection, "the connection was closed")
         return False
 
-    def _answers(self, session: Session) -> Iterable[link_messages.LinkMessage]:
+    def _answers(self, session: PeerSession) -> Iterable[link_messages.LinkMessage]:
         taken: dict[int, int] = {}
         for index, incoming in self.incoming.items():
             if incoming.transfer.source_worker == session.peer:
@@ -275,7 +277,7 @@ class PeerSessions:
                 yield link_messages.EndOfTransfer(index)
 
     def _answers_of(
-        self, session: Session, index: int, incoming: IncomingTransfer
+        self, session: PeerSession, index: int, incoming: IncomingTransfer
     ) -> Iterable[link_messages.LinkMessage]:
         if index not in session.told:
             if (arrived := incoming.resume()) is None:

@@ -19,7 +19,7 @@ from ..shipping.pickle_errors import find_culprit
 from ..shipping.pickling import Reached, ShippingPickler
 from ..wire.job_messages import INLINE_LIMIT, TaskValue
 from ..wire.plan_specs import encode_code
-from .future import Call, Task
+from .future import Task, TaskCall
 
 
 class _Local(threading.local):
@@ -93,7 +93,7 @@ class CallPacker:
         self._codes_seen: set[int] = set()
         self._things: dict[int, Any] = {}
 
-    def pack(self, call: Call, own: Callable[[Task], bool]) -> tuple[bytes, tuple[int, ...], bytes | None]:
+    def pack(self, call: TaskCall, own: Callable[[Task], bool]) -> tuple[bytes, tuple[int, ...], bytes | None]:
         """The call, the numbers of the tasks that it needs, and new code if it needs any that was not packed before.
 
         Args:
@@ -127,7 +127,7 @@ class CallPacker:
             )
         return data, tuple(needs), self._new_code(call, reached)
 
-    def _new_code(self, call: Call, reached: Reached) -> bytes | None:
+    def _new_code(self, call: TaskCall, reached: Reached) -> bytes | None:
         """The code of all calls so far, if this one has reached something new."""
         known = self._reached
         is_new = bool(reached.modules - known.modules) or not self._things
@@ -159,7 +159,7 @@ class CallPacker:
         return packed
 
 
-def _explained(call: Call, error: Exception) -> ShippingError:
+def _explained(call: TaskCall, error: Exception) -> ShippingError:
     from .future import name_of
 
     name = name_of(call.function)

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import TaskError
 from ..tasks import check_options, options_of, remote
 from .backend import TaskBackend
-from .future import Attempt, Call, Task
+from .future import Attempt, Task, TaskCall
 from .tracker import EndedTasks, TaskTracker
 
 log = logging.getLogger("flowmesh")
@@ -121,7 +121,7 @@ class Executor(concurrent.futures.Executor):
         """Begin a chain: `executor >> first >> second`."""
         return self.submit(fn)
 
-    def _call(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, unpack: bool = False) -> Call:
+    def _call(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, unpack: bool = False) -> TaskCall:
         if not callable(fn) and not isinstance(fn, remote):
             raise TaskError(f"submit() needs a function or a remote, got {type(fn).__name__}")
         if inspect.isgeneratorfunction(fn) or inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
@@ -138,9 +138,9 @@ class Executor(concurrent.futures.Executor):
             raise TaskError(
                 "under a budget a task needs timeout=: what an attempt may cost is reserved before it starts"
             )
-        return Call(fn, args, kwargs, options, unpack)
+        return TaskCall(fn, args, kwargs, options, unpack)
 
-    def launch(self, call: Call, *, internal: bool = False) -> Task:
+    def launch(self, call: TaskCall, *, internal: bool = False) -> Task:
         """Submit a call that was checked."""
         task = Task(self, self.backend.next_number(), call)
         self._tracker.add(task, internal=internal)
@@ -161,7 +161,7 @@ class Executor(concurrent.futures.Executor):
 
     def put(self, value: Any) -> Task:
         """A task that is done with this value: give it to many calls, and it is pickled and sent once."""
-        task = Task(self, self.backend.next_number(), Call(_given, (), {}))
+        task = Task(self, self.backend.next_number(), TaskCall(_given, (), {}))
         self._tracker.add(task, internal=True)
         task.add_done_callback(self._ended)
         try:

@@ -47,7 +47,7 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Call:
+class TaskCall:
     """What is to be called: a function or a `remote`, its arguments, and the options of all sources, merged."""
 
     function: Any
@@ -69,7 +69,7 @@ class Task(Future[Any]):
         worker: the worker of the last attempt; None before the first.
     """
 
-    def __init__(self, executor: Executor, number: int, call: Call) -> None:
+    def __init__(self, executor: Executor, number: int, call: TaskCall) -> None:
         super().__init__()
         self.executor = executor
         self.number = number
@@ -181,7 +181,7 @@ class Task(Future[Any]):
             raise TaskError(f"the result of {self.name!r} was rejected ({reason}), and no retry is left: give retries=")
         options = self.call.options | {"retries": left}
         avoid = (*self.call.avoid, *(() if self.worker is None else (self.worker,)))
-        call = Call(self.call.function, self.call.args, self.call.kwargs, options, self.call.unpack, avoid)
+        call = TaskCall(self.call.function, self.call.args, self.call.kwargs, options, self.call.unpack, avoid)
         return self.executor.launch(call)
 
     def __rshift__(self, function: Any) -> Task:

@@ -63,7 +63,7 @@ def main(descriptor: int) -> None:
         raise LinkError(f"a slot's process must get SetUpSlot first, got {type(setup).__name__}")
     _take_output(files[0])
     _step_back()
-    SlotProcess(pipe, setup).run()
+    SlotRunner(pipe, setup).run()
 
 
 def _take_output(log: int) -> None:
@@ -86,7 +86,7 @@ def _step_back() -> None:
             pass  # this kernel has none, or does not let us
 
 
-class SlotProcess:
+class SlotRunner:
     """One slot's process."""
 
     def __init__(self, pipe: MessageSocket, setup: SetUpSlot) -> None:

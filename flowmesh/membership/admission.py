@@ -6,7 +6,6 @@ It accepts no key by itself: the allowlist does that. It knows nothing of the gr
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ from ..errors import LinkError
 from ..security.addresses import is_loopback, reachable
 from ..security.keys import KeyPair
 from ..security.tokens import JoinToken
+from ..standard_streams import write_stderr
 from ..transport.control_link import ManagerLink
 from .keystore import WorkerKeystore
 from .mdns import MdnsAnnouncement
@@ -65,10 +65,9 @@ class Admission:
 
     def invite(self, token: JoinToken) -> None:
         """Show the line to paste: on the terminal, not in the log, which is kept and passed on."""
-        sys.stderr.write(
+        write_stderr(
             f"flowmesh: a worker on another machine joins with this line, once, within the hour:\n  {token.line}\n"
         )
-        sys.stderr.flush()
 
     def announce(self) -> None:
         """Announce the Manager on the local network, until `close`.

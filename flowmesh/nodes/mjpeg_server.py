@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ..chunk import DataChunk
 from ..errors import FlowmeshError, GraphError
 from ..node import register
+from ..standard_streams import write_stderr
 from .base import BaseNode, is_whole
 from .http_server import ViewServer
 from .images import is_picture, pictures
@@ -74,7 +74,7 @@ class MjpegServer(BaseNode):
             raise FlowmeshError(f"{self.name}: {error}: choose another port, or port=0 for any free one") from error
         self._server.start()
         self.logger.info("to be seen at %s", self._server.url)
-        sys.stderr.write(f"{self.name}: to be seen at {self._server.url}\n")  # for whom no logging is set up
+        write_stderr(f"{self.name}: to be seen at {self._server.url}\n")  # for whom no logging is set up
 
     def step(self, data: Mapping[str, DataChunk]) -> None:
         for sender, chunk in data.items():

@@ -25,6 +25,7 @@ from .inputs import Inputs
 from .outputs import Outputs
 from .single_input import SingleInput
 from .stepper import Stepper
+from .thread_shutdown import shut_down_threads
 from .tracebacks import describe, sendable
 
 
@@ -54,6 +55,19 @@ def main(descriptor: int) -> None:
         pipe.send(encode(NodeFailure(setup.graph, setup.node.name, setup.worker, "runtime", 0, text)))
         pipe.flush(within=2.0)
         raise
+    _end_threads(setup, pipe, stepper.left_to_end(setup.stop_timeout))
+
+
+def _end_threads(setup: SetUp, pipe: MessageSocket, within: float) -> None:
+    """Wait for the threads and executors that the node has left; those that do not end are an error of the node."""
+
+    def overdue(names: list[str]) -> None:
+        left = ", ".join(names) or "what was registered with atexit"
+        text = f"threads that it left did not end within {setup.stop_timeout:g} s, and were cut off: {left}"
+        pipe.send(encode(NodeFailure(setup.graph, setup.node.name, setup.worker, "teardown", 0, text)))
+        pipe.flush(within=0.3)
+
+    shut_down_threads(within, overdue)
 
 
 def _first_message(pipe: MessageSocket) -> tuple[SetUp, list[int]] | None:

@@ -68,6 +68,8 @@ _UNTIMED = 7  # quick steps that follow a timed one at once, and are not
 _LONGEST_WAIT = 3600.0  # seconds: poll takes no more than some weeks, and a rate may ask for years
 _CATCH_UP = 1.0  # seconds by which a paced source may be late and still make up for it
 
+_TO_TELL = 0.5  # seconds before a late process is killed in which it tells what it waits for
+
 
 class Stepper:
     """The loop of one node, until its Machine ends the process."""
@@ -90,6 +92,7 @@ class Stepper:
         self._unhandled: list[AnyMessage] = []
         self._interrupted = False
         self._yield: PauseBlocked | None = None  # whether a consumer has paused already
+        self._torn_down_at = time.monotonic()
         self._leaving = False
         self._setup_begun = False
         self._thread = 0
@@ -324,6 +327,10 @@ class Stepper:
             self._hear()
         return not self._interrupted
 
+    def left_to_end(self, stop_timeout: float) -> float:
+        """Seconds until the worker kills this process, less what it takes to name the reason; at least half a second."""
+        return max(0.5, self._torn_down_at + stop_timeout - _TO_TELL - time.monotonic())
+
     def warn(self, text: str) -> None:
         """Send a warning about this node to the Manager's log."""
         self._do(
@@ -433,6 +440,7 @@ class Stepper:
             case PauseBlocked():
                 self._do(self._machine.on_blocked_by_paused())
             case TearDown():
+                self._torn_down_at = time.monotonic()
                 while self._receive():
                     pass
                 self._do(self._machine.tear_down())

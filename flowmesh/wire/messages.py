@@ -42,6 +42,7 @@ class Registration(Message, frozen=True):
     id: str = ""  # the owner's name for this machine; shown in the status
     pickle: bool = True  # whether it takes pickled values
     capacity: Capacity = Capacity()  # its capacity for tasks
+    life: str = ""  # random, one per daemon process: another one under the same name means that the old process is dead
 
 
 class Welcome(Message, frozen=True):
@@ -72,9 +73,10 @@ class Rejoin(Message, frozen=True):
 
 
 class Departure(Message, frozen=True):
-    """Worker, admin client → Manager: I leave in order."""
+    """Worker, admin client → Manager: I leave: in order, or because of an error, which is the `reason`."""
 
     name: str
+    reason: str = ""
 
 
 class Dismiss(Message, frozen=True):
@@ -186,6 +188,7 @@ class SetUp(Message, frozen=True):
     names: tuple[str, ...]
     inputs: tuple[EdgeEnd, ...]
     outputs: tuple[EdgeEnd, ...]
+    stop_timeout: float = 5.0  # seconds from TearDown to the process's end
 
 
 class EdgeEnd(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from flowmesh.wire.messages import (
     GatewayOpened,
     Heartbeat,
     LinkNews,
+    Message,
     MetricsReport,
     PeerGateways,
     Registration,
@@ -72,6 +73,11 @@ class Link:
         self.address = address
         self.peers: dict[str, LinkAddress] = {}
         self.says: deque[Any] = deque()
+
+
+def registration(name: str, boot: str = "boot", life: str = "") -> Registration:
+    """What the daemon process of that life says of itself."""
+    return Registration(name, 7, host(boot, name), VERSIONS, life=life)
 
 
 class Worker:
@@ -129,8 +135,11 @@ class World:
         return worker
 
     def register(self, worker: Worker) -> None:
-        name = worker.machine.name
-        worker.up.append(Registration(name, 7, host(self.hosts.get(name, "boot"), name), VERSIONS))
+        worker.up.append(registration(worker.machine.name, self.hosts.get(worker.machine.name, "boot")))
+
+    def manager_receives(self, worker: Worker, message: Message) -> None:
+        """A message that this worker's process did not send, under its key."""
+        self._manager_does(self.manager.received_from_peer(worker.key, message, self.now))
 
     def vanish(self, name: str) -> None:
         """The worker's host is switched off."""

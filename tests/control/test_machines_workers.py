@@ -9,11 +9,21 @@ import pytest
 
 from flowmesh.control.effect import Log
 from flowmesh.errors import DeadlineError, GraphError, NodeDied, NodeError, StateError, WorkerError
-from flowmesh.wire.messages import Deploy, LogLine, MetricsReport, NodeFailure, NodeNews, Reply
+from flowmesh.wire.messages import (
+    Departure,
+    Deploy,
+    Gather,
+    LogLine,
+    Message,
+    MetricsReport,
+    NodeFailure,
+    NodeNews,
+    Reply,
+)
 from flowmesh.wire.states import GraphState, NodeState
 
 from .fakes import Behaviour
-from .harness import BEAT, Worker, World, plan
+from .harness import BEAT, Worker, World, plan, registration
 from .scenarios import CHAIN, FLOWING, ONE, TWO, chain, nothing_lives, reach, running
 
 
@@ -68,6 +78,64 @@ def test_a_commit_to_a_worker_that_has_gone_fails_at_once() -> None:
         world.result(world.commit(graph))
     assert (world.now, world.manager.state) == (begun, GraphState.EMPTY)
     world.result(world.commit(plan(CHAIN, ONE)))
+
+
+def test_another_process_under_the_key_of_a_worker_ends_what_that_one_ran_at_once() -> None:
+    world = running("local", "other")
+    wait = world.wait()
+    worker = world.workers["other"]
+    world.manager_receives(worker, registration("other", life="another"))
+    with pytest.raises(
+        WorkerError, match="worker 'other' .pid 7. died, and another process has taken its place; it ran"
+    ):
+        world.result(wait, within=1)
+    assert "other" in world.manager.registry.workers
+
+
+def test_a_worker_that_dies_of_an_error_says_which() -> None:
+    world = running("local", "other")
+    world.manager_receives(world.workers["other"], Departure("other", "died of OSError: no descriptor is left"))
+    with pytest.raises(
+        WorkerError, match="worker 'other' .pid 7. died of OSError: no descriptor is left; it ran 'edges'"
+    ):
+        world.result(world.wait())
+
+
+def test_the_same_process_that_registers_once_more_loses_nothing() -> None:
+    world = running("local", "other")
+    world.manager_receives(world.workers["other"], registration("other", life=""))
+    world.pass_time(1)
+    assert world.manager.state is GraphState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        NodeNews("graph.1", "film", NodeState.ENDED, 1, 7, True),
+        NodeFailure("graph.1", "film", "other", "step", 3, "spoofed"),
+        LogLine("film", "other", logging.ERROR, "spoofed"),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_what_a_worker_says_of_another_ones_nodes_is_ignored_and_counted(message: Message) -> None:
+    world = running("local", "other")
+    world.manager_receives(world.workers["other"], message)
+    world.pass_time(1)
+    assert world.manager.ignored == 1
+    assert world.manager.state is GraphState.RUNNING
+    assert not any("spoofed" in note.text for note in world.notes)
+    world.manager_receives(world.workers["local"], LogLine("film", "local", logging.ERROR, "its own"))
+    assert any(note.text == "its own" for note in world.notes)
+
+
+def test_an_answer_counts_only_from_the_worker_that_was_asked() -> None:
+    world = running("local", "other")
+    gathering = world.gather()
+    numbers = [message.call_id for message in world.workers["local"].down if isinstance(message, Gather)]
+    for number in numbers:
+        world.manager_receives(world.workers["other"], Reply(number, b"spoofed"))
+    assert world.manager.ignored == len(numbers) > 0
+    assert b"spoofed" not in world.result(gathering).values()
 
 
 def test_a_plan_that_a_broken_connection_took_is_sent_again_and_one_that_came_is_not_begun_twice() -> None:

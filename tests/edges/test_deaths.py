@@ -169,3 +169,14 @@ def test_three_processes_pass_frames_on_for_long() -> None:
         told = d.heard()
         assert told == b"whole 3000", told
     assert [rig.copied(wire) for wire in rig.wires] == [0, 0, 0]
+
+
+@alone
+def test_what_was_sent_before_a_death_can_be_read_also_the_first_frame_of_an_arena() -> None:
+    _, a, b = two(wait=never)
+    a.emit(numbered(0))
+    for edge in a.outputs.edges:
+        edge.end.close()  # as the kernel does when its process dies
+    assert verified(b.take_all()[0]) == 0
+    b.inputs.receive()
+    assert b.ended == {0}

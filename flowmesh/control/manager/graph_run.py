@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ...errors import DeadlineError, FlowmeshError, StateError, WorkerError
-from ...failures import add_note
+from ...failures import add_note, listed
 from ...wire.messages import Deploy, Message, MetricsReport, NodeNews, PauseBlocked, Start, Stop, TearDown
 from ...wire.plan_specs import Plan
 from ...wire.states import GRAPH, GraphState, NodeState, move
@@ -128,6 +128,11 @@ class GraphRun:
         self._waiters.add("wait", call_id)
         return []
 
+    def stop_waiting(self, call_id: int) -> list[ManagerEffect]:
+        """The caller of this `wait` has given up."""
+        self._waiters.discard("wait", call_id)
+        return []
+
     def reset(self, call_id: int, now: float) -> list[ManagerEffect]:
         """Tear down whatever there is, and forget it."""
         if self.state is GraphState.EMPTY:
@@ -219,11 +224,12 @@ class GraphRun:
 
     def _deploy(self, call_id: int, verb: str, plan: Plan, timeout: float, now: float) -> list[ManagerEffect]:
         committed = Deployment(plan)
-        lost = ", ".join(repr(name) for name in committed.workers if name not in self._registry.workers)
+        lost = [name for name in committed.workers if name not in self._registry.workers]
         if lost:
             return [
                 FailCall(
-                    call_id, WorkerError(f"{verb}(): nodes are mapped to {lost}, which is not registered any more")
+                    call_id,
+                    WorkerError(f"{verb}(): nodes are mapped to {listed(lost)}, which is not registered any more"),
                 )
             ]
         self._become("commit" if self.state is GraphState.EMPTY else "start", now + timeout)
@@ -302,7 +308,7 @@ class GraphRun:
             case GraphState.STOPPING if "halt" in self._waiters:  # a stuck node is killed by its worker
                 return self._end("halt", now)
             case GraphState.STOPPING:
-                busy = ", ".join(repr(member.name) for member in self.deployment.busy)
+                busy = listed(member.name for member in self.deployment.busy)
                 return self._waiters.fail("stop", error=DeadlineError(f"stop(): still busy in a step: {busy}"))
             case GraphState.FAILING if not self._closing:
                 return self._close(now)

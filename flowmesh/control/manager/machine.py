@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from ...errors import FlowmeshError, GraphError, NodeDied, NodeError, StateError, WorkerError
-from ...failures import LONGEST, chunks, shortened
+from ...failures import LONGEST, chunks, listed, shortened
 from ...wire.messages import (
     AnyMessage,
     Call,
@@ -73,6 +75,7 @@ class ManagerMachine:
         self.jobs = JobsHub()
         self.run = GraphRun(self.registry, self._requests, drain=drain, stop_timeout=stop_timeout, address=address)
         self._farewell: tuple[int, float] | None = None
+        self.ignored = 0  # what workers have said of nodes and calls that are not theirs
 
     # --- the graph: GraphRun decides ---------------------------------------------------------------------------------
 
@@ -155,7 +158,7 @@ class ManagerMachine:
         """Revoke a worker, by its name, or a token, by its id, with the worker that it enrolled."""
         struck = self.registry.revoke_worker(which)
         if struck is None:
-            there = ", ".join(map(repr, self.registry.workers)) or "none"
+            there = listed(self.registry.workers)
             ids = ", ".join(each.id for each in self.registry.tokens.listing(now)) or "none"
             return [
                 FailCall(
@@ -237,13 +240,16 @@ class ManagerMachine:
     def received_from_peer(self, key: str, message: AnyMessage, now: float) -> list[ManagerEffect]:
         """Handle a message from a peer, known by its key."""
         if self.admins.concerns(key, message):
-            effects = self.admins.received_from_admin(key, message, now)
+            answers = self.admins.received_from_admin(key, message, now)
             if isinstance(message, TaskPacket) and key in self.admins:
                 self.jobs.received(key, message, now)
             self._drop_clients(now)
-            return effects
+            return answers
+        effects: list[ManagerEffect] = []
+        if isinstance(message, Registration):
+            effects += self._replaced(key, message, now)
         before = self.registry.by_key(key)
-        effects = self.registry.received_from_worker(key, message, now)
+        effects += self.registry.received_from_worker(key, message, now)
         worker = self.registry.by_key(key)
         if isinstance(message, Registration) and worker is not None and worker is not before:
             self.jobs.worker_joined(worker.name, key, message.capacity, now)
@@ -253,29 +259,51 @@ class ManagerMachine:
                 effects.append(SendToPeer(key, Rejoin()))
             return effects
         match message:
-            case NodeNews() if message.graph == self._graph:
+            case NodeNews() if message.graph == self._graph and self._may_speak_for(worker, message.node):
                 effects += self.run.node_changed(message, now)
-            case NodeFailure() if message.graph == self._graph:
+            case NodeFailure() if message.graph == self._graph and self._may_speak_for(worker, message.node):
                 effects += self.run.node_failed(_error_of(message), now)
+            case Reply(call_id=number) | MetricsReport(call_id=number) if not self._was_asked(worker, number):
+                self.ignored += 1
             case Reply(call_id=number, value=value, error=""):
                 effects += self._requests.part_answered(number, value)
             case Reply(call_id=number, error=error):
                 effects += self._requests.part_failed(number, NodeError(error, worker=worker.name))
             case MetricsReport(call_id=number):
-                self.reports[worker.name] = message
-                effects += self._requests.part_answered(number, message)
+                theirs = {name: count for name, count in message.nodes.items() if self._may_speak_for(worker, name)}
+                self.reports[worker.name] = report = msgspec.structs.replace(message, nodes=theirs)
+                effects += self._requests.part_answered(number, report)
             case GatewayOpened(link=link) if message.graph == self._graph:
                 effects += self._tell_peers(self._links.gateway_opened(worker.name, link, now))
             case LinkNews() if message.graph == self._graph:
                 effects += self._peer_news(worker, message, now)
-            case LogLine(node=node, level=level, text=text):
+            case LogLine(node=node, level=level, text=text) if not node or self._may_speak_for(worker, node):
                 effects.append(Log(level, text, node, worker.name))
             case TaskPacket() if key in self.jobs.machine.workers:
                 self.jobs.received(key, message, now)
-            case Departure():
+            case Departure(reason=reason):
                 effects += self.registry.worker_departed(worker)
-                effects += self._worker_gone(worker, "left", now) + self._take_leave(now)
+                effects += self._worker_gone(worker, shortened(reason, 1000) or "left", now) + self._take_leave(now)
         return effects
+
+    def _replaced(self, key: str, registration: Registration, now: float) -> list[ManagerEffect]:
+        """A daemon process that registers under the key of another one: the other is dead, with all that it ran."""
+        old = self.registry.take_predecessor(key, registration)
+        return [] if old is None else self._worker_gone(old, "died, and another process has taken its place", now)
+
+    def _was_asked(self, worker: RegisteredWorker, number: int) -> bool:
+        """Whether that part of a request was asked of that worker; an answer that comes too late is nobody's any more."""
+        part = self._requests.part(number)
+        return (
+            part is None or part == worker.name or (part in self.members and self.members[part].worker == worker.name)
+        )
+
+    def _may_speak_for(self, worker: RegisteredWorker, node: str) -> bool:
+        """Whether the node runs on that worker; what a worker says of others' nodes is ignored, and counted."""
+        if node in self.members and self.members[node].worker == worker.name:
+            return True
+        self.ignored += 1
+        return False
 
     def was_suspended(self, seconds: float) -> None:
         """Note that the Manager itself, perhaps the whole machine, was suspended for `seconds`."""
@@ -308,7 +336,7 @@ class ManagerMachine:
     def _worker_gone(self, worker: RegisteredWorker, how: str, now: float) -> list[ManagerEffect]:
         text = f"worker {worker.name!r} (pid {worker.pid}) {how}"
         theirs = self.run.worker_lost(worker.name)
-        error = WorkerError(f"{text}; it ran {', '.join(repr(member.name) for member in theirs) or 'no node'}")
+        error = WorkerError(f"{text}; it ran {listed(member.name for member in theirs) if theirs else 'no node'}")
         effects: list[ManagerEffect] = [Log(logging.WARNING if theirs else logging.INFO, text)]
         self.jobs.worker_left(worker.key, now)
         effects += self._requests.parts_lost([worker.name, *(member.name for member in theirs)], error)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from ...errors import DeadlineError, FlowmeshError
+from ...failures import listed
 from ..manager.effects import AnswerCall, FailCall, ManagerEffect
 
 
@@ -48,6 +49,11 @@ class PendingRequests:
             effects.append(message(part, number))
         return effects if effects else [AnswerCall(call_id, {})]
 
+    def part(self, number: int) -> str | None:
+        """The node or worker that this part was asked of; None once it is answered or given up."""
+        request = self._waiting.get(number)
+        return None if request is None else request.missing[number]
+
     def part_answered(self, number: int, value: object) -> list[ManagerEffect]:
         """Record the answer to a part."""
         request = self._waiting.pop(number, None)
@@ -78,7 +84,7 @@ class PendingRequests:
         effects: list[ManagerEffect] = []
         for request in {request.call_id: request for request in self._waiting.values()}.values():
             if now >= request.deadline:
-                silent = ", ".join(map(repr, request.missing.values()))
+                silent = listed(request.missing.values())
                 effects += self._give_up(request, DeadlineError(f"{request.what}: no answer in time from {silent}"))
         return effects
 

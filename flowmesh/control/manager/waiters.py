@@ -22,6 +22,10 @@ class Waiters:
         """Add a call that waits."""
         self._waiting[verb].add(call_id)
 
+    def discard(self, verb: str, call_id: int) -> None:
+        """One of them waits no longer."""
+        self._waiting[verb].discard(call_id)
+
     def answer(self, verb: str, value: object = None) -> list[ManagerEffect]:
         """Answer all calls of this verb."""
         return [AnswerCall(call_id, value) for call_id in self._take(verb)]
@@ -31,5 +35,5 @@ class Waiters:
         return [FailCall(call_id, error) for verb in verbs for call_id in self._take(verb)]
 
     def _take(self, verb: str) -> list[int]:
-        tokens, self._waiting[verb] = self._waiting[verb], set()
-        return sorted(tokens)
+        call_ids, self._waiting[verb] = self._waiting[verb], set()
+        return sorted(call_ids)

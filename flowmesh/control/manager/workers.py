@@ -34,6 +34,7 @@ class RegisteredWorker:
         self.host: Host = registration.host
         self.id = registration.id
         self.pickle = registration.pickle
+        self.life = registration.life
         self.heard_at = now
 
 
@@ -61,6 +62,13 @@ class WorkerRegistry:
 
     def by_key(self, key: str) -> RegisteredWorker | None:
         return next((worker for worker in self.workers.values() if worker.key == key), None)
+
+    def take_predecessor(self, key: str, registration: Registration) -> RegisteredWorker | None:
+        """The worker that had this key before, if another process holds the key now: it is registered no more."""
+        worker = self.by_key(key)
+        if worker is None or worker.life == registration.life:
+            return None
+        return self.workers.pop(worker.name)
 
     def send_to_workers(self, names: Iterable[str], message: Message) -> list[ManagerEffect]:
         """Send to those of these workers that are still registered."""

@@ -127,6 +127,7 @@ class WorkerMachine:
             run=self.plan.run,
             epoch=1,
             names=self.plan.names,
+            stop_timeout=self._stop_timeout,
             inputs=tuple(edge_end(edge, edge.spec.source, again=self._gateway.restarts > 0) for edge in member.inputs),
             outputs=tuple(edge_end(edge, edge.spec.target) for edge in member.outputs),
         )

@@ -68,6 +68,31 @@ def test_step_is_one_step_of_each_source(cluster: Cluster, workers: int) -> None
         manager.step()
 
 
+def test_a_wait_that_timed_out_leaves_nothing_behind(cluster: Cluster, workers: int) -> None:
+    manager = cluster.commit(counting(rate=100), workers)
+    manager.start()
+    for _ in range(100):
+        assert not manager.wait(0.0)
+    manager.status()  # after what the waits have left to do
+    assert "wait" not in manager._machine.run._waiters
+
+
+@pytest.mark.parametrize("wrong", [["one"], 5, None, b"one"])
+def test_a_wrong_argument_of_revoke_is_an_error_and_ends_nothing(cluster: Cluster, wrong: Any) -> None:
+    with pytest.raises(fm.WorkerError, match="which must be a worker's name, a token or its id, got"):
+        cluster.manager.revoke(wrong)
+    assert set(cluster.manager.workers) == {"one", "two"}
+
+
+def test_a_bug_behind_a_call_is_the_callers_and_ends_nothing_else(cluster: Cluster) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        cluster.manager._thread.ask(broken, 5.0)
+    assert set(cluster.manager.status().workers) == {"one", "two"}
+
+
 def test_gather_gives_each_node_s_newest_value(cluster: Cluster, workers: int) -> None:
     manager = cluster.commit(counting(), workers)
     assert manager.gather() == {"count": None, "relay": None, "sink": None}
