@@ -15,7 +15,7 @@ from .loader import load
 from .table import counted
 
 DESCRIPTION = """Find all that is wrong with the graph of a Python file, and whether its code can be shipped; where nothing
-is, tell what each sink is promised, and why. Nothing is run but the file's top level."""
+is, tell what is guaranteed to each sink, and why. Nothing is run but the file's top level."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     graph = load(asked.file)
     errors = errors_of(graph)
-    promises = {} if errors else graph.guarantees()
-    sys.stdout.write((_as_json(errors, promises) if asked.json else _as_text(graph, errors, promises)) + "\n")
+    guarantees = {} if errors else graph.guarantees()
+    sys.stdout.write((_as_json(errors, guarantees) if asked.json else _as_text(graph, errors, guarantees)) + "\n")
     return FAILED if errors else OK
 
 
@@ -47,17 +47,19 @@ def errors_of(graph: Graph) -> list[str]:
     return errors
 
 
-def _as_json(errors: list[str], promises: dict[str, Guarantee]) -> str:
-    return json.dumps({"ok": not errors, "errors": errors, "promises": {k: v._asdict() for k, v in promises.items()}})
+def _as_json(errors: list[str], guarantees: dict[str, Guarantee]) -> str:
+    return json.dumps(
+        {"ok": not errors, "errors": errors, "guarantees": {k: v._asdict() for k, v in guarantees.items()}}
+    )
 
 
-def _as_text(graph: Graph, errors: list[str], promises: dict[str, Guarantee]) -> str:
+def _as_text(graph: Graph, errors: list[str], guarantees: dict[str, Guarantee]) -> str:
     if errors:
         return "\n".join(errors)
     lines = [f"nothing is wrong with {counted(len(graph), 'node')} and {counted(len(graph.edges), 'edge')}"]
-    for sink, promise in promises.items():
+    for sink, guarantee in guarantees.items():
         lines += [
-            f"{sink}: {promise.delivery}; contents {promise.contents}",
-            *(f"    {why}" for why in promise.because),
+            f"{sink}: {guarantee.delivery}; contents {guarantee.contents}",
+            *(f"    {why}" for why in guarantee.because),
         ]
     return "\n".join(lines)

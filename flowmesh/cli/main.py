@@ -18,7 +18,7 @@ from .exit_codes import FAILED, INTERRUPTED, USAGE, UsageError
 
 VERBS = {
     "run": "run the graph of a Python file to its end",
-    "check": "find all that is wrong with a graph, and tell what each sink is promised",
+    "check": "find all that is wrong with a graph, and tell the guarantees of each sink",
     "graph": "draw a graph",
     "status": "show the workers, nodes and edges of a running Manager",
     "top": "show them live: rates, queues, drops, processor, memory",

@@ -60,10 +60,10 @@ def guarantees(graph: Graph) -> dict[str, Guarantee]:
         if len(edges) > 1:
             reasons += _join_reasons(name, specs.joins[name].kind, edges)
         above[name] = list(dict.fromkeys(reasons))
-    return {name: _promise(above[name]) for name, kind in specs.kinds.items() if kind == "sink"}
+    return {name: _guarantee(above[name]) for name, kind in specs.kinds.items() if kind == "sink"}
 
 
-def _promise(reasons: list[_Reason]) -> Guarantee:
+def _guarantee(reasons: list[_Reason]) -> Guarantee:
     deliveries = {reason.delivery for reason in reasons}
     delivery = LATEST if LATEST in deliveries else AT_MOST_ONCE if AT_MOST_ONCE in deliveries else EXACTLY_ONCE
     contents = ONE if any(reason.contents == ONE for reason in reasons) else EQUAL

@@ -105,7 +105,7 @@ def test_a_check_tells_what_each_sink_is_promised(write: Write, flowmesh: Ended)
     )
     told = json.loads(flowmesh("check", "counting.py", "--json").stdout)
     assert (told["ok"], told["errors"]) == (True, [])
-    assert told["promises"]["take"]["delivery"] == "every chunk, in order, exactly once"
+    assert told["guarantees"]["take"]["delivery"] == "every chunk, in order, exactly once"
 
 
 def test_a_check_finds_all_errors_at_once(write: Write, flowmesh: Ended) -> None:
@@ -125,7 +125,7 @@ graph.add_edge('end', 'sink')
     assert ended.stdout.count("write step(self, data)") == 2
     assert "lock" in ended.stdout.splitlines()[-1]
     told = json.loads(flowmesh("check", "file.py", "--json").stdout)
-    assert (told["ok"], len(told["errors"]), told["promises"]) == (False, len(ended.stdout.splitlines()), {})
+    assert (told["ok"], len(told["errors"]), told["guarantees"]) == (False, len(ended.stdout.splitlines()), {})
 
 
 def test_pictures_in_every_format(write: Write, flowmesh: Ended, tmp_path: Path) -> None:
