@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..recording.compare import compare
+from ..recording.comparison import compare
 from ..recording.reader import SessionReader
 from .exit_codes import FAILED, INCOMPLETE, OK, UsageError
 from .info import is_complete

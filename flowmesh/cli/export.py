@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..recording.export import KINDS, export
+from ..recording.exporter import KINDS, export
 from ..recording.reader import SessionReader
 from .exit_codes import INCOMPLETE, OK, UsageError
 from .info import is_complete

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..recording.recover import recover
+from ..recording.recovery import recover
 from .exit_codes import OK
 from .table import counted
 

@@ -7,6 +7,7 @@ They exist only after the first task has come.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -189,7 +190,9 @@ class SlotProcesses:
         # appended to, whatever the processes that share it do: opened anew, as a memfd has no such flag at first
         appending = os.open(f"/proc/self/fd/{log}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         os.close(log)
-        process = SlotProcess(MessageSocket(ours.detach()), appending, tempfile.mkdtemp(prefix="flowmesh-task-"))
+        # Its process makes the folder, so that nothing is left of a daemon that dies before that process knows its name.
+        folder = os.path.join(tempfile.gettempdir(), f"flowmesh-task-{secrets.token_hex(8)}")
+        process = SlotProcess(MessageSocket(ours.detach()), appending, folder)
         self._processes[slot] = process
         setup = SetUpSlot(process.folder, self._worker, self._functions)
         assert process.pipe is not None

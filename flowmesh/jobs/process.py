@@ -103,6 +103,7 @@ class SlotRunner:
     def run(self) -> None:
         """Until SIGTERM, or the worker goes."""
         signal.signal(signal.SIGTERM, self._terminated)
+        os.mkdir(self._setup.folder, 0o700)
         threading.Thread(target=self._read, name="flowmesh-slot", daemon=True).start()
         while True:
             self._attempt(self._runs.get())

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import compare
-    from .export import export
+    from .comparison import compare
+    from .exporter import export
     from .options import Audio, Exact, Jpeg, Raw, Values, Video
     from .player import Player
     from .reader import SessionReader
     from .recorder import Recorder
-    from .recover import recover
+    from .recovery import recover
 
 __all__ = [
     "Audio",
@@ -42,16 +42,15 @@ _MODULES = {
     "SessionReader": "reader",
     "Values": "options",
     "Video": "options",
-    "compare": "compare",
-    "export": "export",
-    "recover": "recover",
+    "compare": "comparison",
+    "export": "exporter",
+    "recover": "recovery",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # A function's module has its name: the function takes its place here, also after the module was imported.
     value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     return value
 

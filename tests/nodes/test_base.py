@@ -17,7 +17,9 @@ from ..integration.single_host.conftest import Cluster
 from ..integration.single_host.example_nodes import Collect, Count, collected, default
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "CsvWriter": {"path": "a.csv"},
     "ImageFolder": {"path": "."},
+    "JsonLinesWriter": {"path": "a.jsonl"},
     "NetworkVideo": {"url": "rtsp://somewhere/it"},
     "Resize": {"scale": 0.5},
     "Throttle": {"per_second": 5},

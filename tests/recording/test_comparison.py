@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flowmesh import recording
 from flowmesh.errors import FlowmeshError
 from flowmesh.recording import compare
 
@@ -63,3 +65,10 @@ def test_only_the_streams_that_are_asked_for(tmp_path: Path) -> None:
     assert [one.node for one in compare(a, b, ["meter"])] == ["meter"]
     with pytest.raises(FlowmeshError, match=r"stream of ghost; there are: meter, other"):
         compare(a, b, ["ghost"])
+
+
+def test_the_functions_stay_functions_whatever_was_imported_before() -> None:
+    importlib.import_module("flowmesh.cli.compare")
+    importlib.import_module("flowmesh.cli.export")
+    importlib.import_module("flowmesh.cli.recover")
+    assert all(callable(getattr(recording, name)) for name in ("compare", "export", "recover"))

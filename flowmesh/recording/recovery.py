@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..errors import FlowmeshError
-from .export import write_marks, write_stored
+from .exporter import write_marks, write_stored
 from .reader import FileReport, SessionReader
 from .schemas import TOTALS_METADATA
 from .session import StreamTotals
