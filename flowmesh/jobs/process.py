@@ -45,6 +45,7 @@ from .nested import NestedBackend
 from .values import flaw_of
 
 _LOG_KEPT = 64 * 1024  # bytes
+_TRIES = 20  # to remove a folder that a call still writes to
 _SENDS_WITHIN = 30.0  # seconds that the worker may take to read an outcome
 
 
@@ -86,6 +87,20 @@ def _step_back() -> None:
             pass  # this kernel has none, or does not let us
 
 
+def _remove(folder: str) -> None:
+    """Remove the folder while the call may still run: under another name, so that nothing new begins in it; again, where the
+    call has written meanwhile."""
+    leaving = f"{folder}-leaving"
+    try:
+        os.rename(folder, leaving)
+    except FileNotFoundError:
+        return
+    for _ in range(_TRIES):
+        shutil.rmtree(leaving, ignore_errors=True)
+        if not os.path.exists(leaving):
+            return
+
+
 class SlotRunner:
     """One slot's process."""
 
@@ -97,6 +112,7 @@ class SlotRunner:
         self._installed = 0
         self._nested: NestedBackend | None = None
         self._is_calling = False
+        self._leaving = threading.Lock()
         self._folder = ""
         self._folders = 0
 
@@ -105,18 +121,27 @@ class SlotRunner:
         signal.signal(signal.SIGTERM, self._terminated)
         os.mkdir(self._setup.folder, 0o700)
         threading.Thread(target=self._read, name="flowmesh-slot", daemon=True).start()
-        while True:
-            self._attempt(self._runs.get())
+        try:
+            while True:
+                self._attempt(self._runs.get())
+        except Exception:
+            with self._leaving:  # the folder may be gone because the worker is: then the second thread ends the process
+                raise
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
+        if self._leaving.locked():
+            return  # it ends already
         if not self._is_calling:
             self._leave()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
     def _leave(self) -> None:
-        shutil.rmtree(self._setup.folder, ignore_errors=True)
-        os._exit(128 + signal.SIGTERM)
+        """End the process, without its folder. Both threads may come here: the second must not end it before the first is
+        done."""
+        with self._leaving:
+            _remove(self._setup.folder)
+            os._exit(128 + signal.SIGTERM)
 
     # --- in the second thread -------------------------------------------------------------------------------------------
 
