@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any
 
 from ..channel.message_socket import MessageSocket
-from ..channel.packet_socket import PeerGone
 from ..errors import LinkError, TaskError
 from ..runtime.tracebacks import describe
 from ..shipping import installer
@@ -146,17 +145,9 @@ class SlotRunner:
     # --- in the second thread -------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        import select
-
-        poll = select.poll()
-        poll.register(self._pipe.fileno(), select.POLLIN)
-        try:
-            while True:
-                poll.poll()
-                while (received := self._pipe.receive()) is not None:
-                    self._heard(received[0])
-        except PeerGone:
-            self._leave()
+        while (received := self._pipe.wait()) is not None:
+            self._heard(received[0])
+        self._leave()
 
     def _heard(self, data: bytes) -> None:
         match message := decode_job(data):

@@ -294,13 +294,14 @@ class ManagerMachine:
     def _was_asked(self, worker: RegisteredWorker, number: int) -> bool:
         """Whether that part of a request was asked of that worker; an answer that comes too late is nobody's any more."""
         part = self._requests.part(number)
-        return (
-            part is None or part == worker.name or (part in self.members and self.members[part].worker == worker.name)
-        )
+        return part is None or part == worker.name or self._runs(worker, part)
+
+    def _runs(self, worker: RegisteredWorker, node: str) -> bool:
+        return node in self.members and self.members[node].worker == worker.name
 
     def _may_speak_for(self, worker: RegisteredWorker, node: str) -> bool:
         """Whether the node runs on that worker; what a worker says of others' nodes is ignored, and counted."""
-        if node in self.members and self.members[node].worker == worker.name:
+        if self._runs(worker, node):
             return True
         self.ignored += 1
         return False
